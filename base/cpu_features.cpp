@@ -1,0 +1,47 @@
+#include "base/cpu_features.h"
+
+#include <cstdlib>
+#include <fstream>
+#include <string_view>
+
+namespace halod {
+namespace {
+
+CpuFeatures detect() {
+  CpuFeatures features;
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  features.avx2_fma_f16c =
+      __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c");
+  features.avx512_vnni = features.avx2_fma_f16c && __builtin_cpu_supports("avx512f") &&
+                         __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+                         __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni");
+  features.avx512_bf16 = features.avx512_vnni && __builtin_cpu_supports("avx512bf16");
+#endif
+  if (const char* isa = std::getenv("HALOD_CPU_ISA")) {
+    const std::string_view limit = isa;
+    if (limit == "scalar") features = {};
+    if (limit == "avx2") features.avx512_vnni = features.avx512_bf16 = false;
+  }
+  return features;
+}
+
+}  // namespace
+
+const CpuFeatures& cpu_features() {
+  static const CpuFeatures features = detect();
+  return features;
+}
+
+std::string cpu_model_name() {
+  std::ifstream cpuinfo("/proc/cpuinfo");
+  for (std::string line; std::getline(cpuinfo, line);) {
+    if (line.starts_with("model name")) {
+      const size_t colon = line.find(": ");
+      if (colon != std::string::npos) return line.substr(colon + 2);
+    }
+  }
+  return "unknown CPU";
+}
+
+}  // namespace halod

@@ -1,0 +1,34 @@
+#include "base/mapped_memory.h"
+
+#include <fmt/format.h>
+#include <sys/mman.h>
+
+#include <utility>
+
+namespace halod {
+
+Result<MappedMemory> MappedMemory::allocate(size_t n_bytes) {
+  if (n_bytes == 0) return MappedMemory();
+  void* address = mmap(nullptr, n_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (address == MAP_FAILED) {
+    return Error{ErrorCode::kOutOfMemory, fmt::format("the system refused {} bytes of memory", n_bytes)};
+  }
+  // Weights are read end to end: 2 MiB pages keep the TLB out of the way. Only advice, so the result is not looked at.
+  madvise(address, n_bytes, MADV_HUGEPAGE);
+  return MappedMemory(static_cast<std::byte*>(address), n_bytes);
+}
+
+MappedMemory::MappedMemory(MappedMemory&& other) noexcept
+    : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+
+MappedMemory& MappedMemory::operator=(MappedMemory&& other) noexcept {
+  std::swap(data_, other.data_);
+  std::swap(size_, other.size_);
+  return *this;
+}
+
+MappedMemory::~MappedMemory() {
+  if (data_ != nullptr) munmap(data_, size_);
+}
+
+}  // namespace halod

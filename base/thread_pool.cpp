@@ -1,0 +1,132 @@
+#include "base/thread_pool.h"
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "base/error.h"
+
+namespace halod {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+// Longer than the gap between two regions of a decode step (tens of microseconds), much shorter than a scheduler tick.
+constexpr std::chrono::microseconds kSpinTime{400};
+
+void cpu_relax() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#else
+  std::this_thread::yield();
+#endif
+}
+
+/// Spins until done() or the spin time is over; says which.
+template <class Done>
+bool spin_until(const Done& done) {
+  const auto deadline = Clock::now() + kSpinTime;
+  while (true) {
+    for (int i = 0; i < 64; ++i) {
+      if (done()) return true;
+      cpu_relax();
+    }
+    if (Clock::now() > deadline) return false;
+  }
+}
+
+}  // namespace
+
+struct ThreadPool::State {
+  std::vector<std::thread> workers;
+  const std::function<void(int, int)>* task = nullptr;
+  // Released by run() after `task` is set, acquired by workers before they read it.
+  std::atomic<uint64_t> generation{0};
+  std::atomic<int> n_pending{0};
+  std::atomic<bool> stopping{false};
+  std::mutex mutex;
+  std::condition_variable wake;
+  std::condition_variable all_done;
+
+  void work(int worker_idx, int n_workers) {
+    uint64_t seen = 0;
+    while (true) {
+      const auto changed = [&] {
+        return generation.load(std::memory_order_acquire) != seen || stopping.load(std::memory_order_acquire);
+      };
+      if (!spin_until(changed)) {
+        std::unique_lock lock(mutex);
+        wake.wait(lock, changed);
+      }
+      if (stopping.load(std::memory_order_acquire)) return;
+      seen = generation.load(std::memory_order_acquire);
+      (*task)(worker_idx, n_workers);
+      if (n_pending.fetch_sub(1, std::memory_order_acq_rel) == 1) {
+        std::lock_guard lock(mutex);
+        all_done.notify_one();
+      }
+    }
+  }
+};
+
+ThreadPool::ThreadPool(int n_threads) : state_(std::make_unique<State>()) {
+  HALOD_ASSERT(n_threads >= 1);
+  for (int worker_idx = 1; worker_idx < n_threads; ++worker_idx) {
+    state_->workers.emplace_back([this, worker_idx, n_threads] { state_->work(worker_idx, n_threads); });
+  }
+}
+
+ThreadPool::~ThreadPool() {
+  {
+    std::lock_guard lock(state_->mutex);
+    state_->stopping.store(true, std::memory_order_release);
+  }
+  state_->wake.notify_all();
+  for (std::thread& worker : state_->workers) worker.join();
+}
+
+int ThreadPool::n_threads() const { return static_cast<int>(state_->workers.size()) + 1; }
+
+void ThreadPool::run(const std::function<void(int, int)>& task) {
+  State& state = *state_;
+  const int n_workers = n_threads();
+  if (n_workers == 1) {
+    task(0, 1);
+    return;
+  }
+  state.task = &task;
+  state.n_pending.store(n_workers - 1, std::memory_order_relaxed);
+  {
+    // The lock pairs with the wait in work(): without it a worker could check, miss this, and then sleep.
+    std::lock_guard lock(state.mutex);
+    state.generation.fetch_add(1, std::memory_order_release);
+  }
+  state.wake.notify_all();
+  task(0, n_workers);
+  const auto finished = [&] { return state.n_pending.load(std::memory_order_acquire) == 0; };
+  if (!spin_until(finished)) {
+    std::unique_lock lock(state.mutex);
+    state.all_done.wait(lock, finished);
+  }
+}
+
+void ThreadPool::parallel_for(int64_t n_items, int64_t chunk,
+                              const std::function<void(int64_t, int64_t, int)>& task) {
+  HALOD_ASSERT(chunk >= 1);
+  if (n_items <= chunk || n_threads() == 1) {
+    if (n_items > 0) task(0, n_items, 0);
+    return;
+  }
+  std::atomic<int64_t> next{0};
+  run([&](int worker_idx, int) {
+    while (true) {
+      const int64_t begin = next.fetch_add(chunk, std::memory_order_relaxed);
+      if (begin >= n_items) return;
+      task(begin, begin + chunk < n_items ? begin + chunk : n_items, worker_idx);
+    }
+  });
+}
+
+}  // namespace halod

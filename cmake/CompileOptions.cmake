@@ -1,0 +1,32 @@
+# Warnings, sanitizers and the include root, carried by one interface target that every target of ours links.
+add_library(halod_options INTERFACE)
+target_include_directories(halod_options INTERFACE ${CMAKE_SOURCE_DIR})
+target_compile_options(halod_options INTERFACE
+  -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor -Wold-style-cast -Wcast-qual -Woverloaded-virtual
+  -Wimplicit-fallthrough -Wextra-semi)
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+  # GCC 12 reports false positives of these from inlined library code (PR 105329, PR 107852).
+  target_compile_options(halod_options INTERFACE -Wno-restrict -Wno-stringop-overflow -Wno-missing-field-initializers
+    -Wno-maybe-uninitialized -Wno-array-bounds)
+else()
+  target_compile_options(halod_options INTERFACE -Wno-missing-field-initializers)
+endif()
+if(HALOD_WERROR)
+  target_compile_options(halod_options INTERFACE -Werror)
+endif()
+
+if(HALOD_SANITIZER STREQUAL "address")
+  add_compile_options(-fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=address,undefined)
+elseif(HALOD_SANITIZER STREQUAL "thread")
+  add_compile_options(-fsanitize=thread -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=thread)
+elseif(HALOD_SANITIZER)
+  message(FATAL_ERROR "HALOD_SANITIZER is '${HALOD_SANITIZER}'; it takes address, thread, or nothing")
+endif()
+
+# ccache only as an extra: builds must be quick enough without it.
+find_program(HALOD_CCACHE ccache)
+if(HALOD_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${HALOD_CCACHE})
+endif()

@@ -1,0 +1,41 @@
+// The weight formats: one row per format, and everything that depends on a format asks its row.
+//
+// A new format is one pair of files here (kernels/quant/<name>.h/.cpp), one enumerator and one row in formats.cpp; tests, the
+// synthetic model writer and halo-bench iterate the table.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string_view>
+
+namespace halod {
+
+enum class Format : uint8_t { kF32, kF16, kBF16, kQ4_0, kQ8_0, kQ4_K, kQ5_K, kQ6_K };
+
+/// A format's row. Rows of a matrix are sequences of blocks; a block holds `block_elements` consecutive weights.
+struct FormatTraits {
+  Format format;
+  uint32_t ggml_type;            ///< the number in GGUF tensor tables (ggml.h, enum ggml_type)
+  std::string_view name;         ///< as the field writes it: "Q4_K"
+  int64_t block_elements;        ///< weights per block; 1 for the float formats
+  int64_t block_bytes;           ///< bytes per block
+  /// Expands n weights (a multiple of block_elements) to f32, bit-exact with ggml's reference.
+  void (*dequantize)(const std::byte* blocks, int64_t n, float* out);
+  /// Rounds n floats to the nearest block values that the format's simple (not importance-weighted) encoder finds. For synthetic
+  /// models and tests.
+  void (*quantize)(const float* values, int64_t n, std::byte* blocks);
+
+  /// Bytes of a row of n weights. REQUIRES: n is a multiple of block_elements.
+  int64_t row_bytes(int64_t n) const { return n / block_elements * block_bytes; }
+};
+
+/// All rows, in the order of the enumeration. Thread: any.
+std::span<const FormatTraits> all_formats();
+const FormatTraits& traits(Format format);
+/// nullptr when halod has no such format.
+const FormatTraits* find_format_by_ggml_type(uint32_t ggml_type);
+const FormatTraits* find_format_by_name(std::string_view name);
+
+}  // namespace halod

@@ -1,0 +1,154 @@
+// The framed protocol on the socket pair between halod and halo-engine. docs/formats/engine-wire.md draws the bytes.
+//
+//   0        4        6        8
+//   ┌────────┬────────┬────────┬──────────────────────┐
+//   │ length │  type  │version │ payload (JSON, UTF-8)│   integers little-endian; length = payload bytes
+//   └────────┴────────┴────────┴──────────────────────┘
+//
+// Both ends come from one build, so there is one version and no negotiation: an unknown type or version ends the connection.
+#pragma once
+
+#include <boost/describe.hpp>
+#include <boost/json/value.hpp>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/error.h"
+#include "runtime/engine/request.h"
+
+namespace halod::wire {
+
+inline constexpr uint16_t kVersion = 1;
+inline constexpr size_t kHeaderBytes = 8;
+/// A 1M-token prompt as JSON is about 8 MB; anything larger is a broken peer.
+inline constexpr uint32_t kMaxPayloadBytes = 64U << 20;
+
+enum class FrameType : uint16_t {
+  // halod -> engine
+  kLoad = 1,      // LoadModel
+  kSubmit = 2,    // GenerationRequest
+  kCancel = 3,    // Cancel
+  kPing = 4,      // Ping; answered by kPong from the *engine* thread, so a hung step is seen
+  kShutdown = 5,  // Empty: finish nothing, exit 0
+  // engine -> halod
+  kHello = 64,         // Hello, first frame
+  kLoadProgress = 65,  // LoadProgress
+  kLoaded = 66,        // ModelLoaded
+  kLoadFailed = 67,    // Failure
+  kTokens = 68,        // Tokens: all tokens of one engine step
+  kFinished = 69,      // RequestFinished
+  kPong = 70,          // Pong
+};
+
+struct Empty {};
+BOOST_DESCRIBE_STRUCT(Empty, (), ())
+
+/// Loads a model; one per engine for now. 0 means "decide from the model and the machine".
+struct LoadModel {
+  std::string path;
+  std::string backend = "auto";    ///< auto, cpu, hip
+  uint32_t n_threads = 0;          ///< 0 = one per physical core
+  uint32_t context_length = 0;     ///< tokens per sequence; 0 = the model's own
+  uint32_t max_sequences = 0;      ///< sequences in the running batch; 0 = 8
+  uint64_t kv_cache_tokens = 0;    ///< KV pool for all sequences together; 0 = context_length x max_sequences, bounded by memory
+  uint32_t prefill_chunk = 0;      ///< tokens computed per step at most; 0 = 512
+};
+BOOST_DESCRIBE_STRUCT(LoadModel, (), (path, backend, n_threads, context_length, max_sequences, kv_cache_tokens, prefill_chunk))
+
+struct Cancel {
+  uint64_t request_id = 0;
+};
+BOOST_DESCRIBE_STRUCT(Cancel, (), (request_id))
+
+struct Ping {
+  uint64_t nonce = 0;
+};
+BOOST_DESCRIBE_STRUCT(Ping, (), (nonce))
+
+struct Hello {
+  std::string engine_version;
+  int64_t pid = 0;
+};
+BOOST_DESCRIBE_STRUCT(Hello, (), (engine_version, pid))
+
+struct LoadProgress {
+  std::string stage;  ///< "weights", "warm-up"
+  uint64_t bytes_done = 0;
+  uint64_t bytes_total = 0;
+};
+BOOST_DESCRIBE_STRUCT(LoadProgress, (), (stage, bytes_done, bytes_total))
+
+struct ModelLoaded {
+  std::string architecture;  ///< "qwen3moe"
+  std::string backend;       ///< the backend that was chosen: "cpu"
+  std::string device;        ///< human-readable
+  uint32_t vocab_size = 0;
+  uint32_t context_length = 0;  ///< tokens per sequence that will be served
+  uint32_t max_sequences = 0;
+  uint64_t kv_cache_tokens = 0;
+  uint64_t weight_bytes = 0;
+  uint64_t kv_cache_bytes = 0;
+  uint64_t scratch_bytes = 0;
+  double load_seconds = 0;
+};
+BOOST_DESCRIBE_STRUCT(ModelLoaded, (), (architecture, backend, device, vocab_size, context_length, max_sequences, kv_cache_tokens,
+                                        weight_bytes, kv_cache_bytes, scratch_bytes, load_seconds))
+
+struct Failure {
+  std::string error_code;  ///< to_string(ErrorCode)
+  std::string message;
+};
+BOOST_DESCRIBE_STRUCT(Failure, (), (error_code, message))
+
+struct Tokens {
+  std::vector<GeneratedToken> tokens;
+};
+BOOST_DESCRIBE_STRUCT(Tokens, (), (tokens))
+
+/// The engine's heartbeat, with the numbers for /metrics.
+struct Pong {
+  uint64_t nonce = 0;
+  uint32_t n_running = 0;
+  uint32_t n_waiting = 0;
+  uint64_t kv_pages_used = 0;
+  uint64_t kv_pages_total = 0;
+  uint64_t n_prompt_tokens = 0;     ///< computed since the engine started
+  uint64_t n_generated_tokens = 0;  ///< since the engine started
+  uint64_t n_steps = 0;
+  double busy_seconds = 0;          ///< time inside steps
+};
+BOOST_DESCRIBE_STRUCT(Pong, (), (nonce, n_running, n_waiting, kv_pages_used, kv_pages_total, n_prompt_tokens, n_generated_tokens, n_steps,
+                                 busy_seconds))
+
+struct Frame {
+  FrameType type{};
+  std::string payload;
+};
+
+/// Header and payload ready to send. Thread: any.
+template <class Message>
+std::string encode(FrameType type, const Message& message);
+/// The payload as a Message. Errors: kInternal naming the frame type (a peer of another build).
+template <class Message>
+Result<Message> decode(const Frame& frame);
+
+/// Cuts a byte stream into frames. Feed what arrived; take frames until it returns nothing.
+/// Errors: kInternal for a wrong version or an oversized payload; the stream is then unusable. Thread: one.
+class FrameParser {
+ public:
+  void append(std::string_view bytes) { buffer_.append(bytes); }
+  /// The next whole frame; an empty optional when more bytes are needed.
+  Result<std::optional<Frame>> next();
+
+ private:
+  std::string buffer_;
+  size_t consumed_ = 0;
+};
+
+}  // namespace halod::wire
+
+#include "runtime/engine/wire_codec.h"  // the templates above

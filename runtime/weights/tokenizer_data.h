@@ -1,0 +1,35 @@
+// The raw material of a tokenizer, independent of the file format that it came from.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "base/ids.h"
+#include "runtime/weights/gguf_file.h"
+
+namespace halod {
+
+/// How a vocabulary entry is treated (GGUF `tokenizer.ggml.token_type`).
+enum class TokenType : uint8_t { kNormal = 1, kUnknown = 2, kControl = 3, kUserDefined = 4, kUnused = 5, kByte = 6 };
+
+struct TokenizerData {
+  std::string model;  ///< "gpt2" for byte-level BPE
+  std::string pre;    ///< pre-tokenizer name: "qwen2", "llama-bpe", "gpt-2"
+  std::vector<std::string> tokens;  ///< byte-level text by token id
+  std::vector<TokenType> token_types;
+  std::vector<std::string> merges;  ///< "left right", best first
+  std::optional<TokenId> bos;
+  std::optional<TokenId> eos;
+  std::vector<TokenId> end_of_generation;  ///< eos, eot and the like: all that end an answer
+  bool add_bos = false;
+  std::string chat_template;  ///< Jinja source; empty when the model has none
+  std::string model_name;     ///< general.name; may be empty
+};
+
+/// Reads `tokenizer.*` keys. Errors: kCorruptFile / kUnsupported naming file and key.
+Result<TokenizerData> read_tokenizer_data(const Metadata& metadata);
+
+}  // namespace halod
