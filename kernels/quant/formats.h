@@ -1,7 +1,7 @@
 // The weight formats: one row per format, and everything that depends on a format asks its row.
 //
-// A new format is one pair of files here (kernels/quant/<name>.h/.cpp), one enumerator and one row in formats.cpp; tests, the
-// synthetic model writer and halo-bench iterate the table.
+// A new format is one pair of files here (kernels/quant/<name>.h/.cpp), one enumerator and one row in
+// formats.cpp; tests, the synthetic model writer and halo-bench iterate the table.
 #pragma once
 
 #include <cstddef>
@@ -14,17 +14,18 @@ namespace halod {
 
 enum class Format : uint8_t { kF32, kF16, kBF16, kQ4_0, kQ8_0, kQ4_K, kQ5_K, kQ6_K };
 
-/// A format's row. Rows of a matrix are sequences of blocks; a block holds `block_elements` consecutive weights.
+/// A format's row. Rows of a matrix are sequences of blocks; a block holds `block_elements` consecutive
+/// weights.
 struct FormatTraits {
   Format format;
-  uint32_t ggml_type;            ///< the number in GGUF tensor tables (ggml.h, enum ggml_type)
-  std::string_view name;         ///< as the field writes it: "Q4_K"
-  int64_t block_elements;        ///< weights per block; 1 for the float formats
-  int64_t block_bytes;           ///< bytes per block
+  uint32_t ggml_type;      ///< the number in GGUF tensor tables (ggml.h, enum ggml_type)
+  std::string_view name;   ///< as the field writes it: "Q4_K"
+  int64_t block_elements;  ///< weights per block; 1 for the float formats
+  int64_t block_bytes;     ///< bytes per block
   /// Expands n weights (a multiple of block_elements) to f32, bit-exact with ggml's reference.
   void (*dequantize)(const std::byte* blocks, int64_t n, float* out);
-  /// Rounds n floats to the nearest block values that the format's simple (not importance-weighted) encoder finds. For synthetic
-  /// models and tests.
+  /// Rounds n floats to the nearest block values that the format's simple (not importance-weighted) encoder
+  /// finds. For synthetic models and tests. REQUIRES: finite values within the range of f16.
   void (*quantize)(const float* values, int64_t n, std::byte* blocks);
 
   /// Bytes of a row of n weights. REQUIRES: n is a multiple of block_elements.

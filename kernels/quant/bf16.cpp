@@ -1,0 +1,24 @@
+#include "kernels/quant/bf16.h"
+
+#include <cstring>
+
+#include "kernels/quant/half.h"
+
+namespace halod {
+
+void dequantize_bf16(const std::byte* blocks, int64_t n, float* out) {
+  for (int64_t i = 0; i < n; ++i) {
+    uint16_t bits;
+    std::memcpy(&bits, blocks + i * 2, sizeof bits);
+    out[i] = bf16_to_f32(bits);
+  }
+}
+
+void quantize_bf16(const float* values, int64_t n, std::byte* blocks) {
+  for (int64_t i = 0; i < n; ++i) {
+    const uint16_t bits = f32_to_bf16(values[i]);
+    std::memcpy(blocks + i * 2, &bits, sizeof bits);
+  }
+}
+
+}  // namespace halod
