@@ -1,4 +1,4 @@
-// The template half of wire.h: JSON by Boost.Describe.
+// The template half of wire.h, which includes this at its end; include wire.h instead. JSON by Boost.Describe.
 #pragma once
 
 #include <boost/json/parse.hpp>
@@ -6,8 +6,6 @@
 #include <boost/json/value_from.hpp>
 #include <boost/json/value_to.hpp>
 #include <exception>
-
-#include "runtime/engine/wire.h"
 
 namespace halod::wire {
 
