@@ -18,8 +18,10 @@
 
 namespace halod {
 
-/// A metadata value. All integers up to 64 bits are kept as int64_t/uint64_t, all floats as double, so that readers do not
-/// care which width a converter chose.
+class OpenFile;
+
+/// A metadata value. All integers are kept as int64_t (uint64_t only beyond its range), all floats as double, so that readers do
+/// not care which width a converter chose.
 using MetadataArray = std::variant<std::vector<int64_t>, std::vector<double>, std::vector<std::string>, std::vector<bool>>;
 using MetadataValue = std::variant<bool, int64_t, uint64_t, double, std::string, MetadataArray>;
 
@@ -27,6 +29,7 @@ using MetadataValue = std::variant<bool, int64_t, uint64_t, double, std::string,
 class Metadata {
  public:
   explicit Metadata(std::string file_name = {}) : file_name_(std::move(file_name)) {}
+  /// REQUIRES: the key is new.
   void insert(std::string key, MetadataValue value);
 
   bool contains(std::string_view key) const { return find(key) != nullptr; }
@@ -78,15 +81,13 @@ class GgufFile {
   Result<> read(const TensorInfo& tensor, uint64_t byte_offset, std::span<std::byte> out) const;
 
  private:
-  friend class GgufParser;
   GgufFile() = default;
 
-  class OpenFile;  // owns one descriptor
   std::filesystem::path path_;
   Metadata metadata_;
   std::vector<TensorInfo> tensors_;
   std::map<std::string, size_t, std::less<>> tensor_idx_by_name_;
-  std::vector<std::shared_ptr<OpenFile>> files_;
+  std::vector<std::shared_ptr<const OpenFile>> files_;  // by TensorInfo::file_idx
 };
 
 }  // namespace halod

@@ -1,0 +1,336 @@
+#include "runtime/weights/gguf_parser.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <bit>
+#include <limits>
+
+#include "runtime/weights/ggml_types.h"
+#include "runtime/weights/gguf_reader.h"
+
+namespace halod {
+namespace {
+
+constexpr uint32_t kMagic = 0x46554747;  // "GGUF"
+constexpr uint64_t kDefaultAlignment = 32;
+constexpr uint32_t kMaxDimensions = 4;
+constexpr uint64_t kMinKeyValueBytes = 8 + 1 + 4 + 1;  // key length, key, type, value
+constexpr uint64_t kMinTensorBytes =
+    8 + 1 + 4 + 8 + 4 + 8;  // name length, name, n_dims, one extent, type, offset
+
+// gguf.h, enum gguf_type.
+enum class ValueType : uint32_t {
+  kUint8,
+  kInt8,
+  kUint16,
+  kInt16,
+  kUint32,
+  kInt32,
+  kFloat32,
+  kBool,
+  kString,
+  kArray,
+  kUint64,
+  kInt64,
+  kFloat64
+};
+
+class Parser {
+ public:
+  Parser(const OpenFile& file, uint32_t file_idx) : file_(file), file_idx_(file_idx), reader_(file) {}
+
+  GgufPart parse() {
+    read_magic_and_version();
+    // Each record is checked again as it is read; here only what the counts alone give away.
+    const uint64_t n_tensors = reader_.count(kMinTensorBytes, {"header field", "tensor_count"});
+    const uint64_t n_key_values = reader_.count(kMinKeyValueBytes, {"header field", "metadata_kv_count"});
+    GgufPart part{.metadata = Metadata(file_.name()), .tensors = {}};
+    for (uint64_t i = 0; i < n_key_values; ++i) read_key_value(part.metadata, i, n_key_values);
+    const uint64_t alignment = read_alignment(part.metadata);
+    for (uint64_t i = 0; i < n_tensors; ++i) part.tensors.push_back(read_tensor(i, n_tensors, alignment));
+    place(part.tensors, alignment);
+    return part;
+  }
+
+ private:
+  [[noreturn]] void fail_unsupported(const HeaderField& what, std::string_view problem) const {
+    throw ErrorException(Error{ErrorCode::kUnsupported,
+                               fmt::format("{}: {} '{}': {}", file_.name(), what.kind, what.name, problem),
+                               what.name});
+  }
+
+  void read_magic_and_version() {
+    const HeaderField magic_field{"header field", "magic"};
+    const HeaderField version_field{"header field", "version"};
+    const auto magic = reader_.number<uint32_t>(magic_field);
+    if (magic != kMagic) {
+      reader_.fail(magic_field,
+                   fmt::format("is 0x{:08x} where a GGUF file has 0x{:08x} (\"GGUF\"); this is no GGUF file",
+                               magic, kMagic));
+    }
+    const auto version = reader_.number<uint32_t>(version_field);
+    if (version != 0 && (version & 0xffff) == 0) {
+      fail_unsupported(version_field, "the file is big-endian; convert it for little-endian machines");
+    }
+    if (version != 2 && version != 3) {
+      fail_unsupported(version_field,
+                       fmt::format("is {}; versions 2 and 3 can be read, convert the file again", version));
+    }
+  }
+
+  std::string read_name(const HeaderField& what) {
+    std::string name = reader_.string(what);
+    constexpr size_t kMaxNameBytes = 65535;  // the specification's limit for keys
+    if (name.empty() || name.size() > kMaxNameBytes) {
+      reader_.fail(what,
+                   fmt::format("its name has {} bytes, allowed are 1 to {}", name.size(), kMaxNameBytes));
+    }
+    return name;
+  }
+
+  void read_key_value(Metadata& metadata, uint64_t idx, uint64_t n) {
+    std::string key = read_name({"metadata entry", fmt::format("{} of {}", idx + 1, n)});
+    const HeaderField what{"metadata key", printable(key)};
+    if (metadata.contains(key)) reader_.fail(what, "occurs twice");
+    const auto type = ValueType{reader_.number<uint32_t>(what)};
+    MetadataValue value =
+        type == ValueType::kArray ? MetadataValue(read_array(what)) : read_scalar(type, what);
+    metadata.insert(std::move(key), std::move(value));
+  }
+
+  bool read_bool(const HeaderField& what) {
+    const auto byte = reader_.number<uint8_t>(what);
+    if (byte > 1) reader_.fail(what, fmt::format("a boolean is {}, allowed are 0 and 1", byte));
+    return byte == 1;
+  }
+
+  MetadataValue read_scalar(ValueType type, const HeaderField& what) {
+    switch (type) {
+      case ValueType::kUint8:
+        return int64_t{reader_.number<uint8_t>(what)};
+      case ValueType::kInt8:
+        return int64_t{reader_.number<int8_t>(what)};
+      case ValueType::kUint16:
+        return int64_t{reader_.number<uint16_t>(what)};
+      case ValueType::kInt16:
+        return int64_t{reader_.number<int16_t>(what)};
+      case ValueType::kUint32:
+        return int64_t{reader_.number<uint32_t>(what)};
+      case ValueType::kInt32:
+        return int64_t{reader_.number<int32_t>(what)};
+      case ValueType::kInt64:
+        return reader_.number<int64_t>(what);
+      case ValueType::kUint64: {
+        const auto value = reader_.number<uint64_t>(what);
+        if (value > static_cast<uint64_t>(std::numeric_limits<int64_t>::max())) return value;
+        return static_cast<int64_t>(value);
+      }
+      case ValueType::kFloat32:
+        return double{reader_.number<float>(what)};
+      case ValueType::kFloat64:
+        return reader_.number<double>(what);
+      case ValueType::kBool:
+        return read_bool(what);
+      case ValueType::kString:
+        return reader_.string(what);
+      case ValueType::kArray:
+        break;
+    }
+    reader_.fail(
+        what, fmt::format("its value type is {}, which no version of GGUF has", static_cast<uint32_t>(type)));
+  }
+
+  template <class Stored, class Element>
+  MetadataArray read_numbers(const HeaderField& what) {
+    const uint64_t n = reader_.count(sizeof(Stored), what);
+    std::vector<Element> elements;
+    elements.reserve(static_cast<size_t>(n));
+    for (uint64_t i = 0; i < n; ++i) elements.push_back(static_cast<Element>(reader_.number<Stored>(what)));
+    return elements;
+  }
+
+  MetadataArray read_uint64s(const HeaderField& what) {
+    const uint64_t n = reader_.count(sizeof(uint64_t), what);
+    std::vector<int64_t> elements;
+    elements.reserve(static_cast<size_t>(n));
+    for (uint64_t i = 0; i < n; ++i) {
+      const auto value = reader_.number<uint64_t>(what);
+      if (value > static_cast<uint64_t>(std::numeric_limits<int64_t>::max())) {
+        reader_.fail(what,
+                     fmt::format("element {} is {}, more than a signed 64-bit integer holds", i, value));
+      }
+      elements.push_back(static_cast<int64_t>(value));
+    }
+    return elements;
+  }
+
+  MetadataArray read_bools(const HeaderField& what) {
+    const uint64_t n = reader_.count(1, what);
+    std::vector<bool> elements;
+    elements.reserve(static_cast<size_t>(n));
+    for (uint64_t i = 0; i < n; ++i) elements.push_back(read_bool(what));
+    return elements;
+  }
+
+  MetadataArray read_strings(const HeaderField& what) {
+    const uint64_t n = reader_.count(sizeof(uint64_t), what);
+    std::vector<std::string> elements;
+    elements.reserve(static_cast<size_t>(n));
+    for (uint64_t i = 0; i < n; ++i) elements.push_back(reader_.string(what));
+    return elements;
+  }
+
+  MetadataArray read_array(const HeaderField& what) {
+    const auto type = ValueType{reader_.number<uint32_t>(what)};
+    switch (type) {
+      case ValueType::kUint8:
+        return read_numbers<uint8_t, int64_t>(what);
+      case ValueType::kInt8:
+        return read_numbers<int8_t, int64_t>(what);
+      case ValueType::kUint16:
+        return read_numbers<uint16_t, int64_t>(what);
+      case ValueType::kInt16:
+        return read_numbers<int16_t, int64_t>(what);
+      case ValueType::kUint32:
+        return read_numbers<uint32_t, int64_t>(what);
+      case ValueType::kInt32:
+        return read_numbers<int32_t, int64_t>(what);
+      case ValueType::kInt64:
+        return read_numbers<int64_t, int64_t>(what);
+      case ValueType::kUint64:
+        return read_uint64s(what);
+      case ValueType::kFloat32:
+        return read_numbers<float, double>(what);
+      case ValueType::kFloat64:
+        return read_numbers<double, double>(what);
+      case ValueType::kBool:
+        return read_bools(what);
+      case ValueType::kString:
+        return read_strings(what);
+      case ValueType::kArray:
+        fail_unsupported(what, "an array of arrays; no architecture that halod knows has one");
+    }
+    reader_.fail(what, fmt::format("its element type is {}, which no version of GGUF has",
+                                   static_cast<uint32_t>(type)));
+  }
+
+  uint64_t read_alignment(const Metadata& metadata) {
+    const int64_t alignment = metadata.integer_or("general.alignment", int64_t{kDefaultAlignment}).value();
+    if (alignment <= 0 || alignment > std::numeric_limits<uint32_t>::max() ||
+        !std::has_single_bit(static_cast<uint64_t>(alignment))) {
+      reader_.fail({"metadata key", "general.alignment"},
+                   fmt::format("is {}, but must be a power of two below 2^32", alignment));
+    }
+    return static_cast<uint64_t>(alignment);
+  }
+
+  // Leaves the offset relative to the data section, which starts only after the whole table.
+  TensorInfo read_tensor(uint64_t idx, uint64_t n, uint64_t alignment) {
+    TensorInfo tensor;
+    tensor.file_idx = file_idx_;
+    tensor.name = read_name({"tensor", fmt::format("{} of {}", idx + 1, n)});
+    const HeaderField what = field_of(tensor);
+    const auto n_dims = reader_.number<uint32_t>(what);
+    if (n_dims == 0 || n_dims > kMaxDimensions) {
+      reader_.fail(what, fmt::format("has {} dimensions, allowed are 1 to {}", n_dims, kMaxDimensions));
+    }
+    for (uint32_t dim = 0; dim < n_dims; ++dim) {
+      const auto extent = reader_.number<uint64_t>(what);
+      if (extent == 0 || extent > static_cast<uint64_t>(std::numeric_limits<int64_t>::max())) {
+        reader_.fail(what, fmt::format("extent {} of its shape is {}", dim, extent));
+      }
+      tensor.shape.insert(tensor.shape.begin(), static_cast<int64_t>(extent));
+    }
+    const auto ggml_type = reader_.number<uint32_t>(what);
+    const FormatTraits* format = find_format_by_ggml_type(ggml_type);
+    if (format == nullptr) {
+      fail_unsupported(what, fmt::format("its format is {}; supported are {}", describe_ggml_type(ggml_type),
+                                         supported_format_names()));
+    }
+    tensor.format = format->format;
+    tensor.size_bytes = size_of(tensor, *format, what);
+    tensor.offset = reader_.number<uint64_t>(what);
+    if (tensor.offset % alignment != 0) {
+      reader_.fail(what,
+                   fmt::format("offset {} is not a multiple of the alignment {}", tensor.offset, alignment));
+    }
+    return tensor;
+  }
+
+  uint64_t size_of(const TensorInfo& tensor, const FormatTraits& format, const HeaderField& what) const {
+    if (tensor.cols() % format.block_elements != 0) {
+      reader_.fail(what,
+                   fmt::format("a row of {} weights is not a whole number of {} blocks ({} weights each)",
+                               tensor.cols(), format.name, format.block_elements));
+    }
+    int64_t n_elements = 1;
+    int64_t n_bytes = tensor.cols() / format.block_elements;
+    bool overflows = __builtin_mul_overflow(n_bytes, format.block_bytes, &n_bytes);
+    for (const int64_t extent : tensor.shape) {
+      overflows |= __builtin_mul_overflow(n_elements, extent, &n_elements);
+      if (&extent != &tensor.shape.back()) overflows |= __builtin_mul_overflow(n_bytes, extent, &n_bytes);
+    }
+    if (overflows)
+      reader_.fail(what, fmt::format("its shape {} overflows 64 bits", fmt::join(tensor.shape, " x ")));
+    return static_cast<uint64_t>(n_bytes);
+  }
+
+  // Turns offsets into file offsets and checks that the tensors lie in the file, apart from each other.
+  void place(std::vector<TensorInfo>& tensors, uint64_t alignment) const {
+    const uint64_t data_offset = (reader_.offset() + alignment - 1) / alignment * alignment;
+    uint64_t data_end = 0;
+    for (TensorInfo& tensor : tensors) {
+      uint64_t end = 0;
+      if (__builtin_add_overflow(tensor.offset, data_offset, &tensor.offset) ||
+          __builtin_add_overflow(tensor.offset, tensor.size_bytes, &end)) {
+        reader_.fail(field_of(tensor),
+                     fmt::format("offset {} + {} bytes overflows 64 bits", tensor.offset, tensor.size_bytes));
+      }
+      data_end = std::max(data_end, end);
+    }
+    for (const TensorInfo& tensor : tensors) {
+      if (tensor.offset + tensor.size_bytes <= file_.size()) continue;
+      reader_.fail(
+          field_of(tensor),
+          fmt::format(
+              "offset {} + {} bytes lies outside the file ({} bytes): {} bytes are missing; the download "
+              "is probably incomplete, fetch it again",
+              tensor.offset, tensor.size_bytes, file_.size(), data_end - file_.size()));
+    }
+    check_no_overlap(tensors);
+  }
+
+  void check_no_overlap(const std::vector<TensorInfo>& tensors) const {
+    std::vector<const TensorInfo*> by_offset;
+    by_offset.reserve(tensors.size());
+    for (const TensorInfo& tensor : tensors) by_offset.push_back(&tensor);
+    std::ranges::sort(by_offset, {}, &TensorInfo::offset);
+    for (size_t i = 1; i < by_offset.size(); ++i) {
+      const TensorInfo& before = *by_offset[i - 1];
+      const TensorInfo& after = *by_offset[i];
+      if (before.offset + before.size_bytes <= after.offset) continue;
+      reader_.fail(field_of(after),
+                   fmt::format("starts at offset {}, inside tensor '{}' (offset {}, {} bytes)", after.offset,
+                               printable(before.name), before.offset, before.size_bytes));
+    }
+  }
+
+  static HeaderField field_of(const TensorInfo& tensor) { return {"tensor", printable(tensor.name)}; }
+
+  const OpenFile& file_;
+  const uint32_t file_idx_;
+  GgufReader reader_;
+};
+
+}  // namespace
+
+Result<GgufPart> parse_gguf(const OpenFile& file, uint32_t file_idx) {
+  try {
+    return Parser(file, file_idx).parse();
+  } catch (const ErrorException& exception) {
+    return exception.error();
+  }
+}
+
+}  // namespace halod
