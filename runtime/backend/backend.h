@@ -66,7 +66,7 @@ struct AttentionArgs {
   std::span<const float> q_norm;  ///< [head_dim] RMS norm weight per head; empty = none
   std::span<const float> k_norm;  ///< [head_dim]; empty = none
   float norm_epsilon = 0;
-  std::span<const float> inverse_frequencies;  ///< [head_dim / 2] radians per position; NeoX pairing (i, i + head_dim/2)
+  MatrixView<const float> rope;   ///< [n_tokens, head_dim] from rope_angles(); NeoX pairing (i, i + head_dim/2)
   float scale = 0;                ///< of q.k before the softmax
   int64_t layer_idx = 0;
   int64_t n_heads = 0;
@@ -122,6 +122,9 @@ class Backend {
                       std::span<const MatrixView<float>> outs) = 0;
   /// residual += x * weight^T.
   virtual void linear_add(MatrixView<const float> x, const PlacedWeight& weight, MatrixView<float> residual) = 0;
+  /// out[t] = cos(positions[t] * f) for each of the frequencies f (radians per position), then their sines. Once per step: layers share it.
+  /// Shape: out [n_tokens, 2 * inverse_frequencies.size()].
+  virtual void rope_angles(std::span<const int32_t> positions, std::span<const float> inverse_frequencies, MatrixView<float> out) = 0;
   /// Norms and rotates q and k, stores k and v into the pages, and attends causally over all of them.
   virtual void attention(const AttentionArgs& args, KvStorage& kv) = 0;
   /// Router softmax over all experts, top-k, weights renormalised to sum 1; then the experts' SwiGLU.

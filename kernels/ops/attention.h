@@ -1,0 +1,55 @@
+// Causal attention of one query over a paged KV cache, online softmax page by page.
+//
+// A page of one layer and one KV head holds 32 tokens: keys transposed, [head_dim][32], so that a query meets 32 keys at once without horizontal
+// sums; then values, [32][head_dim].
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "kernels/ops/variant.h"
+
+namespace halod {
+
+/// Tokens per KV page; runtime/backend/backend.h says the same to models.
+inline constexpr int64_t kAttentionPageTokens = 32;
+/// Query heads that one call may take.
+inline constexpr int64_t kMaxQueryGroup = 8;
+
+enum class KvType : uint8_t { kF16, kF32 };
+constexpr int64_t kv_type_bytes(KvType type) { return type == KvType::kF16 ? 2 : 4; }
+/// Bytes of one page for one layer and KV head: keys and values.
+constexpr int64_t kv_head_page_bytes(KvType type, int64_t head_dim) {
+  return 2 * kAttentionPageTokens * head_dim * kv_type_bytes(type);
+}
+
+/// out[h] = sum_j softmax_j(scale * q[h] . k_j) v_j over the first n_keys tokens of the pages, for the n_heads query heads that share one KV head.
+/// head_dim is a multiple of 16. Bits depend on q[h] and the keys alone.
+struct AttentionKernelArgs {
+  const float* q = nullptr;   ///< [n_heads][head_dim], contiguous
+  float* out = nullptr;       ///< the same shape
+  int64_t n_heads = 0;        ///< 1 … kMaxQueryGroup
+  int64_t head_dim = 0;       ///< at most 256
+  float scale = 0;
+  std::span<const std::byte* const> pages;  ///< of this layer and KV head, in token order
+  int64_t n_keys = 0;                       ///< >= 1; pages.size() * 32 >= n_keys
+  KvType type = KvType::kF16;
+};
+
+/// Writes one token's key and value at slot `slot` of a page.
+struct KvStoreArgs {
+  const float* k = nullptr;  ///< [head_dim]
+  const float* v = nullptr;  ///< [head_dim]
+  std::byte* page = nullptr;
+  int64_t slot = 0;  ///< 0 … 31
+  int64_t head_dim = 0;
+  KvType type = KvType::kF16;
+};
+
+using AttentionVariant = KernelVariant<AttentionKernelArgs>;
+using KvStoreVariant = KernelVariant<KvStoreArgs>;
+std::span<const AttentionVariant> attention_variants();
+std::span<const KvStoreVariant> kv_store_variants();
+
+}  // namespace halod

@@ -1,0 +1,61 @@
+// The row-wise operations between the matrix products.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "kernels/ops/variant.h"
+
+namespace halod {
+
+/// y[i] = x[i] / sqrt(mean_i(x[i]^2) + epsilon) * weight[i]; one row. y may be x.
+/// Source: Zhang & Sennrich 2019, eq. 4.
+struct RmsNormArgs {
+  const float* x;
+  const float* weight;
+  float* y;
+  int64_t n;  ///< a multiple of 16
+  float epsilon;
+};
+
+/// Rotates one head in place, NeoX pairing: (x[i], x[i + n/2]) by position * inverse_frequencies[i].
+/// cosines and sines of the position are given, because every head of a token shares them.
+struct RopeArgs {
+  float* x;
+  const float* cosines;  ///< [n / 2]
+  const float* sines;    ///< [n / 2]
+  int64_t n;             ///< head_dim, even
+};
+
+/// gate[i] = silu(gate[i]) * up[i], silu(x) = x / (1 + e^-x).
+struct SwigluArgs {
+  float* gate;
+  const float* up;
+  int64_t n;
+};
+
+/// y[i] += sum_k weights[k] * x[k][i], in the order of k.
+struct WeightedSumArgs {
+  const float* const* x;  ///< [n_terms] rows
+  const float* weights;   ///< [n_terms]
+  int64_t n_terms;
+  float* y;
+  int64_t n;
+};
+
+/// Softmax over all experts, the best n_chosen of them (lower index wins ties), their probabilities divided by their sum.
+struct RouterTopKArgs {
+  const float* logits;  ///< [n_experts]
+  int64_t n_experts;    ///< at most 1024
+  int64_t n_chosen;
+  int32_t* experts;     ///< [n_chosen], best first
+  float* weights;       ///< [n_chosen]
+};
+
+std::span<const KernelVariant<RmsNormArgs>> rms_norm_variants();
+std::span<const KernelVariant<RopeArgs>> rope_variants();
+std::span<const KernelVariant<SwigluArgs>> swiglu_variants();
+std::span<const KernelVariant<WeightedSumArgs>> weighted_sum_variants();
+std::span<const KernelVariant<RouterTopKArgs>> router_top_k_variants();
+
+}  // namespace halod

@@ -1,0 +1,21 @@
+// The reference kernels: scalar, double precision, obvious, never optimised. The last row of every table.
+#pragma once
+
+#include "kernels/ops/activations.h"
+#include "kernels/ops/attention.h"
+#include "kernels/ops/elementwise.h"
+#include "kernels/ops/matmul.h"
+
+namespace halod::reference {
+
+void matmul(const MatmulArgs& args);
+void quantize_activations(const QuantizeActivationsArgs& args);
+void attention(const AttentionKernelArgs& args);
+void kv_store(const KvStoreArgs& args);
+void rms_norm(const RmsNormArgs& args);
+void rope(const RopeArgs& args);
+void swiglu(const SwigluArgs& args);
+void weighted_sum(const WeightedSumArgs& args);
+void router_top_k(const RouterTopKArgs& args);
+
+}  // namespace halod::reference
