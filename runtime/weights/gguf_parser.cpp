@@ -264,15 +264,17 @@ class Parser {
                    fmt::format("a row of {} weights is not a whole number of {} blocks ({} weights each)",
                                tensor.cols(), format.name, format.block_elements));
     }
-    int64_t n_elements = 1;
-    int64_t n_bytes = tensor.cols() / format.block_elements;
-    bool overflows = __builtin_mul_overflow(n_bytes, format.block_bytes, &n_bytes);
-    for (const int64_t extent : tensor.shape) {
-      overflows |= __builtin_mul_overflow(n_elements, extent, &n_elements);
-      if (&extent != &tensor.shape.back()) overflows |= __builtin_mul_overflow(n_bytes, extent, &n_bytes);
+    int64_t n_elements = tensor.cols();
+    int64_t n_bytes = 0;
+    bool overflows =
+        __builtin_mul_overflow(tensor.cols() / format.block_elements, format.block_bytes, &n_bytes);
+    for (size_t dim = 0; dim + 1 < tensor.shape.size(); ++dim) {
+      overflows |= __builtin_mul_overflow(n_elements, tensor.shape[dim], &n_elements);
+      overflows |= __builtin_mul_overflow(n_bytes, tensor.shape[dim], &n_bytes);
     }
-    if (overflows)
+    if (overflows) {
       reader_.fail(what, fmt::format("its shape {} overflows 64 bits", fmt::join(tensor.shape, " x ")));
+    }
     return static_cast<uint64_t>(n_bytes);
   }
 
