@@ -20,9 +20,10 @@ namespace halod {
 
 class OpenFile;
 
-/// A metadata value. All integers are kept as int64_t (uint64_t only beyond its range), all floats as double, so that readers do
-/// not care which width a converter chose.
-using MetadataArray = std::variant<std::vector<int64_t>, std::vector<double>, std::vector<std::string>, std::vector<bool>>;
+/// A metadata value. All integers are kept as int64_t (uint64_t only beyond its range), all floats as double,
+/// so that readers do not care which width a converter chose.
+using MetadataArray =
+    std::variant<std::vector<int64_t>, std::vector<double>, std::vector<std::string>, std::vector<bool>>;
 using MetadataValue = std::variant<bool, int64_t, uint64_t, double, std::string, MetadataArray>;
 
 /// The key/value part of a model file. Getters name file, key, wanted and found type in their errors.
@@ -59,13 +60,14 @@ class Metadata {
 };
 
 /// An open model: metadata, the tensor table of all parts, and positioned reads.
-/// Nothing of the tensor data is read or mapped until read() is called. Thread: const methods from any thread.
+/// Nothing of the tensor data is read or mapped until read() is called. Thread: const methods from any
+/// thread.
 class GgufFile {
  public:
-  /// Opens `path`; for "…-00001-of-0000N.gguf" the other parts beside it too. Checks magic, version, every count and string against
-  /// the file's size before allocating, types, alignment, names (unique), shapes (products that overflow), offsets and sizes (inside
-  /// the file, not overlapping).
-  /// Errors: kNotFound, kIo, kCorruptFile (names the file and the field), kUnsupported (big-endian, version 1, unknown tensor type).
+  /// Opens `path`; for "…-00001-of-0000N.gguf" the other parts beside it too. Checks magic, version, every
+  /// count and string against the file's size before allocating, types, alignment, names (unique), shapes
+  /// (products that overflow), offsets and sizes (inside the file, not overlapping). Errors: kNotFound, kIo,
+  /// kCorruptFile (names the file and the field), kUnsupported (big-endian, version 1, unknown tensor type).
   static Result<GgufFile> open(const std::filesystem::path& path);
 
   const Metadata& metadata() const { return metadata_; }
@@ -75,8 +77,8 @@ class GgufFile {
   uint64_t total_tensor_bytes() const;
   const std::filesystem::path& path() const { return path_; }
 
-  /// Reads `out.size()` bytes of the tensor's data from `byte_offset` within it, by pread: pages are not mapped, so
-  /// they never count as this process's memory. REQUIRES: the range lies inside the tensor.
+  /// Reads `out.size()` bytes of the tensor's data from `byte_offset` within it, by pread: pages are not
+  /// mapped, so they never count as this process's memory. REQUIRES: the range lies inside the tensor.
   /// Errors: kIo / kCorruptFile when the file changed or was truncated since it was opened.
   Result<> read(const TensorInfo& tensor, uint64_t byte_offset, std::span<std::byte> out) const;
 

@@ -8,6 +8,7 @@
 
 #include "runtime/weights/ggml_types.h"
 #include "runtime/weights/gguf_reader.h"
+#include "runtime/weights/gguf_value_type.h"
 
 namespace halod {
 namespace {
@@ -18,23 +19,6 @@ constexpr uint32_t kMaxDimensions = 4;
 constexpr uint64_t kMinKeyValueBytes = 8 + 1 + 4 + 1;  // key length, key, type, value
 constexpr uint64_t kMinTensorBytes =
     8 + 1 + 4 + 8 + 4 + 8;  // name length, name, n_dims, one extent, type, offset
-
-// gguf.h, enum gguf_type.
-enum class ValueType : uint32_t {
-  kUint8,
-  kInt8,
-  kUint16,
-  kInt16,
-  kUint32,
-  kInt32,
-  kFloat32,
-  kBool,
-  kString,
-  kArray,
-  kUint64,
-  kInt64,
-  kFloat64
-};
 
 class Parser {
  public:
@@ -93,9 +77,9 @@ class Parser {
     std::string key = read_name({"metadata entry", fmt::format("{} of {}", idx + 1, n)});
     const HeaderField what{"metadata key", printable(key)};
     if (metadata.contains(key)) reader_.fail(what, "occurs twice");
-    const auto type = ValueType{reader_.number<uint32_t>(what)};
+    const auto type = GgufValueType{reader_.number<uint32_t>(what)};
     MetadataValue value =
-        type == ValueType::kArray ? MetadataValue(read_array(what)) : read_scalar(type, what);
+        type == GgufValueType::kArray ? MetadataValue(read_array(what)) : read_scalar(type, what);
     metadata.insert(std::move(key), std::move(value));
   }
 
@@ -105,36 +89,36 @@ class Parser {
     return byte == 1;
   }
 
-  MetadataValue read_scalar(ValueType type, const HeaderField& what) {
+  MetadataValue read_scalar(GgufValueType type, const HeaderField& what) {
     switch (type) {
-      case ValueType::kUint8:
+      case GgufValueType::kUint8:
         return int64_t{reader_.number<uint8_t>(what)};
-      case ValueType::kInt8:
+      case GgufValueType::kInt8:
         return int64_t{reader_.number<int8_t>(what)};
-      case ValueType::kUint16:
+      case GgufValueType::kUint16:
         return int64_t{reader_.number<uint16_t>(what)};
-      case ValueType::kInt16:
+      case GgufValueType::kInt16:
         return int64_t{reader_.number<int16_t>(what)};
-      case ValueType::kUint32:
+      case GgufValueType::kUint32:
         return int64_t{reader_.number<uint32_t>(what)};
-      case ValueType::kInt32:
+      case GgufValueType::kInt32:
         return int64_t{reader_.number<int32_t>(what)};
-      case ValueType::kInt64:
+      case GgufValueType::kInt64:
         return reader_.number<int64_t>(what);
-      case ValueType::kUint64: {
+      case GgufValueType::kUint64: {
         const auto value = reader_.number<uint64_t>(what);
         if (value > static_cast<uint64_t>(std::numeric_limits<int64_t>::max())) return value;
         return static_cast<int64_t>(value);
       }
-      case ValueType::kFloat32:
+      case GgufValueType::kFloat32:
         return double{reader_.number<float>(what)};
-      case ValueType::kFloat64:
+      case GgufValueType::kFloat64:
         return reader_.number<double>(what);
-      case ValueType::kBool:
+      case GgufValueType::kBool:
         return read_bool(what);
-      case ValueType::kString:
+      case GgufValueType::kString:
         return reader_.string(what);
-      case ValueType::kArray:
+      case GgufValueType::kArray:
         break;
     }
     reader_.fail(
@@ -182,33 +166,33 @@ class Parser {
   }
 
   MetadataArray read_array(const HeaderField& what) {
-    const auto type = ValueType{reader_.number<uint32_t>(what)};
+    const auto type = GgufValueType{reader_.number<uint32_t>(what)};
     switch (type) {
-      case ValueType::kUint8:
+      case GgufValueType::kUint8:
         return read_numbers<uint8_t, int64_t>(what);
-      case ValueType::kInt8:
+      case GgufValueType::kInt8:
         return read_numbers<int8_t, int64_t>(what);
-      case ValueType::kUint16:
+      case GgufValueType::kUint16:
         return read_numbers<uint16_t, int64_t>(what);
-      case ValueType::kInt16:
+      case GgufValueType::kInt16:
         return read_numbers<int16_t, int64_t>(what);
-      case ValueType::kUint32:
+      case GgufValueType::kUint32:
         return read_numbers<uint32_t, int64_t>(what);
-      case ValueType::kInt32:
+      case GgufValueType::kInt32:
         return read_numbers<int32_t, int64_t>(what);
-      case ValueType::kInt64:
+      case GgufValueType::kInt64:
         return read_numbers<int64_t, int64_t>(what);
-      case ValueType::kUint64:
+      case GgufValueType::kUint64:
         return read_uint64s(what);
-      case ValueType::kFloat32:
+      case GgufValueType::kFloat32:
         return read_numbers<float, double>(what);
-      case ValueType::kFloat64:
+      case GgufValueType::kFloat64:
         return read_numbers<double, double>(what);
-      case ValueType::kBool:
+      case GgufValueType::kBool:
         return read_bools(what);
-      case ValueType::kString:
+      case GgufValueType::kString:
         return read_strings(what);
-      case ValueType::kArray:
+      case GgufValueType::kArray:
         fail_unsupported(what, "an array of arrays; no architecture that halod knows has one");
     }
     reader_.fail(what, fmt::format("its element type is {}, which no version of GGUF has",
