@@ -55,7 +55,7 @@ void dot_block(const MatmulArgs& args, int64_t first_row, int64_t first_token) {
         std::memcpy(x_tail, x[t] + whole, static_cast<size_t>(cols - whole) * sizeof(float));
         total += sum(Element<format>::load16(weight_tail) * load(x_tail));
       }
-      float& y = args.y(args.y_row(first_token + t), first_row + r);
+      float& y = args.y(args.y_row(first_token + t), first_row + r - args.y_origin);
       y = args.accumulate ? y + total : total;
     }
   }

@@ -226,7 +226,7 @@ void multiply_tokens(const MatmulArgs& args, const std::byte* tile, int64_t firs
   multiply_tile<format, n_tokens>(tile, cols, x, result);
   const int64_t rows_left = args.weight.rows - first_row;
   for (int t = 0; t < n_tokens; ++t) {
-    store_result(args.y.row_data(args.y_row(first_token + t)) + first_row, result[t],
+    store_result(args.y.row_data(args.y_row(first_token + t)) + (first_row - args.y_origin), result[t],
                  rows_left < kTileRows ? rows_left : kTileRows, args.accumulate);
   }
 }

@@ -28,7 +28,7 @@ struct WeightMatrix {
 };
 
 /// Rows [first_row, first_row + n_rows) of W against rows of x:
-///   y[y_row(t), r] (+)= sum_i x[x_row(t), i] * W[r, i]   for t in [0, n_tokens)
+///   y[y_row(t), r - y_origin] (+)= sum_i x[x_row(t), i] * W[r, i]   for t in [0, n_tokens)
 /// first_row is a multiple of 16, and so is n_rows unless it reaches the last row.
 /// A result's bits depend on its weight row and its x row alone, never on n_tokens, n_rows or neighbours.
 /// Thread: any, on disjoint outputs.
@@ -40,7 +40,8 @@ struct MatmulArgs {
   int64_t n_tokens = 0;
   const int32_t* x_rows = nullptr;  ///< [n_tokens] rows of x; nullptr = 0, 1, 2, …
   const int32_t* y_rows = nullptr;  ///< [n_tokens] rows of y; nullptr = 0, 1, 2, …
-  MatrixView<float> y;              ///< columns are weight rows
+  MatrixView<float> y;              ///< column c is weight row y_origin + c
+  int64_t y_origin = 0;             ///< for results that only live in a small buffer
   bool accumulate = false;          ///< += instead of =
 
   int64_t x_row(int64_t t) const { return x_rows ? x_rows[t] : t; }

@@ -22,7 +22,7 @@ void matmul(const MatmulArgs& args) {
       const float* x = args.x.values.row_data(args.x_row(t));
       double total = 0;
       for (int64_t i = 0; i < cols; ++i) total += static_cast<double>(weights[static_cast<size_t>(i)]) * static_cast<double>(x[i]);
-      float& y = args.y(args.y_row(t), r);
+      float& y = args.y(args.y_row(t), r - args.y_origin);
       y = static_cast<float>(args.accumulate ? static_cast<double>(y) + total : total);
     }
   }

@@ -115,6 +115,8 @@ class Backend {
   // -- operations -----------------------------------------------------------------------------------------------------
   /// out[t] = row tokens[t] of the embedding matrix, expanded to f32.
   virtual void embed(std::span<const TokenId> tokens, const PlacedWeight& embedding, MatrixView<float> out) = 0;
+  /// out[i] = x[rows[i]].
+  virtual void gather_rows(MatrixView<const float> x, std::span<const int32_t> rows, MatrixView<float> out) = 0;
   /// out[t, i] = x[t, i] / sqrt(mean_i(x[t, i]^2) + epsilon) * weight[i]. out may alias x.
   virtual void rms_norm(MatrixView<const float> x, std::span<const float> weight, float epsilon, MatrixView<float> out) = 0;
   /// outs[i] = x * weights[i]^T: several matrices that read the same x (q, k and v), so that x is prepared once.

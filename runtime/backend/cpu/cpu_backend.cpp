@@ -1,0 +1,267 @@
+#include "runtime/backend/cpu/cpu_backend.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "kernels/cpu/tile_layout.h"
+
+namespace halod {
+namespace {
+
+static_assert(kKvPageTokens == kAttentionPageTokens);
+
+template <class Variants>
+auto select(Variants variants, bool exact) {
+  for (const auto& variant : variants) {
+    if (exact ? variant.isa == Isa::kReference : runs_on(variant.isa, cpu_features())) return variant.run;
+  }
+  return variants.back().run;
+}
+
+/// Rows per task: several tiles, so that a task is tens of microseconds, but enough tasks that threads finish together.
+int64_t rows_per_task(int64_t n_rows, int n_threads) {
+  const int64_t wanted = n_rows / (8 * n_threads);
+  return std::clamp<int64_t>(wanted / kTileRows * kTileRows, kTileRows, 16 * kTileRows);
+}
+
+/// All layers' pages in one allocation: [layer][page][kv head][keys, values].
+class CpuKvStorage final : public KvStorage {
+ public:
+  CpuKvStorage(MappedMemory memory, const KvShape& shape, int64_t n_pages, KvType type)
+      : memory_(std::move(memory)),
+        n_kv_heads_(shape.n_kv_heads),
+        n_pages_(n_pages),
+        head_bytes_(kv_head_page_bytes(type, shape.head_dim)) {}
+  uint64_t bytes() const override { return memory_.size(); }
+  std::byte* page(int64_t layer_idx, PageId page_id, int64_t kv_head) const {
+    return memory_.data() + ((layer_idx * n_pages_ + to_int(page_id)) * n_kv_heads_ + kv_head) * head_bytes_;
+  }
+
+ private:
+  MappedMemory memory_;
+  int64_t n_kv_heads_, n_pages_, head_bytes_;
+};
+
+}  // namespace
+
+CpuBackend::Kernels CpuBackend::select_kernels(bool exact) {
+  return {
+      .quantize_activations = select(quantize_activations_variants(), exact),
+      .attention = select(attention_variants(), exact),
+      .kv_store = select(kv_store_variants(), exact),
+      .rms_norm = select(rms_norm_variants(), exact),
+      .rope = select(rope_variants(), exact),
+      .swiglu = select(swiglu_variants(), exact),
+      .weighted_sum = select(weighted_sum_variants(), exact),
+      .router_top_k = select(router_top_k_variants(), exact),
+  };
+}
+
+CpuBackend::CpuBackend(int n_threads, bool exact)
+    : exact_(exact),
+      kv_type_(exact ? KvType::kF32 : KvType::kF16),
+      kernels_(select_kernels(exact)),
+      threads_(n_threads),
+      up_tile_(static_cast<size_t>(n_threads)) {}
+
+std::string CpuBackend::device_name() const {
+  const CpuFeatures& features = cpu_features();
+  const char* isa = exact_                 ? "reference kernels"
+                    : features.avx512_vnni ? "AVX-512 VNNI"
+                    : features.avx2_fma_f16c ? "AVX2"
+                                             : "baseline";
+  return fmt::format("{}, {} thread{}, {}", cpu_model_name(), threads_.n_threads(), threads_.n_threads() == 1 ? "" : "s", isa);
+}
+
+Result<std::unique_ptr<PlacedWeight>> CpuBackend::place_weight(const GgufFile& file, const TensorInfo& tensor,
+                                                               const std::function<void(uint64_t)>& on_bytes) {
+  return CpuWeight::place(file, tensor, exact_, threads_, on_bytes);
+}
+
+uint64_t CpuBackend::kv_page_bytes(const KvShape& shape) const {
+  return static_cast<uint64_t>(shape.n_layers * shape.n_kv_heads * kv_head_page_bytes(kv_type_, shape.head_dim));
+}
+
+Result<std::unique_ptr<KvStorage>> CpuBackend::allocate_kv(const KvShape& shape, int64_t n_pages) {
+  auto memory = MappedMemory::allocate(kv_page_bytes(shape) * static_cast<uint64_t>(n_pages));
+  if (!memory) return memory.error();
+  return std::unique_ptr<KvStorage>(std::make_unique<CpuKvStorage>(std::move(*memory), shape, n_pages, kv_type_));
+}
+
+Result<MatrixView<float>> CpuBackend::allocate_activations(int64_t rows, int64_t cols) {
+  auto memory = MappedMemory::allocate(static_cast<size_t>(rows * cols) * sizeof(float));
+  if (!memory) return memory.error();
+  activations_.push_back(std::move(*memory));
+  return MatrixView<float>(reinterpret_cast<float*>(activations_.back().data()), rows, cols);
+}
+
+uint64_t CpuBackend::scratch_bytes() const {
+  uint64_t total = x_scratch_.bytes() + hidden_scratch_.bytes() + gate_.bytes() + up_.bytes() + router_logits_.bytes() +
+                   expert_outputs_.bytes();
+  for (const MappedMemory& memory : activations_) total += memory.size();
+  return total;
+}
+
+void CpuBackend::embed(std::span<const TokenId> tokens, const PlacedWeight& embedding, MatrixView<float> out) {
+  for (size_t t = 0; t < tokens.size(); ++t) {
+    cpu_weight(embedding).expand_row(to_int(tokens[t]), out.row_data(static_cast<int64_t>(t)));
+  }
+}
+
+void CpuBackend::rms_norm(MatrixView<const float> x, std::span<const float> weight, float epsilon, MatrixView<float> out) {
+  threads_.parallel_for(x.rows, 16, [&](int64_t begin, int64_t end, int) {
+    for (int64_t t = begin; t < end; ++t) kernels_.rms_norm({x.row_data(t), weight.data(), out.row_data(t), x.cols, epsilon});
+  });
+}
+
+Activations CpuBackend::prepare(MatrixView<const float> x, bool needs_codes, QuantizedScratch& scratch) {
+  Activations out{.values = x};
+  if (!needs_codes) return out;
+  const int64_t n_groups = x.cols / kActivationGroup;
+  int8_t* codes = scratch.codes.at_least(x.rows * x.cols);
+  float* scales = scratch.scales.at_least(x.rows * n_groups);
+  float* scaled_sums = scratch.scaled_sums.at_least(x.rows * n_groups);
+  int32_t* negated_sums16 = scratch.negated_sums16.at_least(x.rows * n_groups * 2);
+  threads_.parallel_for(x.rows, 16, [&](int64_t begin, int64_t end, int) {
+    kernels_.quantize_activations({x.rows_at(begin, end - begin), codes + begin * x.cols, scales + begin * n_groups,
+                                   scaled_sums + begin * n_groups, negated_sums16 + begin * n_groups * 2});
+  });
+  out.codes = codes;
+  out.scales = scales;
+  out.scaled_sums = scaled_sums;
+  out.negated_sums16 = negated_sums16;
+  return out;
+}
+
+void CpuBackend::matmul(const Activations& x, const CpuWeight& weight, MatrixView<float> y, bool accumulate) {
+  threads_.parallel_for(weight.rows(), rows_per_task(weight.rows(), threads_.n_threads()), [&](int64_t begin, int64_t end, int) {
+    weight.variant().run({.weight = weight.expert(0), .first_row = begin, .n_rows = end - begin, .x = x, .n_tokens = x.n_rows(),
+                          .y = y, .accumulate = accumulate});
+  });
+}
+
+void CpuBackend::linear(MatrixView<const float> x, std::span<const PlacedWeight* const> weights,
+                        std::span<const MatrixView<float>> outs) {
+  bool needs_codes = false;
+  int64_t n_rows = 0;
+  for (const PlacedWeight* weight : weights) {
+    needs_codes |= cpu_weight(*weight).variant().needs_codes;
+    // A task's rows are a multiple of 16, and matrices start on task boundaries, so that tiles are never shared.
+    n_rows += (weight->rows() + kTileRows - 1) / kTileRows * kTileRows;
+  }
+  const Activations prepared = prepare(x, needs_codes, x_scratch_);
+  if (weights.size() == 1) return matmul(prepared, cpu_weight(*weights[0]), outs[0], false);
+  // One region over the concatenated rows: q, k and v are too small to be worth a barrier each.
+  threads_.parallel_for(n_rows, rows_per_task(n_rows, threads_.n_threads()), [&](int64_t begin, int64_t end, int) {
+    int64_t first = 0;
+    for (size_t i = 0; i < weights.size(); ++i) {
+      const CpuWeight& weight = cpu_weight(*weights[i]);
+      const int64_t from = std::max<int64_t>(begin - first, 0), to = std::min(end - first, weight.rows());
+      if (from < to) {
+        weight.variant().run({.weight = weight.expert(0), .first_row = from, .n_rows = to - from, .x = prepared, .n_tokens = x.rows,
+                              .y = outs[i]});
+      }
+      first += (weight.rows() + kTileRows - 1) / kTileRows * kTileRows;
+    }
+  });
+}
+
+void CpuBackend::linear_add(MatrixView<const float> x, const PlacedWeight& weight, MatrixView<float> residual) {
+  matmul(prepare(x, cpu_weight(weight).variant().needs_codes, x_scratch_), cpu_weight(weight), residual, true);
+}
+
+void CpuBackend::rope_angles(std::span<const int32_t> positions, std::span<const float> inverse_frequencies, MatrixView<float> out) {
+  const int64_t n = static_cast<int64_t>(inverse_frequencies.size());
+  threads_.parallel_for(static_cast<int64_t>(positions.size()), 16, [&](int64_t begin, int64_t end, int) {
+    for (int64_t t = begin; t < end; ++t) {
+      for (int64_t i = 0; i < n; ++i) {
+        // In double: at position 100,000 an f32 angle is off by up to 0.004 rad.
+        const double angle = static_cast<double>(positions[static_cast<size_t>(t)]) *
+                             static_cast<double>(inverse_frequencies[static_cast<size_t>(i)]);
+        out(t, i) = static_cast<float>(std::cos(angle));
+        out(t, n + i) = static_cast<float>(std::sin(angle));
+      }
+    }
+  });
+}
+
+void CpuBackend::normalise_rotate_store(const AttentionArgs& args, KvStorage& kv) {
+  const auto& storage = static_cast<const CpuKvStorage&>(kv);
+  const int64_t head_dim = args.head_dim;
+  const auto normalise_rotate = [&](float* head, std::span<const float> norm, int64_t row) {
+    if (!norm.empty()) kernels_.rms_norm({head, norm.data(), head, head_dim, args.norm_epsilon});
+    const float* angles = args.rope.row_data(row);
+    kernels_.rope({head, angles, angles + head_dim / 2, head_dim});
+  };
+  int64_t first_row = 0;
+  for (const AttentionSequence& sequence : args.sequences) {
+    threads_.parallel_for(sequence.n_new, 8, [&](int64_t begin, int64_t end, int) {
+      for (int64_t i = begin; i < end; ++i) {
+        const int64_t row = first_row + i, position = sequence.n_past + i;
+        for (int64_t h = 0; h < args.n_heads; ++h) normalise_rotate(args.q.row_data(row) + h * head_dim, args.q_norm, row);
+        for (int64_t h = 0; h < args.n_kv_heads; ++h) {
+          float* k = args.k.row_data(row) + h * head_dim;
+          normalise_rotate(k, args.k_norm, row);
+          const PageId page = sequence.pages[static_cast<size_t>(position / kKvPageTokens)];
+          kernels_.kv_store({k, args.v.row_data(row) + h * head_dim, storage.page(args.layer_idx, page, h), position % kKvPageTokens,
+                             head_dim, kv_type_});
+        }
+      }
+    });
+    first_row += sequence.n_new;
+  }
+}
+
+void CpuBackend::attention(const AttentionArgs& args, KvStorage& kv) {
+  normalise_rotate_store(args, kv);
+  const auto& storage = static_cast<const CpuKvStorage&>(kv);
+  const int64_t group = args.n_heads / args.n_kv_heads;
+  int64_t first_row = 0;
+  for (const AttentionSequence& sequence : args.sequences) {
+    // Heads outermost: neighbouring tasks share one head's keys and values, which then stay in the cache.
+    const int64_t n_tasks = args.n_kv_heads * sequence.n_new;
+    const int64_t tasks_at_once = std::clamp<int64_t>(sequence.n_new / 4, 1, 16);
+    threads_.parallel_for(n_tasks, tasks_at_once, [&](int64_t begin, int64_t end, int) {
+      std::vector<const std::byte*> pages(sequence.pages.size());
+      int64_t head_of_pages = -1;
+      for (int64_t task = begin; task < end; ++task) {
+        const int64_t kv_head = task / sequence.n_new, i = task % sequence.n_new;
+        if (kv_head != head_of_pages) {
+          for (size_t p = 0; p < pages.size(); ++p) pages[p] = storage.page(args.layer_idx, sequence.pages[p], kv_head);
+          head_of_pages = kv_head;
+        }
+        for (int64_t h = 0; h < group; h += kMaxQueryGroup) {
+          const int64_t offset = (kv_head * group + h) * args.head_dim;
+          kernels_.attention({.q = args.q.row_data(first_row + i) + offset, .out = args.out.row_data(first_row + i) + offset,
+                              .n_heads = std::min(kMaxQueryGroup, group - h), .head_dim = args.head_dim, .scale = args.scale,
+                              .pages = pages, .n_keys = sequence.n_past + i + 1, .type = kv_type_});
+        }
+      }
+    });
+    first_row += sequence.n_new;
+  }
+}
+
+void CpuBackend::gather_rows(MatrixView<const float> x, std::span<const int32_t> rows, MatrixView<float> out) {
+  for (size_t i = 0; i < rows.size(); ++i) {
+    const float* row = x.row_data(rows[i]);
+    std::copy(row, row + x.cols, out.row_data(static_cast<int64_t>(i)));
+  }
+}
+
+void CpuBackend::dense_ffn(const DenseFfnArgs& args) {
+  const int64_t n_tokens = args.x.rows, width = args.gate.rows();
+  const MatrixView<float> gate(gate_.at_least(n_tokens * width), n_tokens, width);
+  const MatrixView<float> up(up_.at_least(n_tokens * width), n_tokens, width);
+  const PlacedWeight* weights[] = {&args.gate, &args.up};
+  const MatrixView<float> outs[] = {gate, up};
+  linear(args.x, weights, outs);
+  threads_.parallel_for(n_tokens, 4, [&](int64_t begin, int64_t end, int) {
+    for (int64_t t = begin; t < end; ++t) kernels_.swiglu({gate.row_data(t), up.row_data(t), width});
+  });
+  matmul(prepare(gate, cpu_weight(args.down).variant().needs_codes, hidden_scratch_), cpu_weight(args.down), args.residual, true);
+}
+
+}  // namespace halod

@@ -1,0 +1,108 @@
+// The CPU backend: decides layouts and threads; all arithmetic is in kernels/.
+//
+// Every operation is one or a few parallel regions over (weight rows, experts, heads or tokens); results do not depend on how they are cut.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "base/mapped_memory.h"
+#include "base/thread_pool.h"
+#include "kernels/ops/activations.h"
+#include "kernels/ops/attention.h"
+#include "kernels/ops/elementwise.h"
+#include "kernels/ops/matmul.h"
+#include "runtime/backend/backend.h"
+#include "runtime/backend/cpu/cpu_weights.h"
+
+namespace halod {
+
+class CpuBackend final : public Backend {
+ public:
+  CpuBackend(int n_threads, bool exact);
+
+  std::string name() const override { return "cpu"; }
+  std::string device_name() const override;
+
+  Result<std::unique_ptr<PlacedWeight>> place_weight(const GgufFile& file, const TensorInfo& tensor,
+                                                     const std::function<void(uint64_t)>& on_bytes) override;
+  uint64_t kv_page_bytes(const KvShape& shape) const override;
+  Result<std::unique_ptr<KvStorage>> allocate_kv(const KvShape& shape, int64_t n_pages) override;
+  Result<MatrixView<float>> allocate_activations(int64_t rows, int64_t cols) override;
+  uint64_t scratch_bytes() const override;
+
+  void embed(std::span<const TokenId> tokens, const PlacedWeight& embedding, MatrixView<float> out) override;
+  void gather_rows(MatrixView<const float> x, std::span<const int32_t> rows, MatrixView<float> out) override;
+  void rms_norm(MatrixView<const float> x, std::span<const float> weight, float epsilon, MatrixView<float> out) override;
+  void linear(MatrixView<const float> x, std::span<const PlacedWeight* const> weights, std::span<const MatrixView<float>> outs) override;
+  void linear_add(MatrixView<const float> x, const PlacedWeight& weight, MatrixView<float> residual) override;
+  void rope_angles(std::span<const int32_t> positions, std::span<const float> inverse_frequencies, MatrixView<float> out) override;
+  void attention(const AttentionArgs& args, KvStorage& kv) override;
+  void moe(const MoeArgs& args) override;
+  void dense_ffn(const DenseFfnArgs& args) override;
+  void synchronize() override {}
+
+ private:
+  /// The first row of each table that this CPU runs (the reference when exact).
+  struct Kernels {
+    void (*quantize_activations)(const QuantizeActivationsArgs&);
+    void (*attention)(const AttentionKernelArgs&);
+    void (*kv_store)(const KvStoreArgs&);
+    void (*rms_norm)(const RmsNormArgs&);
+    void (*rope)(const RopeArgs&);
+    void (*swiglu)(const SwigluArgs&);
+    void (*weighted_sum)(const WeightedSumArgs&);
+    void (*router_top_k)(const RouterTopKArgs&);
+  };
+  static Kernels select_kernels(bool exact);
+
+  /// Grows to the largest batch seen and stays: scratch belongs to the backend, not to a call.
+  template <class T>
+  class Scratch {
+   public:
+    T* at_least(int64_t n) {
+      if (static_cast<size_t>(n) > values_.size()) values_.resize(static_cast<size_t>(n));
+      return values_.data();
+    }
+    uint64_t bytes() const { return values_.capacity() * sizeof(T); }
+
+   private:
+    std::vector<T> values_;
+  };
+  /// The 8-bit form of one matrix of activations.
+  struct QuantizedScratch {
+    Scratch<int8_t> codes;
+    Scratch<float> scales, scaled_sums;
+    Scratch<int32_t> negated_sums16;
+    uint64_t bytes() const { return codes.bytes() + scales.bytes() + scaled_sums.bytes() + negated_sums16.bytes(); }
+  };
+  /// Which rows of the batch go to which expert, and with what weight.
+  struct Routing {
+    std::vector<int32_t> experts;     ///< [n_tokens * k], by token then rank
+    std::vector<float> weights;       ///< the same order
+    std::vector<int32_t> first_slot;  ///< [n_experts + 1] into the next two
+    std::vector<int32_t> token_rows;  ///< batch row of each (expert, token) pair, grouped by expert
+    std::vector<int32_t> slots;       ///< token * k + rank of the same pair: where its result goes
+    std::vector<int32_t> active;      ///< experts with at least one token
+  };
+
+  /// Prepares rows for a matmul; the 8-bit form only when one of the users needs it.
+  Activations prepare(MatrixView<const float> x, bool needs_codes, QuantizedScratch& scratch);
+  void route(const MoeArgs& args);
+  void experts_gate_up(const MoeArgs& args, const Activations& x, MatrixView<float> hidden);
+  void experts_down(const MoeArgs& args, const Activations& hidden, MatrixView<float> outputs);
+  void matmul(const Activations& x, const CpuWeight& weight, MatrixView<float> y, bool accumulate);
+  void normalise_rotate_store(const AttentionArgs& args, KvStorage& kv);
+
+  bool exact_;
+  KvType kv_type_;
+  Kernels kernels_;
+  ThreadPool threads_;
+  std::vector<MappedMemory> activations_;
+  QuantizedScratch x_scratch_, hidden_scratch_;
+  Scratch<float> gate_, up_, router_logits_, expert_outputs_;
+  std::vector<Scratch<float>> up_tile_;  ///< per worker
+  Routing routing_;
+};
+
+}  // namespace halod

@@ -1,0 +1,108 @@
+#include "runtime/backend/cpu/cpu_weights.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <mutex>
+#include <optional>
+#include <vector>
+
+#include "kernels/cpu/tile_layout.h"
+
+namespace halod {
+namespace {
+
+// Large enough that reading dominates the calls, small enough that it stays in the second-level cache while it is packed.
+constexpr int64_t kPieceBytes = 512 << 10;
+
+int64_t matrix_rows(const TensorInfo& tensor) { return tensor.shape.size() < 2 ? 1 : tensor.shape[tensor.shape.size() - 2]; }
+int64_t n_matrices(const TensorInfo& tensor) { return tensor.shape.size() == 3 ? tensor.shape[0] : 1; }
+
+/// One expert's rows [first, first + n) of a tensor on their way into memory.
+struct Piece {
+  int64_t expert_idx;
+  int64_t first_row;
+  int64_t n_rows;
+};
+
+std::vector<Piece> cut_into_pieces(int64_t n_experts, int64_t rows, int64_t row_bytes) {
+  const int64_t rows_per_piece = std::max<int64_t>(kTileRows, kPieceBytes / row_bytes / kTileRows * kTileRows);
+  std::vector<Piece> pieces;
+  for (int64_t expert_idx = 0; expert_idx < n_experts; ++expert_idx) {
+    for (int64_t row = 0; row < rows; row += rows_per_piece) {
+      pieces.push_back({expert_idx, row, std::min(rows_per_piece, rows - row)});
+    }
+  }
+  return pieces;
+}
+
+}  // namespace
+
+CpuWeight::CpuWeight(const TensorInfo& tensor, const MatmulVariant& variant, MappedMemory memory, int64_t expert_bytes)
+    : PlacedWeight(matrix_rows(tensor), tensor.cols(), n_matrices(tensor), memory.size()),
+      format_(tensor.format),
+      variant_(&variant),
+      memory_(std::move(memory)),
+      expert_bytes_(expert_bytes) {}
+
+Result<std::unique_ptr<PlacedWeight>> CpuWeight::place(const GgufFile& file, const TensorInfo& tensor, bool exact, ThreadPool& threads,
+                                                       const std::function<void(uint64_t)>& on_bytes) {
+  const FormatTraits& format = traits(tensor.format);
+  const int64_t cols = tensor.cols(), rows = matrix_rows(tensor), n_experts = n_matrices(tensor);
+  const MatmulVariant* variant = select_matmul(tensor.format, cols, exact);
+  if (variant == nullptr) {
+    return Error{ErrorCode::kUnsupported, fmt::format("{}: tensor '{}': no CPU kernel multiplies {} rows of {} values",
+                                                      file.path().string(), tensor.name, format.name, cols), tensor.name};
+  }
+  const bool tiles = variant->layout == WeightLayout::kTiles16;
+  const TileLayout* layout = tiles ? find_tile_layout(tensor.format) : nullptr;
+  const int64_t row_bytes = format.row_bytes(cols);
+  const int64_t expert_bytes = tiles ? layout->matrix_bytes(rows, cols) : rows * row_bytes;
+  auto memory = MappedMemory::allocate(static_cast<size_t>(n_experts * expert_bytes));
+  if (!memory) return memory.error();
+
+  const std::vector<Piece> pieces = cut_into_pieces(n_experts, rows, row_bytes);
+  std::mutex mutex;  // guards first_error and the callback
+  std::optional<Error> first_error;
+  threads.parallel_for(static_cast<int64_t>(pieces.size()), 1, [&](int64_t begin, int64_t end, int) {
+    std::vector<std::byte> staging;
+    for (int64_t i = begin; i < end; ++i) {
+      const Piece& piece = pieces[static_cast<size_t>(i)];
+      const size_t n_bytes = static_cast<size_t>(piece.n_rows * row_bytes);
+      std::byte* expert = memory->data() + piece.expert_idx * expert_bytes;
+      std::byte* target = expert + piece.first_row * row_bytes;
+      if (tiles) {
+        staging.resize(n_bytes);
+        target = staging.data();
+      }
+      const uint64_t offset = static_cast<uint64_t>((piece.expert_idx * rows + piece.first_row) * row_bytes);
+      const Result<> read = file.read(tensor, offset, {target, n_bytes});
+      if (tiles && read) {
+        for (int64_t row = 0; row < piece.n_rows; row += kTileRows) {
+          layout->pack(staging.data() + row * row_bytes, row_bytes, std::min(kTileRows, piece.n_rows - row), cols,
+                       expert + (piece.first_row + row) / kTileRows * layout->tile_bytes(cols));
+        }
+      }
+      std::lock_guard lock(mutex);
+      if (!read && !first_error) first_error = read.error();
+      if (on_bytes) on_bytes(n_bytes);
+    }
+  });
+  if (first_error) return *first_error;
+  return std::unique_ptr<PlacedWeight>(new CpuWeight(tensor, *variant, std::move(*memory), expert_bytes));
+}
+
+void CpuWeight::expand_row(int64_t row, float* out) const {
+  HALOD_ASSERT(row >= 0 && row < rows());
+  const FormatTraits& format = traits(format_);
+  if (variant_->layout == WeightLayout::kRows) {
+    format.dequantize(memory_.data() + row * format.row_bytes(cols()), cols(), out);
+    return;
+  }
+  const TileLayout& layout = *find_tile_layout(format_);
+  std::vector<std::byte> blocks(static_cast<size_t>(format.row_bytes(cols())));
+  layout.unpack_row(memory_.data() + row / kTileRows * layout.tile_bytes(cols()), row % kTileRows, cols(), blocks.data());
+  format.dequantize(blocks.data(), cols(), out);
+}
+
+}  // namespace halod

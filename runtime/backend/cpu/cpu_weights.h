@@ -1,0 +1,40 @@
+// Weights in host memory, in the layout that the chosen matmul variant reads.
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "base/mapped_memory.h"
+#include "base/thread_pool.h"
+#include "kernels/ops/matmul.h"
+#include "runtime/backend/backend.h"
+
+namespace halod {
+
+class CpuWeight final : public PlacedWeight {
+ public:
+  /// Reads the tensor in pieces and packs each piece, so that the peak is the packed weight plus a few megabytes.
+  /// Errors: as Backend::place_weight.
+  static Result<std::unique_ptr<PlacedWeight>> place(const GgufFile& file, const TensorInfo& tensor, bool exact, ThreadPool& threads,
+                                                     const std::function<void(uint64_t)>& on_bytes);
+
+  WeightMatrix expert(int64_t expert_idx) const {
+    return {format_, variant_->layout, memory_.data() + expert_idx * expert_bytes_, rows(), cols()};
+  }
+  const MatmulVariant& variant() const { return *variant_; }
+  /// Expands one row (of expert 0) to f32.
+  void expand_row(int64_t row, float* out) const;
+
+ private:
+  CpuWeight(const TensorInfo& tensor, const MatmulVariant& variant, MappedMemory memory, int64_t expert_bytes);
+
+  Format format_;
+  const MatmulVariant* variant_;
+  MappedMemory memory_;
+  int64_t expert_bytes_;
+};
+
+/// A weight that a CpuBackend placed. REQUIRES: it did; backends never see each other's weights.
+inline const CpuWeight& cpu_weight(const PlacedWeight& weight) { return static_cast<const CpuWeight&>(weight); }
+
+}  // namespace halod

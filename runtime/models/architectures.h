@@ -1,0 +1,11 @@
+// One line per architecture; each is defined in the file of its name and registered in registry.cpp.
+#pragma once
+
+#include "runtime/models/decoder_model.h"
+
+namespace halod {
+
+std::unique_ptr<DecoderLayer> make_qwen3_layer(TensorLoader& loader, const ModelConfig& config, int64_t layer_idx);
+std::unique_ptr<DecoderLayer> make_qwen3moe_layer(TensorLoader& loader, const ModelConfig& config, int64_t layer_idx);
+
+}  // namespace halod

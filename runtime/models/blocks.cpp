@@ -1,0 +1,75 @@
+#include "runtime/models/blocks.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+
+namespace halod {
+
+std::string layer_tensor(int64_t layer_idx, const std::string& suffix) { return fmt::format("blk.{}.{}", layer_idx, suffix); }
+
+AttentionBlock::AttentionBlock(TensorLoader& loader, const ModelConfig& config, int64_t layer_idx)
+    : config_(config), layer_idx_(layer_idx) {
+  const int64_t q_size = config.n_heads * config.head_dim, kv_size = config.n_kv_heads * config.head_dim;
+  norm_ = loader.vector(layer_tensor(layer_idx, "attn_norm.weight"), config.hidden_size);
+  q_norm_ = loader.vector(layer_tensor(layer_idx, "attn_q_norm.weight"), config.head_dim);
+  k_norm_ = loader.vector(layer_tensor(layer_idx, "attn_k_norm.weight"), config.head_dim);
+  q_ = loader.matrix(layer_tensor(layer_idx, "attn_q.weight"), q_size, config.hidden_size);
+  k_ = loader.matrix(layer_tensor(layer_idx, "attn_k.weight"), kv_size, config.hidden_size);
+  v_ = loader.matrix(layer_tensor(layer_idx, "attn_v.weight"), kv_size, config.hidden_size);
+  o_ = loader.matrix(layer_tensor(layer_idx, "attn_output.weight"), config.hidden_size, q_size);
+}
+
+void AttentionBlock::forward(Step& step) const {
+  Backend& backend = step.backend;
+  backend.rms_norm(step.hidden, norm_, config_.rms_norm_eps, step.normed);
+  const PlacedWeight* projections[] = {q_.get(), k_.get(), v_.get()};
+  const MatrixView<float> outs[] = {step.q, step.k, step.v};
+  backend.linear(step.normed, projections, outs);
+  backend.attention({.q = step.q, .k = step.k, .v = step.v, .q_norm = q_norm_, .k_norm = k_norm_,
+                     .norm_epsilon = config_.rms_norm_eps, .rope = step.rope,
+                     .scale = 1.0F / std::sqrt(static_cast<float>(config_.head_dim)), .layer_idx = layer_idx_,
+                     .n_heads = config_.n_heads, .n_kv_heads = config_.n_kv_heads, .head_dim = config_.head_dim,
+                     .sequences = step.sequences, .out = step.attended},
+                    step.kv);
+  backend.linear_add(step.attended, *o_, step.hidden);
+}
+
+uint64_t AttentionBlock::weight_bytes_per_token() const { return q_->bytes() + k_->bytes() + v_->bytes() + o_->bytes(); }
+
+DenseFfnBlock::DenseFfnBlock(TensorLoader& loader, const ModelConfig& config, int64_t layer_idx) : epsilon_(config.rms_norm_eps) {
+  norm_ = loader.vector(layer_tensor(layer_idx, "ffn_norm.weight"), config.hidden_size);
+  gate_ = loader.matrix(layer_tensor(layer_idx, "ffn_gate.weight"), config.intermediate_size, config.hidden_size);
+  up_ = loader.matrix(layer_tensor(layer_idx, "ffn_up.weight"), config.intermediate_size, config.hidden_size);
+  down_ = loader.matrix(layer_tensor(layer_idx, "ffn_down.weight"), config.hidden_size, config.intermediate_size);
+}
+
+void DenseFfnBlock::forward(Step& step) const {
+  step.backend.rms_norm(step.hidden, norm_, epsilon_, step.normed);
+  step.backend.dense_ffn({.x = step.normed, .gate = *gate_, .up = *up_, .down = *down_, .residual = step.hidden});
+}
+
+uint64_t DenseFfnBlock::weight_bytes_per_token() const { return gate_->bytes() + up_->bytes() + down_->bytes(); }
+
+MoeBlock::MoeBlock(TensorLoader& loader, const ModelConfig& config, int64_t layer_idx)
+    : epsilon_(config.rms_norm_eps), n_experts_per_token_(config.n_experts_per_token) {
+  const int64_t hidden = config.hidden_size, width = config.moe_intermediate_size;
+  norm_ = loader.vector(layer_tensor(layer_idx, "ffn_norm.weight"), hidden);
+  router_ = loader.matrix(layer_tensor(layer_idx, "ffn_gate_inp.weight"), config.n_experts, hidden);
+  gate_ = loader.experts(layer_tensor(layer_idx, "ffn_gate_exps.weight"), config.n_experts, width, hidden);
+  up_ = loader.experts(layer_tensor(layer_idx, "ffn_up_exps.weight"), config.n_experts, width, hidden);
+  down_ = loader.experts(layer_tensor(layer_idx, "ffn_down_exps.weight"), config.n_experts, hidden, width);
+}
+
+void MoeBlock::forward(Step& step) const {
+  step.backend.rms_norm(step.hidden, norm_, epsilon_, step.normed);
+  step.backend.moe({.x = step.normed, .router = *router_, .gate = *gate_, .up = *up_, .down = *down_,
+                    .n_experts_per_token = n_experts_per_token_, .residual = step.hidden});
+}
+
+uint64_t MoeBlock::weight_bytes_per_token() const {
+  const uint64_t experts = gate_->bytes() + up_->bytes() + down_->bytes();
+  return router_->bytes() + experts / static_cast<uint64_t>(gate_->n_experts()) * static_cast<uint64_t>(n_experts_per_token_);
+}
+
+}  // namespace halod

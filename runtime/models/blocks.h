@@ -1,0 +1,71 @@
+// The blocks that decoder architectures share. A block owns its weights and reads and writes the step's buffers.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "runtime/models/model.h"
+#include "runtime/models/tensor_loader.h"
+
+namespace halod {
+
+/// What one step passes from block to block. All matrices have one row per batch token.
+struct Step {
+  Backend& backend;
+  KvStorage& kv;
+  std::span<const AttentionSequence> sequences;
+  MatrixView<const float> rope;  ///< [n_tokens, head_dim]: cosines, sines
+  MatrixView<float> hidden;      ///< [n_tokens, hidden_size]: the residual stream
+  MatrixView<float> normed;      ///< [n_tokens, hidden_size]: a block's normalised input
+  MatrixView<float> q, k, v;     ///< projections; [n_tokens, n_heads * head_dim], twice [n_tokens, n_kv_heads * head_dim]
+  MatrixView<float> attended;    ///< [n_tokens, n_heads * head_dim]
+};
+
+/// hidden += o(attention(norm(q x), norm(k x), v x)), x = rms_norm(hidden): grouped queries, per-head q and k norms, rotary positions.
+class AttentionBlock {
+ public:
+  AttentionBlock(TensorLoader& loader, const ModelConfig& config, int64_t layer_idx);
+  void forward(Step& step) const;
+  uint64_t weight_bytes_per_token() const;
+
+ private:
+  const ModelConfig& config_;
+  int64_t layer_idx_;
+  std::vector<float> norm_, q_norm_, k_norm_;
+  std::unique_ptr<PlacedWeight> q_, k_, v_, o_;
+};
+
+/// hidden += down(silu(gate x) * (up x)), x = rms_norm(hidden).
+class DenseFfnBlock {
+ public:
+  DenseFfnBlock(TensorLoader& loader, const ModelConfig& config, int64_t layer_idx);
+  void forward(Step& step) const;
+  uint64_t weight_bytes_per_token() const;
+
+ private:
+  float epsilon_;
+  std::vector<float> norm_;
+  std::unique_ptr<PlacedWeight> gate_, up_, down_;
+};
+
+/// hidden += the chosen experts' SwiGLU of x = rms_norm(hidden), weighted by the renormalised router softmax.
+class MoeBlock {
+ public:
+  MoeBlock(TensorLoader& loader, const ModelConfig& config, int64_t layer_idx);
+  void forward(Step& step) const;
+  uint64_t weight_bytes_per_token() const;
+
+ private:
+  float epsilon_;
+  int64_t n_experts_per_token_;
+  std::vector<float> norm_;
+  std::unique_ptr<PlacedWeight> router_, gate_, up_, down_;
+};
+
+/// GGUF's name of a layer's tensor: "blk.3.attn_q.weight".
+std::string layer_tensor(int64_t layer_idx, const std::string& suffix);
+
+}  // namespace halod

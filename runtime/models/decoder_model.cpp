@@ -1,0 +1,76 @@
+#include "runtime/models/decoder_model.h"
+
+#include <cmath>
+#include <utility>
+
+namespace halod {
+
+DecoderModel::DecoderModel(TensorLoader& loader, ModelConfig config, const ModelOptions& options, const DecoderLayerFactory& make_layer)
+    : config_(std::move(config)), options_(options), backend_(loader.backend()) {
+  embedding_ = loader.matrix("token_embd.weight", config_.vocab_size, config_.hidden_size);
+  output_norm_ = loader.vector("output_norm.weight", config_.hidden_size);
+  if (loader.has("output.weight")) output_ = loader.matrix("output.weight", config_.vocab_size, config_.hidden_size);
+  for (int64_t layer_idx = 0; layer_idx < config_.n_layers; ++layer_idx) {
+    layers_.push_back(make_layer(loader, config_, layer_idx));
+  }
+  weight_bytes_ = loader.weight_bytes();
+  kv_ = backend_.allocate_kv({config_.n_layers, config_.n_kv_heads, config_.head_dim}, options_.n_kv_pages).value();
+  for (int64_t i = 0; i < config_.head_dim / 2; ++i) {
+    const double exponent = -2.0 * static_cast<double>(i) / static_cast<double>(config_.head_dim);
+    inverse_frequencies_.push_back(static_cast<float>(std::pow(static_cast<double>(config_.rope_theta), exponent)));
+  }
+  allocate_buffers();
+}
+
+void DecoderModel::allocate_buffers() {
+  const int64_t n = options_.max_batch_tokens;
+  const int64_t q_size = config_.n_heads * config_.head_dim, kv_size = config_.n_kv_heads * config_.head_dim;
+  hidden_ = backend_.allocate_activations(n, config_.hidden_size).value();
+  normed_ = backend_.allocate_activations(n, config_.hidden_size).value();
+  q_ = backend_.allocate_activations(n, q_size).value();
+  k_ = backend_.allocate_activations(n, kv_size).value();
+  v_ = backend_.allocate_activations(n, kv_size).value();
+  attended_ = backend_.allocate_activations(n, q_size).value();
+  rope_ = backend_.allocate_activations(n, config_.head_dim).value();
+  logit_rows_ = backend_.allocate_activations(options_.max_logit_rows, config_.hidden_size).value();
+}
+
+uint64_t DecoderModel::weight_bytes_per_token() const {
+  uint64_t total = output().bytes();
+  for (const auto& layer : layers_) total += layer->weight_bytes_per_token();
+  return total;
+}
+
+void DecoderModel::forward(const Batch& batch, MatrixView<float> logits) {
+  const auto n_tokens = static_cast<int64_t>(batch.tokens.size()), n_logits = static_cast<int64_t>(batch.logit_rows.size());
+  HALOD_ASSERT(n_tokens > 0 && n_tokens <= options_.max_batch_tokens && n_logits <= options_.max_logit_rows);
+
+  std::vector<AttentionSequence> sequences;
+  std::vector<int32_t> positions;
+  for (const SequenceSlice& slice : batch.sequences) {
+    sequences.push_back({slice.pages, slice.n_past, slice.n_new});
+    for (int32_t i = 0; i < slice.n_new; ++i) positions.push_back(slice.n_past + i);
+  }
+  HALOD_ASSERT(static_cast<int64_t>(positions.size()) == n_tokens);
+
+  const MatrixView<float> rope = rope_.rows_at(0, n_tokens), hidden = hidden_.rows_at(0, n_tokens);
+  backend_.rope_angles(positions, inverse_frequencies_, rope);
+  backend_.embed(batch.tokens, *embedding_, hidden);
+  Step step{.backend = backend_, .kv = *kv_, .sequences = sequences, .rope = rope, .hidden = hidden,
+            .normed = normed_.rows_at(0, n_tokens), .q = q_.rows_at(0, n_tokens), .k = k_.rows_at(0, n_tokens),
+            .v = v_.rows_at(0, n_tokens), .attended = attended_.rows_at(0, n_tokens)};
+  for (const auto& layer : layers_) layer->forward(step);
+
+  if (n_logits > 0) {
+    // Only the rows that somebody samples from: the output matrix is the largest of all.
+    const MatrixView<float> rows = logit_rows_.rows_at(0, n_logits);
+    backend_.gather_rows(hidden, batch.logit_rows, rows);
+    backend_.rms_norm(rows, output_norm_, config_.rms_norm_eps, rows);
+    const PlacedWeight* weights[] = {&output()};
+    const MatrixView<float> outs[] = {logits.rows_at(0, n_logits)};
+    backend_.linear(rows, weights, outs);
+  }
+  backend_.synchronize();
+}
+
+}  // namespace halod

@@ -1,0 +1,55 @@
+// The frame that decoder-only architectures share: embedding, layers, final norm, output matrix.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <vector>
+
+#include "runtime/models/blocks.h"
+#include "runtime/models/model.h"
+
+namespace halod {
+
+/// One transformer layer: reads and adds to step.hidden.
+class DecoderLayer {
+ public:
+  virtual ~DecoderLayer() = default;
+  virtual void forward(Step& step) const = 0;
+  virtual uint64_t weight_bytes_per_token() const = 0;
+};
+
+/// Makes layer `layer_idx`; throws ErrorException. `config` outlives the layer.
+using DecoderLayerFactory =
+    std::function<std::unique_ptr<DecoderLayer>(TensorLoader& loader, const ModelConfig& config, int64_t layer_idx)>;
+
+class DecoderModel final : public Model {
+ public:
+  /// Throws ErrorException.
+  DecoderModel(TensorLoader& loader, ModelConfig config, const ModelOptions& options, const DecoderLayerFactory& make_layer);
+
+  const ModelConfig& config() const override { return config_; }
+  int64_t n_kv_pages() const override { return options_.n_kv_pages; }
+  uint64_t kv_page_bytes() const override { return kv_->bytes() / static_cast<uint64_t>(options_.n_kv_pages); }
+  uint64_t weight_bytes() const override { return weight_bytes_; }
+  uint64_t scratch_bytes() const override { return backend_.scratch_bytes(); }
+  uint64_t weight_bytes_per_token() const override;
+  void forward(const Batch& batch, MatrixView<float> logits) override;
+
+ private:
+  void allocate_buffers();
+  const PlacedWeight& output() const { return output_ ? *output_ : *embedding_; }
+
+  ModelConfig config_;
+  ModelOptions options_;
+  Backend& backend_;
+  std::unique_ptr<PlacedWeight> embedding_, output_;  // output_ is empty when the embedding serves as both
+  std::vector<float> output_norm_;
+  std::vector<std::unique_ptr<DecoderLayer>> layers_;
+  std::unique_ptr<KvStorage> kv_;
+  uint64_t weight_bytes_ = 0;
+
+  std::vector<float> inverse_frequencies_;
+  MatrixView<float> hidden_, normed_, q_, k_, v_, attended_, rope_, logit_rows_;
+};
+
+}  // namespace halod

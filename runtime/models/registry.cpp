@@ -1,0 +1,56 @@
+// The architectures that halod knows, by their GGUF name.
+#include <fmt/format.h>
+
+#include <array>
+#include <string_view>
+#include <utility>
+
+#include "runtime/models/architectures.h"
+#include "runtime/models/model.h"
+#include "runtime/models/tensor_loader.h"
+
+namespace halod {
+namespace {
+
+struct Architecture {
+  std::string_view name;
+  std::unique_ptr<DecoderLayer> (*make_layer)(TensorLoader&, const ModelConfig&, int64_t);
+};
+
+constexpr std::array kArchitectures = {
+    Architecture{"qwen3", make_qwen3_layer},
+    Architecture{"qwen3moe", make_qwen3moe_layer},
+};
+
+const Architecture* find_architecture(std::string_view name) {
+  for (const Architecture& architecture : kArchitectures) {
+    if (architecture.name == name) return &architecture;
+  }
+  return nullptr;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Model>> load_model(const GgufFile& file, Backend& backend, const ModelOptions& options,
+                                          const LoadProgressCallback& progress) {
+  HALOD_ASSERT(options.n_kv_pages > 0 && options.max_batch_tokens > 0 && options.max_logit_rows > 0);
+  auto config = read_model_config(file);
+  if (!config) return config.error();
+  const Architecture* architecture = find_architecture(config->architecture);
+  if (architecture == nullptr) {
+    return Error{ErrorCode::kUnsupported, fmt::format("{}: architecture '{}' is not one that halod runs", file.path().string(),
+                                                      config->architecture), "general.architecture"};
+  }
+  try {
+    TensorLoader loader(file, backend, progress);
+    return std::unique_ptr<Model>(std::make_unique<DecoderModel>(loader, std::move(*config), options, architecture->make_layer));
+  } catch (const ErrorException& failure) {
+    return failure.error();
+  }
+}
+
+uint64_t kv_page_bytes(const ModelConfig& config, const Backend& backend) {
+  return backend.kv_page_bytes({config.n_layers, config.n_kv_heads, config.head_dim});
+}
+
+}  // namespace halod

@@ -1,0 +1,63 @@
+#include "runtime/models/tensor_loader.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <cmath>
+#include <utility>
+
+namespace halod {
+
+TensorLoader::TensorLoader(const GgufFile& file, Backend& backend, LoadProgressCallback progress)
+    : file_(file), backend_(backend), progress_(std::move(progress)) {}
+
+const TensorInfo& TensorLoader::require(const std::string& name, const std::vector<int64_t>& shape) const {
+  const TensorInfo* tensor = file_.find_tensor(name);
+  if (tensor == nullptr) {
+    throw ErrorException({ErrorCode::kCorruptFile, fmt::format("{}: tensor '{}' is missing; the architecture needs it",
+                                                               file_.path().string(), name), name});
+  }
+  if (tensor->shape != shape) {
+    throw ErrorException({ErrorCode::kCorruptFile,
+                          fmt::format("{}: tensor '{}' has shape [{}] where the model's metadata asks for [{}]", file_.path().string(), name,
+                                      fmt::join(tensor->shape, ", "), fmt::join(shape, ", ")), name});
+  }
+  return *tensor;
+}
+
+std::unique_ptr<PlacedWeight> TensorLoader::place(const TensorInfo& tensor) {
+  auto weight = backend_.place_weight(file_, tensor, [this](uint64_t n_bytes) {
+    bytes_done_ += n_bytes;
+    if (progress_) progress_(bytes_done_, file_.total_tensor_bytes());
+  });
+  std::unique_ptr<PlacedWeight> placed = std::move(weight).value();
+  weight_bytes_ += placed->bytes();
+  return placed;
+}
+
+std::unique_ptr<PlacedWeight> TensorLoader::matrix(const std::string& name, int64_t rows, int64_t cols) {
+  return place(require(name, {rows, cols}));
+}
+
+std::unique_ptr<PlacedWeight> TensorLoader::experts(const std::string& name, int64_t n_experts, int64_t rows, int64_t cols) {
+  return place(require(name, {n_experts, rows, cols}));
+}
+
+std::vector<float> TensorLoader::vector(const std::string& name, int64_t n) {
+  const TensorInfo& tensor = require(name, {n});
+  std::vector<std::byte> bytes(tensor.size_bytes);
+  file_.read(tensor, 0, bytes).value();
+  std::vector<float> values(static_cast<size_t>(n));
+  traits(tensor.format).dequantize(bytes.data(), n, values.data());
+  for (float value : values) {
+    if (!std::isfinite(value)) {
+      throw ErrorException({ErrorCode::kCorruptFile, fmt::format("{}: tensor '{}' holds a value that is not a finite number; "
+                                                                 "the file is damaged, fetch it again", file_.path().string(), name), name});
+    }
+  }
+  bytes_done_ += tensor.size_bytes;
+  weight_bytes_ += values.size() * sizeof(float);
+  return values;
+}
+
+}  // namespace halod

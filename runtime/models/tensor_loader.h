@@ -1,0 +1,42 @@
+// Finds a model's tensors, checks their shapes against the configuration, and places them.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "runtime/backend/backend.h"
+#include "runtime/models/model.h"
+#include "runtime/weights/gguf_file.h"
+
+namespace halod {
+
+/// For constructors of models: every failure is an ErrorException, which load_model turns into its Result.
+class TensorLoader {
+ public:
+  TensorLoader(const GgufFile& file, Backend& backend, LoadProgressCallback progress);
+
+  bool has(const std::string& name) const { return file_.find_tensor(name) != nullptr; }
+  /// A [rows, cols] matrix on the device.
+  std::unique_ptr<PlacedWeight> matrix(const std::string& name, int64_t rows, int64_t cols);
+  /// n_experts matrices of [rows, cols].
+  std::unique_ptr<PlacedWeight> experts(const std::string& name, int64_t n_experts, int64_t rows, int64_t cols);
+  /// A small vector, as f32 in host memory.
+  std::vector<float> vector(const std::string& name, int64_t n);
+
+  uint64_t weight_bytes() const { return weight_bytes_; }
+  Backend& backend() { return backend_; }
+
+ private:
+  const TensorInfo& require(const std::string& name, const std::vector<int64_t>& shape) const;
+  std::unique_ptr<PlacedWeight> place(const TensorInfo& tensor);
+
+  const GgufFile& file_;
+  Backend& backend_;
+  LoadProgressCallback progress_;
+  uint64_t bytes_done_ = 0;
+  uint64_t weight_bytes_ = 0;
+};
+
+}  // namespace halod

@@ -1,0 +1,99 @@
+#include "kernels/ops/elementwise.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <vector>
+
+#include "kernels/ops/reference.h"
+#include "tests/support/random_values.h"
+
+namespace halod {
+namespace {
+
+using test::nmse;
+using test::random_values;
+
+/// Calls check(variant) for every row that this CPU runs.
+template <class Variants, class Check>
+void for_each_runnable(Variants variants, const Check& check) {
+  for (const auto& variant : variants) {
+    SCOPED_TRACE(variant.name);
+    if (runs_on(variant.isa, cpu_features())) check(variant);
+  }
+}
+
+TEST(RmsNorm, MatchesTheReferenceInEveryVariant) {
+  for (int64_t n : {16, 48, 2048}) {
+    const std::vector<float> x = random_values(n, 1), weight = random_values(n, 2);
+    std::vector<float> expected(x.size()), y(x.size());
+    reference::rms_norm({x.data(), weight.data(), expected.data(), n, 1e-6F});
+    for_each_runnable(rms_norm_variants(), [&](const auto& variant) {
+      variant.run({x.data(), weight.data(), y.data(), n, 1e-6F});
+      EXPECT_LT(nmse(y, expected), 1e-12);
+    });
+  }
+}
+
+TEST(Rope, MatchesTheReferenceInEveryVariantForAnyEvenHead) {
+  for (int64_t n : {2, 30, 64, 128}) {
+    std::vector<float> cosines, sines;
+    for (int64_t i = 0; i < n / 2; ++i) {
+      cosines.push_back(std::cos(0.37F * static_cast<float>(i)));
+      sines.push_back(std::sin(0.37F * static_cast<float>(i)));
+    }
+    const std::vector<float> x = random_values(n, 3);
+    std::vector<float> expected = x;
+    reference::rope({expected.data(), cosines.data(), sines.data(), n});
+    for_each_runnable(rope_variants(), [&](const auto& variant) {
+      std::vector<float> y = x;
+      variant.run({y.data(), cosines.data(), sines.data(), n});
+      EXPECT_LT(nmse(y, expected), 1e-13);
+    });
+  }
+}
+
+TEST(Swiglu, MatchesTheReferenceInEveryVariantAlsoWhereTheSigmoidSaturates) {
+  for (int64_t n : {1, 16, 63, 768}) {
+    std::vector<float> gate = random_values(n, 4, 5.0F);
+    gate[0] = -200.0F;
+    const std::vector<float> up = random_values(n, 5);
+    std::vector<float> expected = gate;
+    reference::swiglu({expected.data(), up.data(), n});
+    for_each_runnable(swiglu_variants(), [&](const auto& variant) {
+      std::vector<float> y = gate;
+      variant.run({y.data(), up.data(), n});
+      EXPECT_LT(nmse(y, expected), 1e-12);
+    });
+  }
+}
+
+TEST(WeightedSum, MatchesTheReferenceInEveryVariant) {
+  for (int64_t n : {1, 17, 256}) {
+    const std::vector<float> a = random_values(n, 6), b = random_values(n, 7);
+    const float* const terms[] = {a.data(), b.data()};
+    const float weights[] = {0.75F, 0.25F};
+    std::vector<float> expected(static_cast<size_t>(n), 1.0F);
+    reference::weighted_sum({terms, weights, 2, expected.data(), n});
+    for_each_runnable(weighted_sum_variants(), [&](const auto& variant) {
+      std::vector<float> y(static_cast<size_t>(n), 1.0F);
+      variant.run({terms, weights, 2, y.data(), n});
+      EXPECT_LT(nmse(y, expected), 1e-11);  // 1 + sum may cancel
+    });
+  }
+}
+
+TEST(RouterTopK, TakesTheBestWithLowerIndexOnTiesAndSumsToOne) {
+  const std::vector<float> logits = {0.5F, 2.0F, -1.0F, 2.0F, 1.0F};
+  for_each_runnable(router_top_k_variants(), [&](const auto& variant) {
+    std::vector<int32_t> experts(3);
+    std::vector<float> weights(3);
+    variant.run({logits.data(), 5, 3, experts.data(), weights.data()});
+    EXPECT_EQ(experts, (std::vector<int32_t>{1, 3, 4}));
+    EXPECT_NEAR(weights[0] + weights[1] + weights[2], 1.0F, 1e-6F);
+    EXPECT_NEAR(weights[0] / weights[2], std::exp(1.0F), 1e-5F);
+  });
+}
+
+}  // namespace
+}  // namespace halod

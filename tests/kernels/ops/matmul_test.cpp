@@ -1,0 +1,212 @@
+#include "kernels/ops/matmul.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "kernels/cpu/tile_layout.h"
+#include "kernels/ops/reference.h"
+#include "tests/support/random_values.h"
+
+namespace halod {
+namespace {
+
+using test::nmse;
+using test::random_values;
+
+/// A quantised matrix in the file's layout and in the variant's.
+class TestMatrix {
+ public:
+  TestMatrix(Format format, int64_t rows, int64_t cols, uint32_t seed) : rows_(rows), cols_(cols), format_(format) {
+    const FormatTraits& f = traits(format);
+    const std::vector<float> values = random_values(rows * cols, seed, 0.05F);
+    file_.resize(static_cast<size_t>(rows * f.row_bytes(cols)));
+    for (int64_t r = 0; r < rows; ++r) f.quantize(values.data() + r * cols, cols, file_.data() + r * f.row_bytes(cols));
+    if (const TileLayout* layout = find_tile_layout(format)) {
+      tiles_.resize(static_cast<size_t>(layout->matrix_bytes(rows, cols)));
+      for (int64_t r = 0; r < rows; r += kTileRows) {
+        layout->pack(file_.data() + r * f.row_bytes(cols), f.row_bytes(cols), std::min(kTileRows, rows - r), cols,
+                     tiles_.data() + r / kTileRows * layout->tile_bytes(cols));
+      }
+    }
+  }
+  WeightMatrix view(WeightLayout layout) const {
+    return {format_, layout, layout == WeightLayout::kRows ? file_.data() : tiles_.data(), rows_, cols_};
+  }
+
+ private:
+  int64_t rows_, cols_;
+  Format format_;
+  std::vector<std::byte> file_, tiles_;
+};
+
+/// Activations with their 8-bit form.
+class TestActivations {
+ public:
+  TestActivations(int64_t n_rows, int64_t cols, uint32_t seed) : values_(random_values(n_rows * cols, seed)) {
+    const auto n = static_cast<size_t>(n_rows * cols);
+    codes_.resize(n);
+    scales_.resize(n / 32 + 1);
+    scaled_sums_.resize(n / 32 + 1);
+    sums_.resize(n / 16 + 1);
+    view_ = {.values = {values_.data(), n_rows, cols}};
+    if (cols % kActivationGroup == 0) {
+      reference::quantize_activations({view_.values, codes_.data(), scales_.data(), scaled_sums_.data(), sums_.data()});
+      view_.codes = codes_.data();
+      view_.scales = scales_.data();
+      view_.scaled_sums = scaled_sums_.data();
+      view_.negated_sums16 = sums_.data();
+    }
+  }
+  const Activations& view() const { return view_; }
+  /// What the 8-bit form stands for, as f32: isolates a kernel's own error from the rounding of its input.
+  std::vector<float> rounded_values() const {
+    std::vector<float> out(values_.size());
+    for (size_t i = 0; i < out.size(); ++i) out[i] = static_cast<float>(codes_[i]) * scales_[i / 32];
+    return out;
+  }
+
+ private:
+  std::vector<float> values_, scales_, scaled_sums_;
+  std::vector<int8_t> codes_;
+  std::vector<int32_t> sums_;
+  Activations view_;
+};
+
+struct Case {
+  const MatmulVariant* variant;
+  Format format;
+};
+
+class EveryMatmulVariant : public testing::TestWithParam<Case> {
+ protected:
+  void SetUp() override {
+    if (!runs_on(GetParam().variant->isa, cpu_features())) GTEST_SKIP() << "this CPU cannot run " << GetParam().variant->name;
+  }
+  int64_t a_valid_cols(int64_t wanted) const {
+    const int64_t block = std::max<int64_t>(traits(GetParam().format).block_elements, GetParam().variant->needs_codes ? 32 : 1);
+    return std::max(block, wanted / block * block);
+  }
+};
+
+TEST_P(EveryMatmulVariant, MatchesTheReferenceOnTheActivationsItSees) {
+  const auto [variant, format] = GetParam();
+  for (int64_t rows : {1, 17, 64}) {
+    for (int64_t wanted_cols : {1, 63, 257, 512, 1280}) {
+      const int64_t cols = a_valid_cols(wanted_cols);
+      const TestMatrix matrix(format, rows, cols, 11);
+      for (int64_t n_tokens : {1, 2, 3, 5, 8, 13}) {
+        const TestActivations x(n_tokens, cols, static_cast<uint32_t>(97 * rows + cols));
+        std::vector<float> y(static_cast<size_t>(n_tokens * rows), 0.5F), expected = y;
+        MatmulArgs args{.weight = matrix.view(variant->layout), .n_rows = rows, .x = x.view(), .n_tokens = n_tokens,
+                        .y = {y.data(), n_tokens, rows}};
+        variant->run(args);
+        args.weight = matrix.view(WeightLayout::kRows);
+        args.y = {expected.data(), n_tokens, rows};
+        std::vector<float> rounded;
+        if (variant->needs_codes) {
+          rounded = x.rounded_values();
+          args.x.values = {rounded.data(), n_tokens, cols};
+        }
+        reference::matmul(args);
+        // f32 accumulation over at most 1280 terms; the rounding of x is in the reference's input too.
+        EXPECT_LT(nmse(y, expected), 1e-11) << rows << " x " << cols << ", " << n_tokens << " tokens";
+      }
+    }
+  }
+}
+
+TEST_P(EveryMatmulVariant, GivesTheSameBitsAloneAndInABatch) {
+  const auto [variant, format] = GetParam();
+  const int64_t rows = 48, cols = a_valid_cols(1024), n_tokens = 23;
+  const TestMatrix matrix(format, rows, cols, 5);
+  const TestActivations x(n_tokens, cols, 6);
+  std::vector<float> together(static_cast<size_t>(n_tokens * rows)), alone(together.size());
+  MatmulArgs args{.weight = matrix.view(variant->layout), .n_rows = rows, .x = x.view(), .n_tokens = n_tokens,
+                  .y = {together.data(), n_tokens, rows}};
+  variant->run(args);
+  for (int32_t t = 0; t < n_tokens; ++t) {
+    for (int64_t row = 0; row < rows; row += 16) {
+      args.first_row = row;
+      args.n_rows = 16;
+      args.n_tokens = 1;
+      args.x_rows = args.y_rows = &t;
+      args.y = {alone.data(), n_tokens, rows};
+      variant->run(args);
+    }
+  }
+  EXPECT_EQ(together, alone);
+}
+
+TEST_P(EveryMatmulVariant, GathersScattersAndAccumulates) {
+  const auto [variant, format] = GetParam();
+  const int64_t rows = 20, cols = a_valid_cols(256);
+  const TestMatrix matrix(format, rows, cols, 3);
+  const TestActivations x(6, cols, 4);
+  const std::vector<int32_t> x_rows = {5, 0, 3}, y_rows = {1, 2, 0};
+  std::vector<float> plain(static_cast<size_t>(6 * rows)), y(static_cast<size_t>(3 * rows), 1.0F);
+  MatmulArgs args{.weight = matrix.view(variant->layout), .n_rows = rows, .x = x.view(), .n_tokens = 6, .y = {plain.data(), 6, rows}};
+  variant->run(args);
+  args.n_tokens = 3;
+  args.x_rows = x_rows.data();
+  args.y_rows = y_rows.data();
+  args.y = {y.data(), 3, rows};
+  args.accumulate = true;
+  variant->run(args);
+  for (size_t t = 0; t < 3; ++t) {
+    for (int64_t r = 0; r < rows; ++r) {
+      EXPECT_NEAR(args.y(y_rows[t], r), 1.0F + plain[static_cast<size_t>(x_rows[t] * rows + r)], 1e-5F);
+    }
+  }
+}
+
+std::vector<Case> all_cases() {
+  std::vector<Case> cases;
+  for (const MatmulVariant& variant : matmul_variants()) {
+    for (const FormatTraits& format : all_formats()) {
+      if (variant.supports(format.format, format.block_elements * 32)) cases.push_back({&variant, format.format});
+    }
+  }
+  return cases;
+}
+
+INSTANTIATE_TEST_SUITE_P(Table, EveryMatmulVariant, testing::ValuesIn(all_cases()), [](const auto& param) {
+  return std::string(param.param.variant->name) + "_" + std::string(traits(param.param.format).name);
+});
+
+TEST(SelectMatmul, TakesTheReferenceAloneWhenExact) {
+  for (const FormatTraits& format : all_formats()) {
+    const MatmulVariant* variant = select_matmul(format.format, 512, true);
+    ASSERT_NE(variant, nullptr);
+    EXPECT_EQ(variant->name, "reference");
+  }
+}
+
+class EveryQuantizeActivationsVariant : public testing::TestWithParam<QuantizeActivationsVariant> {};
+
+TEST_P(EveryQuantizeActivationsVariant, GivesTheReferencesBits) {
+  if (!runs_on(GetParam().isa, cpu_features())) GTEST_SKIP() << "this CPU cannot run " << GetParam().name;
+  const int64_t n_rows = 3, cols = 96;
+  std::vector<float> values = random_values(n_rows * cols, 21);
+  std::fill_n(values.begin() + 32, 32, 0.0F);
+  struct Form {
+    std::vector<int8_t> codes = std::vector<int8_t>(288);
+    std::vector<float> scales = std::vector<float>(9), sums = std::vector<float>(9);
+    std::vector<int32_t> negated = std::vector<int32_t>(18);
+    bool operator==(const Form&) const = default;
+  } ours, expected;
+  const MatrixView<const float> view(values.data(), n_rows, cols);
+  GetParam().run({view, ours.codes.data(), ours.scales.data(), ours.sums.data(), ours.negated.data()});
+  reference::quantize_activations({view, expected.codes.data(), expected.scales.data(), expected.sums.data(), expected.negated.data()});
+  EXPECT_EQ(ours, expected);
+  EXPECT_EQ(ours.scales[1], 0.0F);
+}
+
+INSTANTIATE_TEST_SUITE_P(Table, EveryQuantizeActivationsVariant, testing::ValuesIn(quantize_activations_variants().begin(),
+                                                                                  quantize_activations_variants().end()),
+                         [](const auto& param) { return std::string(param.param.name); });
+
+}  // namespace
+}  // namespace halod
