@@ -13,8 +13,6 @@ int main(int argc, char** argv) {
   halod::bench::add_speed_command(app);
   halod::bench::add_logits_command(app);
   halod::bench::add_generate_command(app);
-  halod::bench::add_tokenize_command(app);
-  halod::bench::add_render_command(app);
   halod::bench::add_synth_command(app);
   try {
     halod::set_up_logging("halo-bench", "warning").value();

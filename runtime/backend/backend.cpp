@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <fstream>
 #include <set>
 #include <string>
@@ -11,10 +12,8 @@
 #include "runtime/backend/cpu/cpu_backend.h"
 
 namespace halod {
-namespace {
 
-/// Physical cores: a second hardware thread of a core adds no memory bandwidth and steals its vector units.
-int n_physical_cores() {
+int default_cpu_threads() {
   std::ifstream cpuinfo("/proc/cpuinfo");
   std::set<std::pair<std::string, std::string>> cores;
   std::string physical_id;
@@ -25,8 +24,6 @@ int n_physical_cores() {
   const int n_logical = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
   return cores.empty() ? n_logical : std::min(n_logical, static_cast<int>(cores.size()));
 }
-
-}  // namespace
 
 Result<std::unique_ptr<Backend>> make_backend(const BackendOptions& options) {
   if (options.kind == "hip") {
@@ -41,7 +38,7 @@ Result<std::unique_ptr<Backend>> make_backend(const BackendOptions& options) {
                  fmt::format("{} threads asked for; it takes 0 (one per physical core) to {}", options.n_threads, kMaxThreads), "threads"};
   }
   return std::unique_ptr<Backend>(
-      std::make_unique<CpuBackend>(options.n_threads > 0 ? options.n_threads : n_physical_cores(), options.exact));
+      std::make_unique<CpuBackend>(options.n_threads > 0 ? options.n_threads : default_cpu_threads(), options.exact));
 }
 
 }  // namespace halod

@@ -142,6 +142,9 @@ struct BackendOptions {
   bool exact = false;         ///< reference kernels in f32 on the file's own blocks, f32 KV: slow, for comparing
 };
 
+/// One thread per physical core: a second hardware thread adds no memory bandwidth and shares the vector units.
+int default_cpu_threads();
+
 /// Errors: kUnsupported with the reason when the wanted kind cannot run here.
 Result<std::unique_ptr<Backend>> make_backend(const BackendOptions& options);
 

@@ -1,0 +1,62 @@
+// A model with one sequence, driven by hand: what the commands and the model tests need, without the engine.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "base/error.h"
+#include "base/ids.h"
+#include "base/tensor_view.h"
+#include "runtime/backend/backend.h"
+#include "runtime/models/model.h"
+#include "runtime/weights/gguf_file.h"
+
+namespace halod::bench {
+
+struct LoadOptions {
+  std::filesystem::path path;
+  BackendOptions backend;
+  int64_t context_length = 0;    ///< tokens of KV to have room for
+  int64_t max_batch_tokens = 512;
+  int64_t max_logit_rows = 1;
+  LoadProgressCallback progress = {};
+};
+
+class LoadedModel {
+ public:
+  /// Throws ErrorException.
+  explicit LoadedModel(const LoadOptions& options);
+
+  Model& model() { return *model_; }
+  const ModelConfig& config() const { return model_->config(); }
+  const Backend& backend() const { return *backend_; }
+  int64_t n_past() const { return n_past_; }
+  /// Forgets the sequence's tokens after the first `n_past`.
+  void rewind(int64_t n_past = 0) { n_past_ = n_past; }
+
+  /// Appends tokens in steps of at most `chunk`; row i of the result holds the logits after tokens[first_wanted + i].
+  /// Throws ErrorException when they do not fit or an id is not in the vocabulary.
+  std::vector<float> append(std::span<const TokenId> tokens, int64_t first_wanted, int64_t chunk);
+  /// Appends tokens; the logits after the last one.
+  std::vector<float> append(std::span<const TokenId> tokens);
+  /// The best next token after `logits`, lowest id on ties.
+  static TokenId argmax(std::span<const float> logits);
+
+ private:
+  LoadOptions options_;
+  std::unique_ptr<Backend> backend_;
+  std::unique_ptr<GgufFile> file_;
+  std::unique_ptr<Model> model_;
+  std::vector<PageId> pages_;
+  int64_t n_past_ = 0;
+};
+
+/// "1,2,3" -> ids. Throws ErrorException naming the part that is not a number.
+std::vector<TokenId> parse_token_ids(const std::string& text);
+
+/// Draws load progress on standard error when that is a terminal.
+LoadProgressCallback terminal_progress();
+
+}  // namespace halod::bench
