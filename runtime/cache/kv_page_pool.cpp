@@ -61,4 +61,10 @@ void KvPagePool::keep_when_released(PageId page_id) {
   page.has_contents = true;
 }
 
+void KvPagePool::free_when_released(PageId page_id) {
+  Page& page = at(page_id);
+  HALOD_ASSERT(page.n_references > 0);
+  page.has_contents = false;
+}
+
 }  // namespace halod

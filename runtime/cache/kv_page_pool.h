@@ -1,4 +1,5 @@
-// Which pages of the KV storage are in use, by how many sequences, and which idle ones still hold something worth keeping.
+// Which pages of the KV storage are in use, by how many sequences, and which idle ones still hold something
+// worth keeping.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +16,8 @@ namespace halod {
 /// Hands out page numbers; the memory behind them belongs to the model. A page is in one of three states:
 ///   free   nobody refers to it, its contents are worthless;
 ///   used   one or more sequences refer to it (a shared prompt prefix counts once per sequence);
-///   kept   nobody refers to it, but its contents are known to the prefix index. It counts as available: allocate() takes
+///   kept   nobody refers to it, but its contents are known to the prefix index. It counts as available:
+///   allocate() takes
 ///          the one released longest ago when no free page is left, and tells the index.
 /// Thread: the engine thread alone.
 class KvPagePool {
@@ -35,6 +37,8 @@ class KvPagePool {
 
   /// Once nobody refers to the page it is kept instead of freed. REQUIRES: the page is used.
   void keep_when_released(PageId page);
+  /// Takes that back. REQUIRES: the page is used.
+  void free_when_released(PageId page);
   /// Called with a kept page just before it is handed out anew. The callee must outlive the pool or unset it.
   void set_eviction_callback(std::function<void(PageId)> callback) { on_eviction_ = std::move(callback); }
 
@@ -48,7 +52,7 @@ class KvPagePool {
  private:
   struct Page {
     uint32_t n_references = 0;
-    bool has_contents = false;                ///< the prefix index knows it
+    bool has_contents = false;                 ///< the prefix index knows it
     std::list<PageId>::iterator kept_at = {};  ///< valid while kept
   };
 

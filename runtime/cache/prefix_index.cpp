@@ -38,12 +38,19 @@ PrefixIndex::Match PrefixIndex::find(std::span<const TokenId> tokens) const {
 PrefixId PrefixIndex::insert(PrefixId parent, std::span<const TokenId> tokens, PageId page) {
   HALOD_ASSERT(tokens.size() == static_cast<size_t>(page_tokens_));
   HALOD_ASSERT(key_by_page_[to_int(page)] == nullptr);
-  if (const auto known = nodes_.find(KeyView{parent, tokens}); known != nodes_.end()) return known->second.prefix;
+  if (const auto known = nodes_.find(KeyView{parent, tokens}); known != nodes_.end())
+    return known->second.prefix;
   const PrefixId prefix{++last_prefix_id_};
   const auto node = nodes_.emplace(Key{parent, {tokens.begin(), tokens.end()}}, Node{prefix, page}).first;
   key_by_page_[to_int(page)] = &node->first;
   pool_.keep_when_released(page);
   return prefix;
+}
+
+void PrefixIndex::erase(PageId page) {
+  if (key_by_page_[to_int(page)] == nullptr) return;
+  forget(page);
+  pool_.free_when_released(page);
 }
 
 void PrefixIndex::forget(PageId page) {

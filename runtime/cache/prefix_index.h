@@ -11,13 +11,15 @@
 
 namespace halod {
 
-/// A place in the tree of known prefixes: one full page of tokens and everything before it. Ids are never used twice.
+/// A place in the tree of known prefixes: one full page of tokens and everything before it. Ids are never
+/// used twice.
 enum class PrefixId : uint64_t { kEmpty = 0 };
 
-/// A tree whose edges are full pages of tokens. A node is looked up by its parent's identity and its own tokens, which are compared in full:
-/// a hash collision can therefore never give one prompt the KV of another. When the pool reuses a kept page its node goes; nodes below it
-/// cannot be found any more and leave the same way (sequences release their pages last to first, so normally they have left already).
-/// Holds no references: a page that is only indexed is available to the pool. Thread: the engine thread alone.
+/// A tree whose edges are full pages of tokens. A node is looked up by its parent's identity and its own
+/// tokens, which are compared in full: a hash collision can therefore never give one prompt the KV of
+/// another. When the pool reuses a kept page its node goes; nodes below it cannot be found any more and leave
+/// the same way (sequences release their pages last to first, so normally they have left already). Holds no
+/// references: a page that is only indexed is available to the pool. Thread: the engine thread alone.
 class PrefixIndex {
  public:
   /// The pool must outlive the index.
@@ -33,9 +35,14 @@ class PrefixIndex {
   /// The longest known prefix of `tokens` in whole pages.
   Match find(std::span<const TokenId> tokens) const;
 
-  /// Makes the page that continues `parent` by `tokens` (exactly one page of them) findable and returns the new prefix. When another page holds
-  /// the same prefix already, that one stays and `page` remains private. REQUIRES: `page` is used and not indexed.
+  /// Makes the page that continues `parent` by `tokens` (exactly one page of them) findable and returns the
+  /// new prefix. When another page holds the same prefix already, that one stays and `page` remains private.
+  /// REQUIRES: `page` is used and not indexed.
   PrefixId insert(PrefixId parent, std::span<const TokenId> tokens, PageId page);
+
+  /// The page cannot be found any more, because its contents turned out to be wrong. REQUIRES: `page` is
+  /// used; indexed or not.
+  void erase(PageId page);
 
   int64_t page_tokens() const { return page_tokens_; }
   /// Pages that can be found or wait for eviction.

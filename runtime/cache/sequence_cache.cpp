@@ -35,8 +35,16 @@ void SequenceCache::index_computed(std::span<const TokenId> tokens, int64_t n_co
   }
 }
 
+void SequenceCache::discard() {
+  if (index_ != nullptr) {
+    for (const PageId page : pages_) index_->erase(page);
+  }
+  release();
+}
+
 void SequenceCache::release() {
-  // Last page first: it becomes the oldest of the kept ones and is evicted before the prefix that leads to it.
+  // Last page first: it becomes the oldest of the kept ones and is evicted before the prefix that leads to
+  // it.
   for (; !pages_.empty(); pages_.pop_back()) pool_.release(pages_.back());
   n_indexed_ = 0;
   prefix_ = PrefixId::kEmpty;

@@ -29,15 +29,19 @@ SchedulerOptions scheduler_options(const EngineOptions& options) {
 Result<> check_token_ids(const std::vector<int32_t>& ids, std::string_view name, int64_t vocab_size) {
   for (size_t i = 0; i < ids.size(); ++i) {
     if (ids[i] >= 0 && ids[i] < vocab_size) continue;
-    return Error{ErrorCode::kInvalidArgument,
-                 fmt::format("{}[{}] is token id {}; the vocabulary has {} tokens", name, i, ids[i], vocab_size), std::string(name)};
+    return Error{
+        ErrorCode::kInvalidArgument,
+        fmt::format("{}[{}] is token id {}; the vocabulary has {} tokens", name, i, ids[i], vocab_size),
+        std::string(name)};
   }
   return {};
 }
 
 }  // namespace
 
-int64_t max_batch_tokens(const EngineOptions& options) { return Scheduler::max_step_tokens(scheduler_options(options)); }
+int64_t max_batch_tokens(const EngineOptions& options) {
+  return Scheduler::max_step_tokens(scheduler_options(options));
+}
 
 Engine::Engine(Model& model, const EngineOptions& options, GenerationSink& sink)
     : model_(model),
@@ -52,13 +56,18 @@ Engine::Engine(Model& model, const EngineOptions& options, GenerationSink& sink)
 Result<> Engine::check(const GenerationRequest& request) const {
   const auto n_prompt = static_cast<int64_t>(request.prompt.size());
   const int64_t vocab_size = model_.config().vocab_size;
-  if (n_prompt == 0) return Error{ErrorCode::kInvalidArgument, "the prompt is empty; it needs at least one token", "prompt"};
+  if (n_prompt == 0)
+    return Error{ErrorCode::kInvalidArgument, "the prompt is empty; it needs at least one token", "prompt"};
   if (n_prompt >= options_.context_length) {
     return Error{ErrorCode::kContextOverflow,
-                 fmt::format("the prompt has {} tokens, but the context is {} tokens, of which the answer needs at least one; shorten the "
-                             "prompt or load the model with a longer context", n_prompt, options_.context_length), "prompt"};
+                 fmt::format("the prompt has {} tokens, but the context is {} tokens, of which the answer "
+                             "needs at least one; shorten the "
+                             "prompt or load the model with a longer context",
+                             n_prompt, options_.context_length),
+                 "prompt"};
   }
-  if (request.max_tokens == 0) return Error{ErrorCode::kInvalidArgument, "max_tokens is 0; it must be at least 1", "max_tokens"};
+  if (request.max_tokens == 0)
+    return Error{ErrorCode::kInvalidArgument, "max_tokens is 0; it must be at least 1", "max_tokens"};
   if (auto checked = check_token_ids(request.prompt, "prompt", vocab_size); !checked) return checked;
   if (auto checked = check_token_ids(request.generated, "generated", vocab_size); !checked) return checked;
   return validate(request.sampling, vocab_size);
@@ -66,7 +75,8 @@ Result<> Engine::check(const GenerationRequest& request) const {
 
 void Engine::submit(GenerationRequest request) {
   HALOD_ASSERT(!contains(RequestId{request.request_id}));
-  auto sequence = std::make_unique<Sequence>(pool_, options_.prefix_caching ? &prefix_index_ : nullptr, kKvPageTokens);
+  auto sequence =
+      std::make_unique<Sequence>(pool_, options_.prefix_caching ? &prefix_index_ : nullptr, kKvPageTokens);
   sequence->id = RequestId{request.request_id};
   sequence->n_prompt = static_cast<int64_t>(request.prompt.size());
   sequence->tokens.reserve(request.prompt.size() + request.generated.size());
@@ -105,7 +115,8 @@ bool Engine::step() {
       sequence.first_step_at = started_at;
       stats_.n_cached_tokens += static_cast<uint64_t>(sequence.n_cached.value_or(0));
     }
-    stats_.n_prompt_tokens += static_cast<uint64_t>(std::clamp<int64_t>(sequence.n_prompt - sequence.n_computed, 0, slice.n_new));
+    stats_.n_prompt_tokens +=
+        static_cast<uint64_t>(std::clamp<int64_t>(sequence.n_prompt - sequence.n_computed, 0, slice.n_new));
   }
   compute(plan);
   scheduler_.complete_step();
@@ -127,12 +138,15 @@ void Engine::compute(std::span<const ScheduledSlice> plan) {
     const Sequence& sequence = *slice.sequence;
     const auto first = sequence.tokens.begin() + sequence.n_computed;
     tokens_.insert(tokens_.end(), first, first + slice.n_new);
-    slices_.push_back({.pages = sequence.cache.pages(), .n_past = static_cast<int32_t>(sequence.n_computed), .n_new = slice.n_new});
+    slices_.push_back({.pages = sequence.cache.pages(),
+                       .n_past = static_cast<int32_t>(sequence.n_computed),
+                       .n_new = slice.n_new});
     if (!slice.gives_token) continue;
     logit_rows_.push_back(static_cast<int32_t>(tokens_.size()) - 1);
     sampled_.push_back(slice.sequence);
   }
-  const MatrixView<float> logits(logits_.data(), static_cast<int64_t>(logit_rows_.size()), model_.config().vocab_size);
+  const MatrixView<float> logits(logits_.data(), static_cast<int64_t>(logit_rows_.size()),
+                                 model_.config().vocab_size);
   model_.forward({.tokens = tokens_, .sequences = slices_, .logit_rows = logit_rows_}, logits);
 }
 
@@ -141,6 +155,9 @@ void Engine::sample_and_deliver(Sequence& sequence, std::span<float> logits) {
   auto sampled = sampler_.sample(
       {.params = sequence.sampling, .counts = sequence.counts, .answer_idx = answer_idx, .logits = logits});
   if (!sampled) {
+    // Its KV is as suspect as its logits, whatever the cause, and must not reach the next request with this
+    // prompt.
+    sequence.cache.discard();
     finish(*scheduler_.remove(sequence.id), FinishReason::error, sampled.error());
     return;
   }
@@ -153,14 +170,18 @@ void Engine::sample_and_deliver(Sequence& sequence, std::span<float> logits) {
                   .token_id = to_int(sampled->token),
                   .logprob = sampled->logprob,
                   .top_logprobs = std::move(sampled->top_logprobs)});
-  if (const auto reason = finish_reason(sequence, options_.context_length)) finish(*scheduler_.remove(sequence.id), *reason);
+  if (const auto reason = finish_reason(sequence, options_.context_length))
+    finish(*scheduler_.remove(sequence.id), *reason);
 }
 
-/// Looks at the answer's end alone, so that it says the same about a resumed request as it did when the token was new.
+/// Looks at the answer's end alone, so that it says the same about a resumed request as it did when the token
+/// was new.
 std::optional<FinishReason> Engine::finish_reason(const Sequence& sequence, int64_t context_length) {
   if (sequence.n_answer() == 0) return std::nullopt;
-  if (std::ranges::count(sequence.stop_token_ids, to_int(sequence.tokens.back())) > 0) return FinishReason::stop;
-  if (sequence.n_answer() >= sequence.max_tokens || sequence.n_tokens() >= context_length) return FinishReason::length;
+  if (std::ranges::count(sequence.stop_token_ids, to_int(sequence.tokens.back())) > 0)
+    return FinishReason::stop;
+  if (sequence.n_answer() >= sequence.max_tokens || sequence.n_tokens() >= context_length)
+    return FinishReason::length;
   return std::nullopt;
 }
 
@@ -171,7 +192,8 @@ void Engine::finish(const Sequence& sequence, FinishReason reason, const std::op
     finished.error_message = error->message;
   }
   finished.n_prompt_tokens = static_cast<uint32_t>(sequence.n_prompt);
-  finished.n_cached_tokens = static_cast<uint32_t>(std::min(sequence.n_cached.value_or(0), sequence.n_prompt));
+  finished.n_cached_tokens =
+      static_cast<uint32_t>(std::min(sequence.n_cached.value_or(0), sequence.n_prompt));
   finished.n_generated_tokens = static_cast<uint32_t>(sequence.n_answer());
   if (sequence.first_step_at) {
     const double now = options_.now_seconds();
@@ -184,14 +206,17 @@ void Engine::finish(const Sequence& sequence, FinishReason reason, const std::op
 void Engine::warm_up() {
   HALOD_ASSERT(!has_work() && stats_.n_steps == 0);
   // The pages are all free, so what is written into them is never read.
-  const int64_t n_rows = std::min(options_.prefill_chunk, options_.context_length);
+  const int64_t n_rows = std::min({options_.prefill_chunk, options_.context_length, int64_t{64}});
   std::vector<PageId> pages;
   for (int64_t i = 0; i * kKvPageTokens < n_rows; ++i) pages.push_back(static_cast<PageId>(i));
   const std::vector<TokenId> tokens(static_cast<size_t>(n_rows), TokenId{0});
   for (const int64_t n_new : {n_rows, int64_t{1}}) {
-    const SequenceSlice slice{.pages = pages, .n_past = static_cast<int32_t>(n_rows - n_new), .n_new = static_cast<int32_t>(n_new)};
+    const SequenceSlice slice{
+        .pages = pages, .n_past = static_cast<int32_t>(n_rows - n_new), .n_new = static_cast<int32_t>(n_new)};
     const auto logit_row = static_cast<int32_t>(n_new - 1);
-    model_.forward({.tokens = std::span(tokens).first(static_cast<size_t>(n_new)), .sequences = {&slice, 1}, .logit_rows = {&logit_row, 1}},
+    model_.forward({.tokens = std::span(tokens).first(static_cast<size_t>(n_new)),
+                    .sequences = {&slice, 1},
+                    .logit_rows = {&logit_row, 1}},
                    MatrixView<float>(logits_.data(), 1, model_.config().vocab_size));
   }
 }

@@ -18,10 +18,11 @@
 namespace halod {
 
 struct EngineOptions {
-  int64_t context_length = 0;   ///< tokens of prompt and answer, >= 2; 0 = the model's. At most what the model's KV pages hold.
-  int64_t max_sequences = 8;    ///< running at once
-  int64_t prefill_chunk = 512;  ///< see SchedulerOptions
-  bool prefix_caching = true;   ///< answers are the same without it, only later
+  int64_t context_length =
+      0;  ///< tokens of prompt and answer, >= 2; 0 = the model's. At most what the model's KV pages hold.
+  int64_t max_sequences = 8;                 ///< running at once
+  int64_t prefill_chunk = 512;               ///< see SchedulerOptions
+  bool prefix_caching = true;                ///< answers are the same without it, only later
   std::function<double()> now_seconds = {};  ///< a monotonic clock; empty = std::chrono::steady_clock
 };
 
@@ -38,22 +39,25 @@ struct EngineStats {
   uint64_t n_generated_tokens = 0;  ///< delivered by this engine
   uint64_t n_steps = 0;
   uint64_t n_preemptions = 0;
-  double busy_seconds = 0;          ///< inside step()
+  double busy_seconds = 0;  ///< inside step()
 };
 
-/// Runs any number of requests over one model. Answers do not depend on what else runs, on prefill_chunk, on preemption, on the
-/// prefix cache, or on whether a request was interrupted and resubmitted with what it had.
-/// Every submitted request ends in exactly one on_finished. Thread: one, which is also the one that the sink is called on.
+/// Runs any number of requests over one model. Answers do not depend on what else runs, on prefill_chunk, on
+/// preemption, on the prefix cache, or on whether a request was interrupted and resubmitted with what it had.
+/// Every submitted request ends in exactly one on_finished. Thread: one, which is also the one that the sink
+/// is called on.
 class Engine {
  public:
-  /// Model and sink must outlive the engine, and the model's ModelOptions must allow max_batch_tokens(options) and max_sequences.
+  /// Model and sink must outlive the engine, and the model's ModelOptions must allow
+  /// max_batch_tokens(options) and max_sequences.
   Engine(Model& model, const EngineOptions& options, GenerationSink& sink);
 
-  /// Checks and queues the request; one that cannot run is finished with an error at once, and one that needs nothing more (a resumed one
-  /// that had its last token) is finished at once. REQUIRES: no live request has this id.
-  /// Errors, by on_finished: kInvalidArgument, kContextOverflow with both numbers.
+  /// Checks and queues the request; one that cannot run is finished with an error at once, and one that needs
+  /// nothing more (a resumed one that had its last token) is finished at once. REQUIRES: no live request has
+  /// this id. Errors, by on_finished: kInvalidArgument, kContextOverflow with both numbers.
   void submit(GenerationRequest request);
-  /// Ends the request with FinishReason::cancelled and frees its pages. Nothing happens when there is none of that id (it may just have finished).
+  /// Ends the request with FinishReason::cancelled and frees its pages. Nothing happens when there is none of
+  /// that id (it may just have finished).
   void cancel(RequestId id);
   bool contains(RequestId id) const { return scheduler_.contains(id); }
 
@@ -62,8 +66,8 @@ class Engine {
   bool step();
   bool has_work() const { return scheduler_.n_running() + scheduler_.n_waiting() > 0; }
 
-  /// Runs the model once over a full chunk and once over a single token, so that the first request finds everything mapped
-  /// and tuned. REQUIRES: nothing was submitted yet.
+  /// Runs the model once over some tokens and once over a single one, so that the first request finds
+  /// everything mapped and tuned. REQUIRES: nothing was submitted yet.
   void warm_up();
 
   EngineStats stats() const;
@@ -74,7 +78,8 @@ class Engine {
   static std::optional<FinishReason> finish_reason(const Sequence& sequence, int64_t context_length);
   void compute(std::span<const ScheduledSlice> plan);
   void sample_and_deliver(Sequence& sequence, std::span<float> logits);
-  void finish(const Sequence& sequence, FinishReason reason, const std::optional<Error>& error = std::nullopt);
+  void finish(const Sequence& sequence, FinishReason reason,
+              const std::optional<Error>& error = std::nullopt);
 
   Model& model_;
   const EngineOptions options_;

@@ -14,7 +14,8 @@ namespace {
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 constexpr double kLowestLogWeight = -40;
 
-/// The largest value, or NaN when any value is NaN. Lanes, because the compiler may not reorder a scalar maximum.
+/// The largest value, or NaN when any value is NaN. Lanes, because the compiler may not reorder a scalar
+/// maximum.
 float largest(std::span<const float> values) {
   constexpr size_t kLanes = 16;
   float best[kLanes];
@@ -32,7 +33,8 @@ float largest(std::span<const float> values) {
     best[0] = values[i] > best[0] ? values[i] : best[0];
     nan[0] |= values[i] != values[i] ? 1U : 0U;
   }
-  if (std::ranges::any_of(nan, [](uint32_t n) { return n != 0; })) return std::numeric_limits<float>::quiet_NaN();
+  if (std::ranges::any_of(nan, [](uint32_t n) { return n != 0; }))
+    return std::numeric_limits<float>::quiet_NaN();
   return *std::ranges::max_element(best);
 }
 
@@ -47,12 +49,13 @@ float reported(double logprob) { return std::max(static_cast<float>(logprob), kL
 Error not_finite(const Sampler::Input& input, float best) {
   const auto nan = std::ranges::find_if(input.logits, [](float logit) { return std::isnan(logit); });
   if (nan != input.logits.end()) {
-    return {ErrorCode::kInternal,
-            fmt::format("the logits of answer token {} hold NaN (first at token id {}): the model's weights or a kernel are broken",
-                        input.answer_idx, nan - input.logits.begin())};
+    return {ErrorCode::kInternal, fmt::format("the logits of answer token {} hold NaN (first at token id "
+                                              "{}): the model's weights or a kernel are broken",
+                                              input.answer_idx, nan - input.logits.begin())};
   }
-  return {ErrorCode::kInternal, fmt::format("the best logit of answer token {} is {}: there is no distribution to draw from",
-                                            input.answer_idx, best)};
+  return {ErrorCode::kInternal,
+          fmt::format("the best logit of answer token {} is {}: there is no distribution to draw from",
+                      input.answer_idx, best)};
 }
 
 Error out_of_range(std::string field, double value, std::string_view range) {
@@ -68,8 +71,10 @@ Result<> validate(const SamplingParams& params, int64_t vocab_size) {
     return out_of_range("temperature", params.temperature, "0 or a positive number");
   }
   if (params.top_k < 0) return out_of_range("top_k", params.top_k, "0 (off) or positive");
-  if (!(params.top_p > 0 && params.top_p <= 1)) return out_of_range("top_p", params.top_p, "over 0 and at most 1");
-  if (!(params.min_p >= 0 && params.min_p < 1)) return out_of_range("min_p", params.min_p, "at least 0 and under 1");
+  if (!(params.top_p > 0 && params.top_p <= 1))
+    return out_of_range("top_p", params.top_p, "over 0 and at most 1");
+  if (!(params.min_p >= 0 && params.min_p < 1))
+    return out_of_range("min_p", params.min_p, "at least 0 and under 1");
   if (!(params.repetition_penalty > 0 && params.repetition_penalty < kInfinity)) {
     return out_of_range("repetition_penalty", params.repetition_penalty, "a positive number");
   }
@@ -85,7 +90,9 @@ Result<> validate(const SamplingParams& params, int64_t vocab_size) {
   for (const LogitBias& entry : params.logit_bias) {
     if (entry.token_id < 0 || entry.token_id >= vocab_size) {
       return Error{ErrorCode::kInvalidArgument,
-                   fmt::format("logit_bias names token id {}; the vocabulary has {} tokens", entry.token_id, vocab_size), "logit_bias"};
+                   fmt::format("logit_bias names token id {}; the vocabulary has {} tokens", entry.token_id,
+                               vocab_size),
+                   "logit_bias"};
     }
     if (!std::isfinite(entry.bias)) return out_of_range("logit_bias", entry.bias, "a finite number");
   }
@@ -96,14 +103,17 @@ bool needs_token_counts(const SamplingParams& params) {
   return params.repetition_penalty != 1 || params.presence_penalty != 0 || params.frequency_penalty != 0;
 }
 
-bool Sampler::is_before(const Candidate& a, const Candidate& b) { return a.logit != b.logit ? a.logit > b.logit : a.id < b.id; }
+bool Sampler::is_before(const Candidate& a, const Candidate& b) {
+  return a.logit != b.logit ? a.logit > b.logit : a.id < b.id;
+}
 
 void Sampler::collect_best(std::span<const float> logits, size_t n) {
   candidates_.clear();
   if (n == 0) return;
   const size_t capacity = std::max<size_t>(2 * n, 1024);
   const auto shrink = [&] {
-    std::nth_element(candidates_.begin(), candidates_.begin() + static_cast<std::ptrdiff_t>(n - 1), candidates_.end(), is_before);
+    std::nth_element(candidates_.begin(), candidates_.begin() + static_cast<std::ptrdiff_t>(n - 1),
+                     candidates_.end(), is_before);
     candidates_.resize(n);
   };
   // Later ids lose against equal earlier ones, so "greater" is right for them once n are kept.
@@ -136,7 +146,8 @@ void Sampler::apply_bias_and_penalties(const Input& input) {
   changed_.clear();
   const SamplingParams& params = input.params;
   const auto logit_of = [&](int32_t id) { return input.logits[static_cast<size_t>(id)]; };
-  for (const LogitBias& entry : params.logit_bias) change(input.logits, entry.token_id, logit_of(entry.token_id) + entry.bias);
+  for (const LogitBias& entry : params.logit_bias)
+    change(input.logits, entry.token_id, logit_of(entry.token_id) + entry.bias);
   if (!needs_token_counts(params)) return;
   for (const auto& [id, n_in_answer] : input.counts.n_in_answer()) {
     float logit = logit_of(id);
@@ -185,7 +196,8 @@ TokenId Sampler::draw(const Input& input, float best_logit) {
     collect_best(input.logits, static_cast<size_t>(params.top_k));
   } else {
     const double lowest = best_logit + kLowestLogWeight * params.temperature;
-    collect_above(input.logits, static_cast<float>(std::max<double>(lowest, std::numeric_limits<float>::lowest())));
+    collect_above(input.logits,
+                  static_cast<float>(std::max<double>(lowest, std::numeric_limits<float>::lowest())));
   }
   double total = 0;
   for (Candidate& candidate : candidates_) {
@@ -195,7 +207,8 @@ TokenId Sampler::draw(const Input& input, float best_logit) {
   if (params.top_p < 1) keep_nucleus(total, params.top_p);
   // The best token's weight is 1, so weights are already relative to it.
   if (params.min_p > 0) {
-    std::erase_if(candidates_, [&](const Candidate& candidate) { return candidate.weight < double{params.min_p}; });
+    std::erase_if(candidates_,
+                  [&](const Candidate& candidate) { return candidate.weight < double{params.min_p}; });
   }
   total = 0;
   for (const Candidate& candidate : candidates_) total += candidate.weight;

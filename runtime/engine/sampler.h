@@ -26,7 +26,7 @@ class TokenCounts {
 
 struct SampledToken {
   TokenId token{};
-  float logprob = 0;                       ///< of the raw logits, at least kLowestLogprob; 0 when n_logprobs < 0
+  float logprob = 0;  ///< of the raw logits, at least kLowestLogprob; 0 when n_logprobs < 0
   std::vector<TokenLogprob> top_logprobs;  ///< best first; equal ones by lower id
 };
 
@@ -39,9 +39,10 @@ Result<> validate(const SamplingParams& params, int64_t vocab_size);
 /// True when the parameters look at the tokens so far, so that a TokenCounts must be kept.
 bool needs_token_counts(const SamplingParams& params);
 
-/// Chooses one token per call, as request.h defines it. Holds scratch memory only: the result depends on the arguments alone.
-/// The draw is uniform_draw(seed, answer_idx). Candidates whose probability is under e^-40 of the best one's cannot be drawn (all of them
-/// together weigh less than the 53 bits of a draw can tell). Thread: one at a time per Sampler.
+/// Chooses one token per call, as request.h defines it. Holds scratch memory only: the result depends on the
+/// arguments alone. The draw is uniform_draw(seed, answer_idx). Candidates whose probability is under e^-40
+/// of the best one's cannot be drawn (all of them together weigh less than the 53 bits of a draw can tell).
+/// Thread: one at a time per Sampler.
 class Sampler {
  public:
   struct Input {

@@ -10,11 +10,14 @@ Scheduler::Scheduler(const SchedulerOptions& options, KvPagePool& pool) : option
 }
 
 int64_t Scheduler::max_step_tokens(const SchedulerOptions& options) {
-  // With more streams than prefill_chunk, a step is all streams; one of the places may be a prompt's single row.
+  // With more streams than prefill_chunk, a step is all streams; one of the places may be a prompt's single
+  // row.
   return std::max(options.prefill_chunk, options.max_sequences);
 }
 
-int64_t Scheduler::pages_for(int64_t n_tokens) const { return (n_tokens + options_.page_tokens - 1) / options_.page_tokens; }
+int64_t Scheduler::pages_for(int64_t n_tokens) const {
+  return (n_tokens + options_.page_tokens - 1) / options_.page_tokens;
+}
 
 void Scheduler::insert_by_arrival(Queue& queue, std::unique_ptr<Sequence> sequence) {
   const auto place = std::ranges::upper_bound(queue, sequence->arrival, {}, &Sequence::arrival);
@@ -80,7 +83,8 @@ void Scheduler::complete_step() {
 bool Scheduler::grow_streams() {
   const uint64_t n_preemptions_before = n_preemptions_;
   for (size_t i = 0; i < running_.size(); ++i) {
-    // The youngest stands last, so preemption may end this loop but never moves a sequence that is still to be looked at.
+    // The youngest stands last, so preemption may end this loop but never moves a sequence that is still to
+    // be looked at.
     while (i < running_.size() && !running_[i]->cache.grow_to(running_[i]->n_tokens())) preempt_youngest();
   }
   return n_preemptions_ == n_preemptions_before;
@@ -97,7 +101,8 @@ void Scheduler::preempt_youngest() {
 
 void Scheduler::admit_waiting() {
   size_t n_admitted = 0;
-  while (n_admitted < waiting_.size() && n_running() < options_.max_sequences && try_admit(*waiting_[n_admitted])) {
+  while (n_admitted < waiting_.size() && n_running() < options_.max_sequences &&
+         try_admit(*waiting_[n_admitted])) {
     insert_by_arrival(running_, std::move(waiting_[n_admitted]));
     ++n_admitted;
   }

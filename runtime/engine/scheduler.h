@@ -29,12 +29,13 @@ struct ScheduledSlice {
 
 /// Continuous batching with chunked prefill over a paged KV cache.
 ///
-/// Every step holds one row of each stream, so that a long prompt never stalls them; what is left of prefill_chunk, but at least one row, goes to
-/// unfinished prompts in order of arrival, so that streams never stall a prompt. Sequences are admitted in order of arrival, when a place
-/// is free and the pool has pages for all their tokens, one more page of growth, and one page for every running stream. When the
-/// pool runs dry all the same, the youngest running sequence gives its pages back and waits, at its old place in the queue, to be
-/// computed again: its tokens stay, so its receiver notices a pause at most. The oldest sequence always advances.
-/// Thread: the engine thread alone.
+/// Every step holds one row of each stream, so that a long prompt never stalls them; what is left of
+/// prefill_chunk, but at least one row, goes to unfinished prompts in order of arrival, so that streams never
+/// stall a prompt. Sequences are admitted in order of arrival, when a place is free and the pool has pages
+/// for all their tokens, one more page of growth, and one page for every running stream. When the pool runs
+/// dry all the same, the youngest running sequence gives its pages back and waits, at its old place in the
+/// queue, to be computed again: its tokens stay, so its receiver notices a pause at most. The oldest sequence
+/// always advances. Thread: the engine thread alone.
 class Scheduler {
  public:
   /// REQUIRES: context_length tokens fit into the pool. The pool must outlive the scheduler.
@@ -45,13 +46,13 @@ class Scheduler {
 
   /// Queues the sequence. REQUIRES: a new id, 1 <= n_tokens < context_length.
   void add(std::unique_ptr<Sequence> sequence);
-  /// Takes a sequence out, running or waiting, because it finished or was cancelled; null when there is none of that id.
-  /// Destroying it gives its pages back. Not between plan_step() and complete_step().
+  /// Takes a sequence out, running or waiting, because it finished or was cancelled; null when there is none
+  /// of that id. Destroying it gives its pages back. Not between plan_step() and complete_step().
   std::unique_ptr<Sequence> remove(RequestId id);
   bool contains(RequestId id) const;
 
-  /// Admits and preempts, then shares out the rows of the next step. Empty only when there are no sequences. The span is valid until the next
-  /// call; complete_step() must come first.
+  /// Admits and preempts, then shares out the rows of the next step. Empty only when there are no sequences.
+  /// The span is valid until the next call; complete_step() must come first.
   std::span<const ScheduledSlice> plan_step();
   /// The planned rows are computed: their KV is there, and full pages can be found by other prompts.
   void complete_step();

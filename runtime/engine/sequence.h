@@ -12,8 +12,9 @@
 
 namespace halod {
 
-/// Prefill and decode are one thing: tokens that are known but whose KV is not there yet are computed, a prompt's in chunks, an answer's one by
-/// one. When the last of them has been computed its logits give the next token.
+/// Prefill and decode are one thing: tokens that are known but whose KV is not there yet are computed, a
+/// prompt's in chunks, an answer's one by one. When the last of them has been computed its logits give the
+/// next token.
 struct Sequence {
   /// Arguments as SequenceCache's.
   Sequence(KvPagePool& pool, PrefixIndex* index, int64_t page_tokens) : cache(pool, index, page_tokens) {}
@@ -25,12 +26,12 @@ struct Sequence {
 
   std::vector<TokenId> tokens;  ///< prompt, then answer
   int64_t n_prompt = 0;
-  int64_t n_computed = 0;       ///< leading tokens whose KV is in `cache`
+  int64_t n_computed = 0;  ///< leading tokens whose KV is in `cache`
   SequenceCache cache;
-  TokenCounts counts;           ///< kept only when the sampling parameters need it
+  TokenCounts counts;  ///< kept only when the sampling parameters need it
 
-  uint64_t arrival = 0;                ///< order of submission; set by the scheduler
-  std::optional<int64_t> n_cached{};   ///< tokens found in the prefix index when it was first admitted
+  uint64_t arrival = 0;               ///< order of submission; set by the scheduler
+  std::optional<int64_t> n_cached{};  ///< tokens found in the prefix index when it was first admitted
 
   // Seconds on the engine's clock.
   std::optional<double> first_step_at{};

@@ -1,5 +1,6 @@
-// A model without weights whose logits are a hash of the tokens so far, read back from the pages that the caller names. A wrong page table, a
-// page given to two sequences, or a skipped token changes the answer or trips a check.
+// A model without weights whose logits are a hash of the tokens so far, read back from the pages that the
+// caller names. A wrong page table, a page given to two sequences, or a skipped token changes the answer or
+// trips a check.
 #pragma once
 
 #include <algorithm>
@@ -42,7 +43,8 @@ class FakeModel : public Model {
     const auto n_tokens = static_cast<int64_t>(batch.tokens.size());
     require(n_tokens >= 1 && n_tokens <= options_.max_batch_tokens, "batch size");
     require(static_cast<int64_t>(batch.logit_rows.size()) <= options_.max_logit_rows, "number of logit rows");
-    require(logits.rows == static_cast<int64_t>(batch.logit_rows.size()) && logits.cols == config_.vocab_size, "logits' shape");
+    require(logits.rows == static_cast<int64_t>(batch.logit_rows.size()) && logits.cols == config_.vocab_size,
+            "logits' shape");
     if (before_forward) before_forward(batch);
     std::vector<uint64_t> histories;
     for (const SequenceSlice& slice : batch.sequences) append_slice(slice, batch.tokens, histories);
@@ -53,7 +55,8 @@ class FakeModel : public Model {
       previous_row = batch.logit_rows[i];
       const auto row = static_cast<size_t>(previous_row);
       fill_logits(histories[row], logits.row(static_cast<int64_t>(i)));
-      if (to_int(batch.tokens[row]) == nan_token) logits(static_cast<int64_t>(i), 3) = std::numeric_limits<float>::quiet_NaN();
+      if (to_int(batch.tokens[row]) == nan_token)
+        logits(static_cast<int64_t>(i), 3) = std::numeric_limits<float>::quiet_NaN();
     }
     n_rows_computed += n_tokens;
     largest_batch = std::max(largest_batch, n_tokens);
@@ -83,7 +86,8 @@ class FakeModel : public Model {
     if (!condition) throw std::logic_error("the fake model was called wrongly: " + what);
   }
   /// Writes the slice's tokens into its pages and appends, for each, the hash of everything up to it.
-  void append_slice(const SequenceSlice& slice, std::span<const TokenId> tokens, std::vector<uint64_t>& histories) {
+  void append_slice(const SequenceSlice& slice, std::span<const TokenId> tokens,
+                    std::vector<uint64_t>& histories) {
     const int64_t n_all = int64_t{slice.n_past} + slice.n_new;
     require(slice.n_new >= 1 && n_all <= config_.context_length, "slice length");
     require(static_cast<int64_t>(slice.pages.size()) * kKvPageTokens >= n_all, "pages cover the slice");

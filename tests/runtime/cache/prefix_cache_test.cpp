@@ -90,6 +90,22 @@ TEST_F(APrefixIndex, EvictsTheOldestPrefixFromItsEnd) {
   EXPECT_EQ(newer.adopt_prefix(tokens_from(100, 17)), 16);
 }
 
+TEST_F(APrefixIndex, ForgetsPagesWhoseContentsTurnedOutWrong) {
+  const auto tokens = tokens_from(0, 9);
+  SequenceCache first(pool, &index, kPage);
+  ASSERT_TRUE(first.grow_to(9));
+  first.index_computed(tokens, 9);
+  SequenceCache sharing(pool, &index, kPage);
+  ASSERT_EQ(sharing.adopt_prefix(tokens), 8);
+  first.discard();
+  EXPECT_EQ(index.size(), 0U);
+  SequenceCache later(pool, &index, kPage);
+  EXPECT_EQ(later.adopt_prefix(tokens), 0);
+  sharing.release();
+  EXPECT_EQ(pool.n_kept(), 0);
+  EXPECT_EQ(pool.n_used(), 0);
+}
+
 TEST_F(APrefixIndex, KeepsOneOfTwoPagesThatHoldTheSame) {
   const auto tokens = tokens_from(0, 5);
   {

@@ -17,7 +17,11 @@ const std::vector<SamplingParams>& sampling_cases() {
   static const std::vector<SamplingParams> cases = {
       {.temperature = 0},
       {.temperature = 0.9F, .top_p = 0.95F},
-      {.temperature = 1.2F, .top_k = 30, .repetition_penalty = 1.2F, .presence_penalty = 0.5F, .frequency_penalty = 0.3F},
+      {.temperature = 1.2F,
+       .top_k = 30,
+       .repetition_penalty = 1.2F,
+       .presence_penalty = 0.5F,
+       .frequency_penalty = 0.3F},
   };
   return cases;
 }
@@ -25,14 +29,16 @@ const std::vector<SamplingParams>& sampling_cases() {
 std::vector<GenerationRequest> mixed_requests(size_t n) {
   std::vector<GenerationRequest> requests;
   for (size_t i = 0; i < n; ++i) {
-    requests.push_back(make_request(i + 1, 1 + i * 37 % 150, static_cast<uint32_t>(5 + i * 13 % 60), sampling_cases()[i % 3]));
+    requests.push_back(make_request(i + 1, 1 + i * 37 % 150, static_cast<uint32_t>(5 + i * 13 % 60),
+                                    sampling_cases()[i % 3]));
   }
   return requests;
 }
 
 void expect_answers_as_alone(FakeEngine& fake, const std::vector<GenerationRequest>& requests) {
   for (const GenerationRequest& request : requests) {
-    EXPECT_EQ(fake.sink.answers[request.request_id], answer_alone(request)) << "request " << request.request_id;
+    EXPECT_EQ(fake.sink.answers[request.request_id], answer_alone(request))
+        << "request " << request.request_id;
     EXPECT_TRUE(fake.sink.finished.contains(request.request_id));
   }
   EXPECT_EQ(fake.engine.stats().n_pages_used, 0);
@@ -72,7 +78,8 @@ TEST(AnAnswer, IsTheSameWhenItWasPreempted) {
   // 8 pages hold one sequence of full context, so that several fight for them.
   FakeEngine fake({.max_sequences = 6, .prefill_chunk = 40}, 8);
   std::vector<GenerationRequest> requests;
-  for (size_t i = 0; i < 12; ++i) requests.push_back(make_request(i + 1, 10 + i, 120, sampling_cases()[i % 3]));
+  for (size_t i = 0; i < 12; ++i)
+    requests.push_back(make_request(i + 1, 10 + i, 120, sampling_cases()[i % 3]));
   for (const auto& request : requests) fake.engine.submit(request);
   fake.run();
   EXPECT_GT(fake.engine.stats().n_preemptions, 0U);
@@ -122,7 +129,8 @@ TEST(AnAnswer, IsTheSameWhenItsWholePromptIsKnown) {
     fake.engine.submit(request);
     fake.run();
   }
-  EXPECT_EQ(fake.sink.finished[2].n_cached_tokens, 64U) << "the last page holds the token whose logits are needed";
+  EXPECT_EQ(fake.sink.finished[2].n_cached_tokens, 64U)
+      << "the last page holds the token whose logits are needed";
   EXPECT_EQ(fake.sink.answers[2], fake.sink.answers[1]);
 }
 
@@ -138,7 +146,8 @@ TEST(AResumedRequest, ContinuesAsIfUndisturbedWhereverItWasCut) {
       fake.engine.submit(resumed);
       fake.run();
       EXPECT_EQ(fake.sink.first_idx[4], n_kept);
-      EXPECT_EQ(fake.sink.answers[4], std::vector<int32_t>(whole.begin() + static_cast<std::ptrdiff_t>(n_kept), whole.end()));
+      EXPECT_EQ(fake.sink.answers[4],
+                std::vector<int32_t>(whole.begin() + static_cast<std::ptrdiff_t>(n_kept), whole.end()));
       EXPECT_EQ(fake.sink.finished[4].n_generated_tokens, 40U);
     }
   }
@@ -172,8 +181,10 @@ TEST(AnEngine, KeepsItsPromisesThroughThousandsOfRandomOperations) {
   for (int i = 0; i < 6000; ++i) {
     const unsigned choice = random() % 100;
     if (choice < 8) {
-      GenerationRequest request = make_request(next_id, 1 + random() % 120, 1 + random() % 80, sampling_cases()[random() % 3]);
-      if (random() % 2 == 0) request.prompt = testing_support::make_prompt(request.prompt.size(), 3);  // shares its beginning
+      GenerationRequest request =
+          make_request(next_id, 1 + random() % 120, 1 + random() % 80, sampling_cases()[random() % 3]);
+      if (random() % 2 == 0)
+        request.prompt = testing_support::make_prompt(request.prompt.size(), 3);  // shares its beginning
       submitted[next_id++] = request;
       fake.engine.submit(request);
     } else if (choice < 11 && next_id > 1) {

@@ -36,9 +36,12 @@ inline std::vector<int32_t> make_prompt(size_t n, uint32_t salt) {
   return prompt;
 }
 
-inline GenerationRequest make_request(uint64_t id, size_t n_prompt, uint32_t max_tokens, SamplingParams sampling = {.temperature = 0}) {
+inline GenerationRequest make_request(uint64_t id, size_t n_prompt, uint32_t max_tokens,
+                                      SamplingParams sampling = {.temperature = 0}) {
   sampling.seed = id * 77;
-  return {.request_id = id, .prompt = make_prompt(n_prompt, static_cast<uint32_t>(id)), .max_tokens = max_tokens,
+  return {.request_id = id,
+          .prompt = make_prompt(n_prompt, static_cast<uint32_t>(id)),
+          .max_tokens = max_tokens,
           .sampling = std::move(sampling)};
 }
 

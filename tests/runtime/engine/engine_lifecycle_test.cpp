@@ -83,12 +83,16 @@ TEST(AnEngine, RefusesRequestsThatMakeNoSense) {
   GenerationRequest negative_token = make_request(5, 4, 5);
   negative_token.generated = {-1};
   fake.engine.submit(negative_token);
-  const std::map<uint64_t, std::string> expected = {
-      {1, "prompt is empty"}, {2, "prompt[3] is token id 61"}, {3, "max_tokens"}, {4, "temperature"}, {5, "generated[0]"}};
+  const std::map<uint64_t, std::string> expected = {{1, "prompt is empty"},
+                                                    {2, "prompt[3] is token id 61"},
+                                                    {3, "max_tokens"},
+                                                    {4, "temperature"},
+                                                    {5, "generated[0]"}};
   for (const auto& [id, text] : expected) {
     ASSERT_TRUE(fake.sink.finished.contains(id));
     EXPECT_EQ(fake.sink.finished[id].error_code, "invalid_argument");
-    EXPECT_NE(fake.sink.finished[id].error_message.find(text), std::string::npos) << fake.sink.finished[id].error_message;
+    EXPECT_NE(fake.sink.finished[id].error_message.find(text), std::string::npos)
+        << fake.sink.finished[id].error_message;
   }
   EXPECT_FALSE(fake.engine.step());
 }
@@ -130,6 +134,22 @@ TEST(AnEngine, FailsOnlyTheRequestWhoseLogitsAreNotNumbers) {
   EXPECT_EQ(fake.sink.finished[1].error_code, "internal");
   EXPECT_EQ(fake.sink.finished[2].reason, FinishReason::length);
   EXPECT_EQ(fake.sink.answers[2].size(), 10U);
+}
+
+TEST(AnEngine, DoesNotReuseTheCacheOfARequestThatFailed) {
+  FakeEngine fake;
+  fake.model.nan_token = 60;
+  GenerationRequest broken = make_request(1, 80, 10);
+  broken.prompt.back() = 60;
+  fake.engine.submit(broken);
+  fake.run();
+  ASSERT_EQ(fake.sink.finished[1].reason, FinishReason::error);
+  fake.model.nan_token = -1;
+  broken.request_id = 2;
+  fake.engine.submit(broken);
+  fake.run();
+  EXPECT_EQ(fake.sink.finished[2].n_cached_tokens, 0U);
+  EXPECT_EQ(fake.sink.answers[2], answer_alone(broken));
 }
 
 TEST(AnEngine, KeepsStreamsRunningWhileALongPromptArrives) {

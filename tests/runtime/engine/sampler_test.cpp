@@ -39,7 +39,8 @@ std::vector<double> simple_distribution(const std::vector<float>& logits, const 
   std::vector<size_t> order(logits.size());
   std::iota(order.begin(), order.end(), size_t{0});
   std::ranges::stable_sort(order, [&](size_t a, size_t b) { return logits[a] > logits[b]; });
-  if (params.top_k > 0 && static_cast<size_t>(params.top_k) < order.size()) order.resize(static_cast<size_t>(params.top_k));
+  if (params.top_k > 0 && static_cast<size_t>(params.top_k) < order.size())
+    order.resize(static_cast<size_t>(params.top_k));
   std::vector<double> probabilities(logits.size(), 0);
   const auto normalise = [&] {
     double sum = 0;
@@ -47,7 +48,8 @@ std::vector<double> simple_distribution(const std::vector<float>& logits, const 
     for (double& probability : probabilities) probability /= sum;
   };
   for (const size_t id : order) {
-    probabilities[id] = std::exp((double{logits[id]} - double{logits[order[0]]}) / double{params.temperature});
+    probabilities[id] =
+        std::exp((double{logits[id]} - double{logits[order[0]]}) / double{params.temperature});
   }
   normalise();
   double mass = 0;
@@ -62,8 +64,10 @@ std::vector<double> simple_distribution(const std::vector<float>& logits, const 
   return probabilities;
 }
 
-/// Draws with positions 0..n-1 and compares the counts with `expected`. Returns chi-square minus its degrees of freedom, in standard deviations.
-double chi_square_deviation(const std::vector<float>& logits, const SamplingParams& params, const std::vector<double>& expected) {
+/// Draws with positions 0..n-1 and compares the counts with `expected`. Returns chi-square minus its degrees
+/// of freedom, in standard deviations.
+double chi_square_deviation(const std::vector<float>& logits, const SamplingParams& params,
+                            const std::vector<double>& expected) {
   constexpr uint32_t kDraws = 15000;
   std::vector<double> observed(logits.size(), 0);
   for (uint32_t i = 0; i < kDraws; ++i) ++observed[static_cast<size_t>(sample_id(logits, params, i))];
@@ -94,7 +98,8 @@ TEST(Philox, GivesThePublishedKnownAnswers) {
   using Block = std::array<uint32_t, 4>;
   EXPECT_EQ(philox4x32_10({0, 0, 0, 0}, {0, 0}), (Block{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}));
   constexpr uint32_t kOnes = 0xffffffff;
-  EXPECT_EQ(philox4x32_10({kOnes, kOnes, kOnes, kOnes}, {kOnes, kOnes}), (Block{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}));
+  EXPECT_EQ(philox4x32_10({kOnes, kOnes, kOnes, kOnes}, {kOnes, kOnes}),
+            (Block{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}));
   EXPECT_EQ(philox4x32_10({0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}, {0xa4093822, 0x299f31d0}),
             (Block{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1}));
 }
@@ -128,7 +133,8 @@ TEST(ASampler, TakesTheLowestIdAmongEqualBestWhenGreedy) {
 TEST(ASampler, IsGreedyAsTheTemperatureGoesToZero) {
   const auto logits = random_logits(501, 3);
   const int32_t best = sample_id(logits, {.temperature = 0});
-  for (const float temperature : {1e-45F, 1e-30F, 1e-4F}) EXPECT_EQ(sample_id(logits, {.temperature = temperature}), best);
+  for (const float temperature : {1e-45F, 1e-30F, 1e-4F})
+    EXPECT_EQ(sample_id(logits, {.temperature = temperature}), best);
   EXPECT_NO_THROW(sample_id(logits, {.temperature = 3e38F}));
 }
 
@@ -152,17 +158,19 @@ TEST(ASampler, DrawsFromTheDistributionThatTheParametersDefine) {
     for (SamplingParams params : cases) {
       params.seed = 123;
       const double deviation = chi_square_deviation(logits, params, simple_distribution(logits, params));
-      EXPECT_LT(deviation, 5) << "vocabulary " << n << ", temperature " << params.temperature << ", top_k " << params.top_k << ", top_p "
-                              << params.top_p << ", min_p " << params.min_p;
+      EXPECT_LT(deviation, 5) << "vocabulary " << n << ", temperature " << params.temperature << ", top_k "
+                              << params.top_k << ", top_p " << params.top_p << ", min_p " << params.min_p;
     }
   }
 }
 
 TEST(ASampler, KeepsExactlyTheReferencesCandidatesInALargeVocabulary) {
   const auto logits = random_logits(20011, 5);
-  for (const SamplingParams& params : {SamplingParams{.top_k = 50}, {.top_p = 0.9F}, {.min_p = 0.02F}, {.top_k = 3000, .top_p = 0.99F}}) {
+  for (const SamplingParams& params :
+       {SamplingParams{.top_k = 50}, {.top_p = 0.9F}, {.min_p = 0.02F}, {.top_k = 3000, .top_p = 0.99F}}) {
     const auto expected = simple_distribution(logits, params);
-    for (uint32_t i = 0; i < 300; ++i) ASSERT_GT(expected[static_cast<size_t>(sample_id(logits, params, i))], 0);
+    for (uint32_t i = 0; i < 300; ++i)
+      ASSERT_GT(expected[static_cast<size_t>(sample_id(logits, params, i))], 0);
   }
 }
 
@@ -236,10 +244,13 @@ TEST(ASampler, ReportsLogprobsOfTheRawLogits) {
   ASSERT_EQ(sampled.top_logprobs.size(), 20U);
   std::vector<int32_t> order(logits.size());
   std::iota(order.begin(), order.end(), 0);
-  std::ranges::stable_sort(order, [&](int32_t a, int32_t b) { return logits[static_cast<size_t>(a)] > logits[static_cast<size_t>(b)]; });
+  std::ranges::stable_sort(order, [&](int32_t a, int32_t b) {
+    return logits[static_cast<size_t>(a)] > logits[static_cast<size_t>(b)];
+  });
   for (size_t i = 0; i < 20; ++i) {
     EXPECT_EQ(sampled.top_logprobs[i].token_id, order[i]);
-    EXPECT_NEAR(sampled.top_logprobs[i].logprob, double{logits[static_cast<size_t>(order[i])]} - std::log(sum), 1e-5);
+    EXPECT_NEAR(sampled.top_logprobs[i].logprob,
+                double{logits[static_cast<size_t>(order[i])]} - std::log(sum), 1e-5);
   }
 }
 
@@ -250,7 +261,8 @@ TEST(ASampler, ReportsAsManyLogprobsAsAsked) {
   const auto only_chosen = sample(logits, {.temperature = 0, .n_logprobs = 0}).value();
   EXPECT_TRUE(only_chosen.top_logprobs.empty());
   EXPECT_NEAR(only_chosen.logprob, 2 - std::log(1 + std::exp(1) + std::exp(2)), 1e-6);
-  EXPECT_EQ(sample(logits, {.temperature = 0, .n_logprobs = 20})->top_logprobs.size(), 3U) << "more than the vocabulary";
+  EXPECT_EQ(sample(logits, {.temperature = 0, .n_logprobs = 20})->top_logprobs.size(), 3U)
+      << "more than the vocabulary";
 }
 
 TEST(ASampler, GivesLogprobsThatJsonCanCarry) {
@@ -263,7 +275,8 @@ TEST(ASampler, GivesLogprobsThatJsonCanCarry) {
 
 TEST(ASampler, AnswersWithAnErrorWhenLogitsAreNotNumbers) {
   for (const size_t bad_idx : {0U, 17U, 40U}) {
-    for (const SamplingParams& params : {SamplingParams{.temperature = 0}, {}, {.n_logprobs = 2}, {.top_k = 3}}) {
+    for (const SamplingParams& params :
+         {SamplingParams{.temperature = 0}, {}, {.n_logprobs = 2}, {.top_k = 3}}) {
       for (const float bad : {std::numeric_limits<float>::quiet_NaN(), kInfinity}) {
         auto logits = random_logits(41, 2);
         logits[bad_idx] = bad;
@@ -279,7 +292,8 @@ TEST(ASampler, AnswersWithAnErrorWhenLogitsAreNotNumbers) {
 
 TEST(ASampler, NeverChoosesABannedToken) {
   const std::vector<float> logits = {-kInfinity, 1, -kInfinity, 0};
-  for (const SamplingParams& params : {SamplingParams{.temperature = 0}, {}, {.temperature = 100}, {.top_k = 3}, {.top_p = 0.9999F}}) {
+  for (const SamplingParams& params :
+       {SamplingParams{.temperature = 0}, {}, {.temperature = 100}, {.top_k = 3}, {.top_p = 0.9999F}}) {
     for (uint32_t i = 0; i < 200; ++i) EXPECT_EQ(sample_id(logits, params, i) % 2, 1);
   }
 }
@@ -288,12 +302,18 @@ TEST(SamplingParameters, AreRefusedOutsideTheirRanges) {
   EXPECT_TRUE(validate({}, 10));
   const float nan = std::numeric_limits<float>::quiet_NaN();
   const std::vector<std::pair<SamplingParams, std::string>> cases = {
-      {{.temperature = -0.1F}, "temperature"},   {{.temperature = nan}, "temperature"},
-      {{.temperature = kInfinity}, "temperature"}, {{.top_k = -1}, "top_k"},
-      {{.top_p = 0}, "top_p"},                   {{.top_p = 1.01F}, "top_p"},
-      {{.min_p = 1}, "min_p"},                   {{.min_p = -0.5F}, "min_p"},
-      {{.repetition_penalty = 0}, "repetition_penalty"}, {{.presence_penalty = nan}, "presence_penalty"},
-      {{.frequency_penalty = -kInfinity}, "frequency_penalty"}, {{.n_logprobs = 21}, "n_logprobs"},
+      {{.temperature = -0.1F}, "temperature"},
+      {{.temperature = nan}, "temperature"},
+      {{.temperature = kInfinity}, "temperature"},
+      {{.top_k = -1}, "top_k"},
+      {{.top_p = 0}, "top_p"},
+      {{.top_p = 1.01F}, "top_p"},
+      {{.min_p = 1}, "min_p"},
+      {{.min_p = -0.5F}, "min_p"},
+      {{.repetition_penalty = 0}, "repetition_penalty"},
+      {{.presence_penalty = nan}, "presence_penalty"},
+      {{.frequency_penalty = -kInfinity}, "frequency_penalty"},
+      {{.n_logprobs = 21}, "n_logprobs"},
       {{.n_logprobs = -2}, "n_logprobs"},
   };
   for (const auto& [params, field] : cases) {

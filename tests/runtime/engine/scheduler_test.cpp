@@ -80,7 +80,8 @@ TEST_F(AScheduler, GivesAPromptARowHoweverManyStreamsThereAre) {
 }
 
 TEST_F(AScheduler, NeverPlansMoreRowsThanItSays) {
-  for (const SchedulerOptions& options : {SchedulerOptions{.max_sequences = 5, .prefill_chunk = 3}, {.max_sequences = 2, .prefill_chunk = 7},
+  for (const SchedulerOptions& options : {SchedulerOptions{.max_sequences = 5, .prefill_chunk = 3},
+                                          {.max_sequences = 2, .prefill_chunk = 7},
                                           {.max_sequences = 1, .prefill_chunk = 1}}) {
     start(64, options);
     for (uint64_t id = 1; id <= 9; ++id) add(id, static_cast<int64_t>(1 + id * 7 % 11));

@@ -23,8 +23,13 @@ Message over_the_wire(FrameType type, const Message& message) {
 }
 
 TEST(AWireMessage, CarriesALoadRequest) {
-  const LoadModel sent{.path = "/models/a \"quoted\"\n.gguf", .backend = "cpu", .n_threads = 3, .context_length = 40960,
-                       .max_sequences = 7, .kv_cache_tokens = uint64_t{1} << 40, .prefill_chunk = 256};
+  const LoadModel sent{.path = "/models/a \"quoted\"\n.gguf",
+                       .backend = "cpu",
+                       .n_threads = 3,
+                       .context_length = 40960,
+                       .max_sequences = 7,
+                       .kv_cache_tokens = uint64_t{1} << 40,
+                       .prefill_chunk = 256};
   const LoadModel got = over_the_wire(FrameType::kLoad, sent);
   EXPECT_EQ(got.path, sent.path);
   EXPECT_EQ(got.backend, sent.backend);
@@ -36,11 +41,21 @@ TEST(AWireMessage, CarriesALoadRequest) {
 }
 
 TEST(AWireMessage, CarriesAGenerationRequestExactly) {
-  GenerationRequest sent{.request_id = kHuge, .prompt = {0, 151935, 7}, .generated = {5}, .max_tokens = 4294967295U,
+  GenerationRequest sent{.request_id = kHuge,
+                         .prompt = {0, 151935, 7},
+                         .generated = {5},
+                         .max_tokens = 4294967295U,
                          .stop_token_ids = {2, 3}};
-  sent.sampling = {.temperature = 0.1F, .top_k = 20, .top_p = 0.95F, .min_p = 1e-7F, .repetition_penalty = 1.1F,
-                   .presence_penalty = -2.0F, .frequency_penalty = 1.0F / 3.0F, .logit_bias = {{42, -100.0F}, {43, 0.7F}},
-                   .seed = kHuge, .n_logprobs = 20};
+  sent.sampling = {.temperature = 0.1F,
+                   .top_k = 20,
+                   .top_p = 0.95F,
+                   .min_p = 1e-7F,
+                   .repetition_penalty = 1.1F,
+                   .presence_penalty = -2.0F,
+                   .frequency_penalty = 1.0F / 3.0F,
+                   .logit_bias = {{42, -100.0F}, {43, 0.7F}},
+                   .seed = kHuge,
+                   .n_logprobs = 20};
   const GenerationRequest got = over_the_wire(FrameType::kSubmit, sent);
   EXPECT_EQ(got.request_id, sent.request_id);
   EXPECT_EQ(got.prompt, sent.prompt);
@@ -78,9 +93,17 @@ TEST(AWireMessage, CarriesSmallFrames) {
 }
 
 TEST(AWireMessage, CarriesALoadedModel) {
-  const ModelLoaded sent{.architecture = "qwen3moe", .backend = "cpu", .device = "8 threads", .vocab_size = 151936,
-                         .context_length = 32768, .max_sequences = 8, .kv_cache_tokens = 262144, .weight_bytes = 1, .kv_cache_bytes = 2,
-                         .scratch_bytes = 3, .load_seconds = 0.1};
+  const ModelLoaded sent{.architecture = "qwen3moe",
+                         .backend = "cpu",
+                         .device = "8 threads",
+                         .vocab_size = 151936,
+                         .context_length = 32768,
+                         .max_sequences = 8,
+                         .kv_cache_tokens = 262144,
+                         .weight_bytes = 1,
+                         .kv_cache_bytes = 2,
+                         .scratch_bytes = 3,
+                         .load_seconds = 0.1};
   const ModelLoaded got = over_the_wire(FrameType::kLoaded, sent);
   EXPECT_EQ(got.architecture, sent.architecture);
   EXPECT_EQ(got.backend, sent.backend);
@@ -96,7 +119,11 @@ TEST(AWireMessage, CarriesALoadedModel) {
 }
 
 TEST(AWireMessage, CarriesTokensWithTheirLogprobs) {
-  const Tokens sent{{{.request_id = kHuge, .answer_idx = 4, .token_id = 9, .logprob = -0.1F, .top_logprobs = {{9, -0.1F}, {8, -9999.0F}}},
+  const Tokens sent{{{.request_id = kHuge,
+                      .answer_idx = 4,
+                      .token_id = 9,
+                      .logprob = -0.1F,
+                      .top_logprobs = {{9, -0.1F}, {8, -9999.0F}}},
                      {.request_id = 1, .answer_idx = 0, .token_id = 0}}};
   const Tokens got = over_the_wire(FrameType::kTokens, sent);
   ASSERT_EQ(got.tokens.size(), 2U);
@@ -111,9 +138,17 @@ TEST(AWireMessage, CarriesTokensWithTheirLogprobs) {
 }
 
 TEST(AWireMessage, CarriesEveryFinishReason) {
-  for (const FinishReason reason : {FinishReason::stop, FinishReason::length, FinishReason::cancelled, FinishReason::error}) {
-    const RequestFinished sent{.request_id = 5, .reason = reason, .error_code = "internal", .error_message = "why", .n_prompt_tokens = 1,
-                               .n_cached_tokens = 2, .n_generated_tokens = 3, .prefill_seconds = 0.25, .decode_seconds = 1e-9};
+  for (const FinishReason reason :
+       {FinishReason::stop, FinishReason::length, FinishReason::cancelled, FinishReason::error}) {
+    const RequestFinished sent{.request_id = 5,
+                               .reason = reason,
+                               .error_code = "internal",
+                               .error_message = "why",
+                               .n_prompt_tokens = 1,
+                               .n_cached_tokens = 2,
+                               .n_generated_tokens = 3,
+                               .prefill_seconds = 0.25,
+                               .decode_seconds = 1e-9};
     const RequestFinished got = over_the_wire(FrameType::kFinished, sent);
     EXPECT_EQ(got.request_id, sent.request_id);
     EXPECT_EQ(got.reason, reason);
@@ -128,8 +163,15 @@ TEST(AWireMessage, CarriesEveryFinishReason) {
 }
 
 TEST(AWireMessage, CarriesAHeartbeat) {
-  const Pong sent{.nonce = kHuge, .n_running = 1, .n_waiting = 2, .kv_pages_used = 3, .kv_pages_total = 4, .n_prompt_tokens = 5,
-                  .n_generated_tokens = 6, .n_steps = 7, .busy_seconds = 0.5};
+  const Pong sent{.nonce = kHuge,
+                  .n_running = 1,
+                  .n_waiting = 2,
+                  .kv_pages_used = 3,
+                  .kv_pages_total = 4,
+                  .n_prompt_tokens = 5,
+                  .n_generated_tokens = 6,
+                  .n_steps = 7,
+                  .busy_seconds = 0.5};
   const Pong got = over_the_wire(FrameType::kPong, sent);
   EXPECT_EQ(got.nonce, kHuge);
   EXPECT_EQ(got.n_running, 1U);
@@ -143,20 +185,23 @@ TEST(AWireMessage, CarriesAHeartbeat) {
 }
 
 TEST(AFrameParser, FindsTheSameFramesWhereverTheStreamIsCut) {
-  const std::string stream = encode(FrameType::kPing, Ping{1}) + encode(FrameType::kShutdown, Empty{}) + encode(FrameType::kPing, Ping{2});
+  const std::string stream = encode(FrameType::kPing, Ping{1}) + encode(FrameType::kShutdown, Empty{}) +
+                             encode(FrameType::kPing, Ping{2});
   for (size_t first_cut = 0; first_cut <= stream.size(); ++first_cut) {
     for (size_t second_cut = first_cut; second_cut <= stream.size(); ++second_cut) {
       FrameParser parser;
       std::vector<FrameType> types;
       uint64_t nonces = 0;
-      for (const auto& [begin, end] : {std::pair{size_t{0}, first_cut}, {first_cut, second_cut}, {second_cut, stream.size()}}) {
+      for (const auto& [begin, end] :
+           {std::pair{size_t{0}, first_cut}, {first_cut, second_cut}, {second_cut, stream.size()}}) {
         parser.append(std::string_view(stream).substr(begin, end - begin));
         while (const auto frame = parser.next().value()) {
           types.push_back(frame->type);
           if (frame->type == FrameType::kPing) nonces = nonces * 10 + decode<Ping>(*frame)->nonce;
         }
       }
-      ASSERT_EQ(types, (std::vector{FrameType::kPing, FrameType::kShutdown, FrameType::kPing})) << first_cut << ", " << second_cut;
+      ASSERT_EQ(types, (std::vector{FrameType::kPing, FrameType::kShutdown, FrameType::kPing}))
+          << first_cut << ", " << second_cut;
       ASSERT_EQ(nonces, 12U);
     }
   }
@@ -191,12 +236,13 @@ TEST(AFrameParser, RefusesAnOversizedPayloadBeforeItArrives) {
   parser.append(header);
   const auto frame = parser.next();
   ASSERT_FALSE(frame);
-  EXPECT_NE(frame.error().message.find(std::to_string(kMaxPayloadBytes)), std::string::npos) << frame.error().message;
+  EXPECT_NE(frame.error().message.find(std::to_string(kMaxPayloadBytes)), std::string::npos)
+      << frame.error().message;
 }
 
 TEST(AFrameDecoder, AnswersWithAnErrorForPayloadsThatAreNotTheMessage) {
-  for (const std::string payload :
-       {"", "{", "[]", "null", "{}", "{\"nonce\":-1}", "{\"nonce\":\"1\"}", "{\"nonce\":1e30}", "{\"nonce\":1.5}", "{\"other\":1}", "\xff\xfe"}) {
+  for (const std::string payload : {"", "{", "[]", "null", "{}", "{\"nonce\":-1}", "{\"nonce\":\"1\"}",
+                                    "{\"nonce\":1e30}", "{\"nonce\":1.5}", "{\"other\":1}", "\xff\xfe"}) {
     const auto decoded = decode<Ping>(Frame{FrameType::kPing, payload});
     ASSERT_FALSE(decoded) << payload;
     EXPECT_EQ(decoded.error().code, ErrorCode::kInternal);
@@ -220,7 +266,8 @@ TEST(AFrameDecoder, SurvivesFlippedBits) {
     FrameParser parser;
     parser.append(damaged);
     const auto frame = parser.next();
-    if (frame && *frame) static_cast<void>(decode<GenerationRequest>(**frame));  // any answer will do, as long as there is one
+    if (frame && *frame)
+      static_cast<void>(decode<GenerationRequest>(**frame));  // any answer will do, as long as there is one
   }
 }
 

@@ -1,0 +1,48 @@
+#include "runtime/engine/model_loading.h"
+
+#include <spdlog/spdlog.h>
+
+#include "runtime/engine/serving_plan.h"
+#include "runtime/weights/gguf_file.h"
+#include "runtime/weights/model_config.h"
+
+namespace halod {
+
+Result<LoadedModel> load_model_for_serving(const wire::LoadModel& request,
+                                           const LoadProgressCallback& progress) {
+  const auto file = GgufFile::open(request.path);
+  if (!file) return file.error();
+  const auto config = read_model_config(*file);
+  if (!config) return config.error();
+  LoadedModel loaded;
+  auto backend = make_backend({.kind = request.backend, .n_threads = static_cast<int>(request.n_threads)});
+  if (!backend) return backend.error();
+  loaded.backend = std::move(*backend);
+  const auto memory = read_machine_memory();
+  if (!memory) return memory.error();
+  const auto plan = plan_serving({.request = request,
+                                  .config = *config,
+                                  .weight_bytes = file->total_tensor_bytes(),
+                                  .kv_page_bytes = kv_page_bytes(*config, *loaded.backend)},
+                                 *memory);
+  if (!plan) return plan.error();
+  spdlog::info("{}: context {} of the model's {}, {} sequences, KV cache of {} tokens", request.path,
+               plan->context_length, config->context_length, plan->max_sequences,
+               plan->n_kv_pages * kKvPageTokens);
+
+  loaded.engine_options = {.context_length = plan->context_length,
+                           .max_sequences = plan->max_sequences,
+                           .prefill_chunk = plan->prefill_chunk};
+  auto model = load_model(*file, *loaded.backend,
+                          {.n_kv_pages = plan->n_kv_pages,
+                           .max_batch_tokens = max_batch_tokens(loaded.engine_options),
+                           .max_logit_rows = plan->max_sequences},
+                          progress);
+  if (!model) return model.error();
+  loaded.model = std::move(*model);
+  loaded.backend_name = loaded.backend->name();
+  loaded.device_name = loaded.backend->device_name();
+  return loaded;
+}
+
+}  // namespace halod
