@@ -25,6 +25,12 @@ elseif(HALOD_SANITIZER)
   message(FATAL_ERROR "HALOD_SANITIZER is '${HALOD_SANITIZER}'; it takes address, thread, or nothing")
 endif()
 
+if(HALOD_BUILD_FUZZERS)
+  # Coverage feedback from every library, so that the fuzzers see into what they call; main() comes with each target.
+  add_compile_options(-fsanitize=fuzzer-no-link)
+  add_link_options(-fsanitize=fuzzer-no-link)
+endif()
+
 # ccache only as an extra: builds must be quick enough without it.
 find_program(HALOD_CCACHE ccache)
 if(HALOD_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)

@@ -1,0 +1,171 @@
+#include "runtime/weights/model_config.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <map>
+#include <optional>
+
+#include "runtime/weights/gguf_writer.h"
+#include "tests/support/small_gguf.h"
+#include "tests/support/temporary_folder.h"
+
+namespace halod {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+
+using Changes = std::map<std::string, std::optional<MetadataValue>>;  // nothing: the key is left out
+
+class AModelConfig : public ::testing::Test {
+ protected:
+  // A valid model whose metadata differs by `changes`.
+  Result<ModelConfig> read(const std::string& architecture, const Changes& changes,
+                           int64_t embedding_cols = 8) {
+    std::map<std::string, MetadataValue> keys = {{"general.architecture", architecture},
+                                                 {architecture + ".block_count", int64_t{2}},
+                                                 {architecture + ".context_length", int64_t{64}},
+                                                 {architecture + ".embedding_length", int64_t{8}},
+                                                 {architecture + ".feed_forward_length", int64_t{16}},
+                                                 {architecture + ".attention.head_count", int64_t{4}},
+                                                 {architecture + ".attention.head_count_kv", int64_t{2}},
+                                                 {architecture + ".attention.key_length", int64_t{6}},
+                                                 {architecture + ".attention.layer_norm_rms_epsilon", 1e-6},
+                                                 {architecture + ".rope.freq_base", 1e6}};
+    if (architecture == "qwen3moe") {
+      keys["qwen3moe.expert_count"] = int64_t{8};
+      keys["qwen3moe.expert_used_count"] = int64_t{2};
+      keys["qwen3moe.expert_feed_forward_length"] = int64_t{12};
+    }
+    for (const auto& [key, value] : changes) {
+      keys.erase(key);
+      if (value) keys[key] = *value;
+    }
+    GgufWriter writer;
+    for (const auto& [key, value] : keys) writer.add_metadata(key, value);
+    writer.add_tensor("token_embd.weight", Format::kF32, {20, embedding_cols});
+    return read_model_config(GgufFile::open(folder_.write_file("model.gguf", to_bytes(writer))).value());
+  }
+  TemporaryFolder folder_;
+};
+
+TEST_F(AModelConfig, HoldsAMoeModelsNumbers) {
+  const ModelConfig config = read("qwen3moe", {{"general.name", "Some MoE"}}).value();
+  EXPECT_EQ(config.architecture, "qwen3moe");
+  EXPECT_EQ(config.name, "Some MoE");
+  EXPECT_EQ(config.vocab_size, 20);
+  EXPECT_EQ(config.hidden_size, 8);
+  EXPECT_EQ(config.n_layers, 2);
+  EXPECT_EQ(config.n_heads, 4);
+  EXPECT_EQ(config.n_kv_heads, 2);
+  EXPECT_EQ(config.head_dim, 6);
+  EXPECT_EQ(config.n_experts, 8);
+  EXPECT_EQ(config.n_experts_per_token, 2);
+  EXPECT_EQ(config.moe_intermediate_size, 12);
+  EXPECT_EQ(config.context_length, 64);
+  EXPECT_EQ(config.rope_theta, 1e6f);
+  EXPECT_EQ(config.rms_norm_eps, 1e-6f);
+  EXPECT_TRUE(config.is_moe());
+}
+
+TEST_F(AModelConfig, HoldsADenseModelsNumbers) {
+  const ModelConfig config = read("qwen3", {}).value();
+  EXPECT_EQ(config.intermediate_size, 16);
+  EXPECT_FALSE(config.is_moe());
+  EXPECT_EQ(config.name, "qwen3");
+}
+
+TEST_F(AModelConfig, DerivesTheHeadSizeOnlyWhenItIsAbsent) {
+  EXPECT_EQ(read("qwen3", {{"qwen3.attention.key_length", std::nullopt}}).value().head_dim, 2);
+  EXPECT_EQ(read("qwen3", {{"qwen3.attention.head_count_kv", std::nullopt}}).value().n_kv_heads, 4);
+}
+
+TEST_F(AModelConfig, NamesTheArchitecturesThatItKnows) {
+  const auto config = read("gpt-9", {});
+  ASSERT_FALSE(config);
+  EXPECT_EQ(config.error().code, ErrorCode::kUnsupported);
+  EXPECT_THAT(config.error().message,
+              AllOf(StartsWith("model.gguf: "), HasSubstr("gpt-9"), HasSubstr("qwen3, qwen3moe")));
+}
+
+TEST_F(AModelConfig, RefusesAbsurdValuesByKey) {
+  const std::pair<const char*, std::optional<MetadataValue>> cases[] = {
+      {"block_count", std::nullopt},
+      {"block_count", int64_t{0}},
+      {"block_count", int64_t{-1}},
+      {"block_count", int64_t{1} << 40},
+      {"block_count", "two"},
+      {"context_length", int64_t{0}},
+      {"embedding_length", int64_t{0}},
+      {"embedding_length", ~uint64_t{0}},
+      {"attention.head_count", int64_t{0}},
+      {"attention.head_count", MetadataArray(std::vector<int64_t>{4, 4})},
+      {"attention.head_count_kv", int64_t{3}},
+      {"attention.head_count_kv", int64_t{0}},
+      {"attention.head_count_kv", int64_t{8}},
+      {"attention.key_length", int64_t{5}},
+      {"attention.key_length", int64_t{0}},
+      {"attention.layer_norm_rms_epsilon", 0.0},
+      {"attention.layer_norm_rms_epsilon", -1e-6},
+      {"attention.layer_norm_rms_epsilon", std::numeric_limits<double>::quiet_NaN()},
+      {"rope.freq_base", std::nullopt},
+      {"rope.freq_base", 0.0},
+      {"rope.freq_base", std::numeric_limits<double>::infinity()},
+      {"expert_count", int64_t{0}},
+      {"expert_used_count", int64_t{9}},
+      {"expert_used_count", int64_t{0}},
+      {"expert_feed_forward_length", std::nullopt},
+  };
+  for (const auto& [suffix, value] : cases) {
+    const std::string key = std::string("qwen3moe.") + suffix;
+    const auto config = read("qwen3moe", {{key, value}});
+    ASSERT_FALSE(config) << key;
+    EXPECT_EQ(config.error().code, ErrorCode::kCorruptFile) << config.error().message;
+    EXPECT_EQ(config.error().field, key) << config.error().message;
+    EXPECT_THAT(config.error().message, StartsWith("model.gguf: "));
+  }
+}
+
+TEST_F(AModelConfig, RefusesWhatItWouldComputeWrongly) {
+  const std::pair<const char*, MetadataValue> cases[] = {
+      {"rope.scaling.type", "yarn"},
+      {"rope.scaling.factor", 4.0},
+      {"rope.scale_linear", 2.0},
+      {"rope.dimension_count", int64_t{4}},
+      {"attention.value_length", int64_t{8}},
+      {"attention.sliding_window", int64_t{4096}},
+      {"expert_shared_count", int64_t{1}},
+      {"expert_gating_func", int64_t{2}},
+      {"expert_weights_norm", false},
+  };
+  for (const auto& [suffix, value] : cases) {
+    const std::string key = std::string("qwen3moe.") + suffix;
+    const auto config = read("qwen3moe", {{key, value}});
+    ASSERT_FALSE(config) << key;
+    EXPECT_EQ(config.error().code, ErrorCode::kUnsupported) << config.error().message;
+    EXPECT_EQ(config.error().field, key);
+  }
+}
+
+TEST_F(AModelConfig, AcceptsTheSameKeysWithHarmlessValues) {
+  EXPECT_TRUE(read("qwen3moe", {{"qwen3moe.rope.scaling.type", "none"},
+                                {"qwen3moe.rope.scaling.factor", 1.0},
+                                {"qwen3moe.rope.dimension_count", int64_t{6}},
+                                {"qwen3moe.attention.value_length", int64_t{6}},
+                                {"qwen3moe.attention.sliding_window", int64_t{0}},
+                                {"qwen3moe.expert_gating_func", int64_t{1}},
+                                {"qwen3moe.expert_weights_norm", true}}));
+}
+
+TEST_F(AModelConfig, MustAgreeWithTheEmbedding) {
+  EXPECT_EQ(read("qwen3", {}, 16).error().field, "token_embd.weight");
+  const std::vector<std::string> tokens(21, "x");
+  EXPECT_EQ(read("qwen3", {{"tokenizer.ggml.tokens", MetadataArray(tokens)}}).error().field,
+            "tokenizer.ggml.tokens");
+}
+
+}  // namespace
+}  // namespace halod
