@@ -9,7 +9,6 @@
 #include <cerrno>
 #include <limits>
 #include <mutex>
-#include <ranges>
 #include <system_error>
 
 #include "base/thread_pool.h"
@@ -208,7 +207,7 @@ std::string GgufWriter::header() const {
   for (const TensorInfo& tensor : tensors_) {
     append_string(out, tensor.name);
     append(out, static_cast<uint32_t>(tensor.shape.size()));
-    for (const int64_t extent : std::views::reverse(tensor.shape)) append(out, extent);
+    for (auto extent = tensor.shape.rbegin(); extent != tensor.shape.rend(); ++extent) append(out, *extent);
     append(out, traits(tensor.format).ggml_type);
     append(out, tensor.offset);
   }
