@@ -14,14 +14,6 @@
 namespace halod {
 namespace {
 
-constexpr FormatRecipe kRecipes[] = {
-    {"Q4_K_M", Format::kQ4_K, Format::kQ6_K, 15}, {"F32", Format::kF32, Format::kF32, 0},
-    {"F16", Format::kF16, Format::kF16, 1},       {"BF16", Format::kBF16, Format::kBF16, 32},
-    {"Q4_0", Format::kQ4_0, Format::kQ4_0, 2},    {"Q8_0", Format::kQ8_0, Format::kQ8_0, 7},
-    {"Q4_K", Format::kQ4_K, Format::kQ4_K, 14},   {"Q5_K", Format::kQ5_K, Format::kQ5_K, 16},
-    {"Q6_K", Format::kQ6_K, Format::kQ6_K, 18},
-};
-
 // llama.cpp's use_more_bits: the first and last eighth of the layers, and every third one between.
 bool is_important_layer(int64_t layer_idx, int64_t n_layers) {
   return layer_idx < n_layers / 8 || layer_idx >= 7 * n_layers / 8 || (layer_idx - n_layers / 8) % 3 == 2;
@@ -29,11 +21,19 @@ bool is_important_layer(int64_t layer_idx, int64_t n_layers) {
 
 }  // namespace
 
-std::span<const FormatRecipe> format_recipes() { return kRecipes; }
+std::span<const FormatRecipe> format_recipes() {
+  static const std::vector<FormatRecipe> kRecipes = [] {
+    std::vector<FormatRecipe> recipes = {{"Q4_K_M", Format::kQ4_K, Format::kQ6_K}};
+    for (const FormatTraits& row : all_formats()) recipes.push_back({row.name, row.format, row.format});
+    return recipes;
+  }();
+  return kRecipes;
+}
 
 const FormatRecipe* find_format_recipe(std::string_view name) {
-  const auto row = std::ranges::find(kRecipes, name, &FormatRecipe::name);
-  return row == std::end(kRecipes) ? nullptr : &*row;
+  const auto recipes = format_recipes();
+  const auto row = std::ranges::find(recipes, name, &FormatRecipe::name);
+  return row == recipes.end() ? nullptr : &*row;
 }
 
 SyntheticModel::SyntheticModel(const SyntheticModelOptions& options) : options_(options) {
@@ -50,7 +50,6 @@ void SyntheticModel::add_metadata() {
   writer_.add_metadata("general.architecture", config.architecture);
   writer_.add_metadata("general.type", "model");
   writer_.add_metadata("general.name", config.name);
-  writer_.add_metadata("general.file_type", int64_t{options_.recipe.file_type});
   writer_.add_metadata("general.quantization_version", int64_t{2});
   add("block_count", options_.n_layers);
   add("context_length", config.context_length);

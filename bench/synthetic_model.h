@@ -20,7 +20,6 @@ struct FormatRecipe {
   Format format;          ///< of most matrices
   /// Where mixed recipes put more bits: the output, and attn_v and ffn_down of some layers.
   Format important_format;
-  uint32_t file_type;  ///< general.file_type: llama.h, enum llama_ftype
 };
 
 /// "Q4_K_M" and one recipe for each format of kernels/quant/formats.h. Thread: any.
