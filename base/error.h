@@ -27,6 +27,8 @@ enum class ErrorCode : uint8_t {
 
 /// Stable snake_case name, used in logs, JSON and the wire protocol. Thread: any.
 std::string_view to_string(ErrorCode code);
+/// The code of that name; kInternal for a name that is none. Thread: any.
+ErrorCode error_code_from(std::string_view name);
 
 struct Error {
   ErrorCode code = ErrorCode::kInternal;
