@@ -1,5 +1,5 @@
-// Everything that an administrator can set: plain values with their defaults. etc/halod.yaml documents the same keys for its
-// readers; config_fields.cpp holds the ranges that the loader checks.
+// Everything that an administrator can set: plain values with their defaults. etc/halod.yaml documents the
+// same keys for its readers; config_fields.cpp holds the ranges that the loader checks.
 #pragma once
 
 #include <chrono>
@@ -10,15 +10,17 @@
 namespace halod {
 
 struct HttpConfig {
-  std::string listen = "127.0.0.1:8000";             ///< HOST:PORT; port 0 = any free one
-  uint32_t max_connections = 1024;                   ///< 1 … 65536; more are closed at once
-  uint64_t max_header_bytes = 64 << 10;              ///< bytes, 1 KiB … 1 MiB, request line included; larger → 431
-  uint64_t max_body_bytes = 32 << 20;                ///< bytes, 1 KiB … 1 GiB; larger → 413
-  std::chrono::milliseconds idle_timeout{75'000};    ///< 1 s … 1 h: between the requests of one connection
-  std::chrono::milliseconds read_timeout{30'000};    ///< 100 ms … 1 h: for the header, and for each piece of a body
-  std::chrono::milliseconds write_timeout{120'000};  ///< 100 ms … 1 h: a client that takes nothing for so long is dropped
-  std::string allow_origin;                          ///< CORS: empty = no headers; "*" or one origin
-  std::vector<std::string> api_keys;                 ///< empty = open to whoever reaches the port
+  std::string listen = "127.0.0.1:8000";  ///< HOST:PORT; port 0 = any free one
+  uint32_t max_connections = 1024;        ///< 1 … 65536; more are closed at once
+  uint64_t max_header_bytes = 64 << 10;   ///< bytes, 1 KiB … 1 MiB, request line included; larger → 431
+  uint64_t max_body_bytes = 32 << 20;     ///< bytes, 1 KiB … 1 GiB; larger → 413
+  std::chrono::milliseconds idle_timeout{75'000};  ///< 1 s … 1 h: between the requests of one connection
+  std::chrono::milliseconds read_timeout{
+      30'000};  ///< 100 ms … 1 h: for the header, and for each piece of a body
+  std::chrono::milliseconds write_timeout{
+      120'000};                       ///< 100 ms … 1 h: a client that takes nothing for so long is dropped
+  std::string allow_origin;           ///< CORS: empty = no headers; "*" or one origin
+  std::vector<std::string> api_keys;  ///< empty = open to whoever reaches the port
 };
 
 struct ServedModelConfig {
@@ -28,24 +30,27 @@ struct ServedModelConfig {
 };
 
 struct EngineConfig {
-  std::string binary;                ///< halo-engine; empty = beside halod, then ../libexec
-  std::string backend = "auto";      ///< auto, cpu, hip
-  uint32_t n_threads = 0;            ///< 0 … 1024; 0 = one per physical core
-  uint32_t context_length = 0;       ///< tokens per sequence, 0 … 16 Mi; 0 = the model's own
-  uint32_t max_sequences = 0;        ///< sequences in the running batch, 0 … 4096; 0 = 8
-  uint64_t kv_cache_tokens = 0;      ///< tokens of all sequences, 0 … 2^40; 0 = bounded by memory
-  uint32_t prefill_chunk = 0;        ///< tokens per step at most, 0 … 65536; 0 = 512
-  std::chrono::milliseconds heartbeat_interval{1'000};   ///< 10 ms … 1 min
-  std::chrono::milliseconds heartbeat_timeout{120'000};  ///< 100 ms … 1 h: no answer for so long = hung, killed, restarted
-  std::chrono::milliseconds restart_delay_min{100};      ///< 1 ms … 1 min; doubles with each death
-  std::chrono::milliseconds restart_delay_max{10'000};   ///< 1 ms … 1 h
-  std::chrono::milliseconds healthy_after{60'000};       ///< 1 ms … 1 h: so long without a death starts the delay afresh
-  uint32_t max_deaths_per_request = 3;  ///< 1 … 100: engine deaths in a row, without a token between, before a request is failed
+  std::string binary;            ///< halo-engine; empty = beside halod, then ../libexec
+  std::string backend = "auto";  ///< auto, cpu, hip
+  uint32_t n_threads = 0;        ///< 0 … 1024; 0 = one per physical core
+  uint32_t context_length = 0;   ///< tokens per sequence, 0 … 16 Mi; 0 = the model's own
+  uint32_t max_sequences = 0;    ///< sequences in the running batch, 0 … 4096; 0 = 8
+  uint64_t kv_cache_tokens = 0;  ///< tokens of all sequences, 0 … 2^40; 0 = bounded by memory
+  uint32_t prefill_chunk = 0;    ///< tokens per step at most, 0 … 65536; 0 = 512
+  std::chrono::milliseconds heartbeat_interval{1'000};  ///< 10 ms … 1 min
+  std::chrono::milliseconds heartbeat_timeout{
+      120'000};  ///< 100 ms … 1 h: no answer for so long = hung, killed, restarted
+  std::chrono::milliseconds restart_delay_min{100};     ///< 1 ms … 1 min; doubles with each death
+  std::chrono::milliseconds restart_delay_max{10'000};  ///< 1 ms … 1 h
+  std::chrono::milliseconds healthy_after{
+      60'000};  ///< 1 ms … 1 h: so long without a death starts the delay afresh
+  uint32_t max_deaths_per_request =
+      3;  ///< 1 … 100: engine deaths in a row, without a token between, before a request is failed
 };
 
 struct LimitsConfig {
-  uint32_t max_requests = 256;          ///< sequences running and waiting together, 1 … 65536; more → 429
-  uint32_t text_threads = 2;            ///< threads that tokenize and render, 1 … 64
+  uint32_t max_requests = 256;  ///< sequences running and waiting together, 1 … 65536; more → 429
+  uint32_t text_threads = 2;    ///< threads that tokenize and render, 1 … 64
   std::chrono::milliseconds shutdown_timeout{10'000};  ///< 0 … 1 h: to finish requests after SIGTERM
 };
 

@@ -35,40 +35,107 @@ std::vector<ConfigField> make_fields() {
   using D = DefaultsConfig;
   return {
       {.key = "http.listen", .pointer = pointer_to<&C::http, &H::listen>},
-      {.key = "http.max_connections", .pointer = pointer_to<&C::http, &H::max_connections>, .min = 1, .max = 65536},
-      {.key = "http.max_header_bytes", .pointer = pointer_to<&C::http, &H::max_header_bytes>, .min = kKiB, .max = kMiB, .is_bytes = true},
-      {.key = "http.max_body_bytes", .pointer = pointer_to<&C::http, &H::max_body_bytes>, .min = kKiB, .max = kGiB, .is_bytes = true},
-      {.key = "http.idle_timeout", .pointer = pointer_to<&C::http, &H::idle_timeout>, .min = kSecond, .max = kHour},
-      {.key = "http.read_timeout", .pointer = pointer_to<&C::http, &H::read_timeout>, .min = 100, .max = kHour},
-      {.key = "http.write_timeout", .pointer = pointer_to<&C::http, &H::write_timeout>, .min = 100, .max = kHour},
+      {.key = "http.max_connections",
+       .pointer = pointer_to<&C::http, &H::max_connections>,
+       .min = 1,
+       .max = 65536},
+      {.key = "http.max_header_bytes",
+       .pointer = pointer_to<&C::http, &H::max_header_bytes>,
+       .min = kKiB,
+       .max = kMiB,
+       .is_bytes = true},
+      {.key = "http.max_body_bytes",
+       .pointer = pointer_to<&C::http, &H::max_body_bytes>,
+       .min = kKiB,
+       .max = kGiB,
+       .is_bytes = true},
+      {.key = "http.idle_timeout",
+       .pointer = pointer_to<&C::http, &H::idle_timeout>,
+       .min = kSecond,
+       .max = kHour},
+      {.key = "http.read_timeout",
+       .pointer = pointer_to<&C::http, &H::read_timeout>,
+       .min = 100,
+       .max = kHour},
+      {.key = "http.write_timeout",
+       .pointer = pointer_to<&C::http, &H::write_timeout>,
+       .min = 100,
+       .max = kHour},
       {.key = "http.allow_origin", .pointer = pointer_to<&C::http, &H::allow_origin>},
       {.key = "http.api_keys", .pointer = pointer_to<&C::http, &H::api_keys>},
       {.key = "model.path", .pointer = pointer_to<&C::model, &M::path>},
       {.key = "model.name", .pointer = pointer_to<&C::model, &M::name>},
       {.key = "model.chat_template_file", .pointer = pointer_to<&C::model, &M::chat_template_file>},
       {.key = "engine.binary", .pointer = pointer_to<&C::engine, &E::binary>},
-      {.key = "engine.backend", .pointer = pointer_to<&C::engine, &E::backend>, .choices = {"auto", "cpu", "hip"}},
+      {.key = "engine.backend",
+       .pointer = pointer_to<&C::engine, &E::backend>,
+       .choices = {"auto", "cpu", "hip"}},
       {.key = "engine.n_threads", .pointer = pointer_to<&C::engine, &E::n_threads>, .max = 1024},
-      {.key = "engine.context_length", .pointer = pointer_to<&C::engine, &E::context_length>, .max = 16 * kMiB},
+      {.key = "engine.context_length",
+       .pointer = pointer_to<&C::engine, &E::context_length>,
+       .max = 16 * kMiB},
       {.key = "engine.max_sequences", .pointer = pointer_to<&C::engine, &E::max_sequences>, .max = 4096},
-      {.key = "engine.kv_cache_tokens", .pointer = pointer_to<&C::engine, &E::kv_cache_tokens>, .max = 1024 * kGiB},
+      {.key = "engine.kv_cache_tokens",
+       .pointer = pointer_to<&C::engine, &E::kv_cache_tokens>,
+       .max = 1024 * kGiB},
       {.key = "engine.prefill_chunk", .pointer = pointer_to<&C::engine, &E::prefill_chunk>, .max = 65536},
-      {.key = "engine.heartbeat_interval", .pointer = pointer_to<&C::engine, &E::heartbeat_interval>, .min = 10, .max = 60'000},
-      {.key = "engine.heartbeat_timeout", .pointer = pointer_to<&C::engine, &E::heartbeat_timeout>, .min = 100, .max = kHour},
-      {.key = "engine.restart_delay_min", .pointer = pointer_to<&C::engine, &E::restart_delay_min>, .min = 1, .max = 60'000},
-      {.key = "engine.restart_delay_max", .pointer = pointer_to<&C::engine, &E::restart_delay_max>, .min = 1, .max = kHour},
-      {.key = "engine.healthy_after", .pointer = pointer_to<&C::engine, &E::healthy_after>, .min = 1, .max = kHour},
-      {.key = "engine.max_deaths_per_request", .pointer = pointer_to<&C::engine, &E::max_deaths_per_request>, .min = 1, .max = 100},
-      {.key = "limits.max_requests", .pointer = pointer_to<&C::limits, &L::max_requests>, .min = 1, .max = 65536},
-      {.key = "limits.text_threads", .pointer = pointer_to<&C::limits, &L::text_threads>, .min = 1, .max = 64},
-      {.key = "limits.shutdown_timeout", .pointer = pointer_to<&C::limits, &L::shutdown_timeout>, .max = kHour},
+      {.key = "engine.heartbeat_interval",
+       .pointer = pointer_to<&C::engine, &E::heartbeat_interval>,
+       .min = 10,
+       .max = 60'000},
+      {.key = "engine.heartbeat_timeout",
+       .pointer = pointer_to<&C::engine, &E::heartbeat_timeout>,
+       .min = 100,
+       .max = kHour},
+      {.key = "engine.restart_delay_min",
+       .pointer = pointer_to<&C::engine, &E::restart_delay_min>,
+       .min = 1,
+       .max = 60'000},
+      {.key = "engine.restart_delay_max",
+       .pointer = pointer_to<&C::engine, &E::restart_delay_max>,
+       .min = 1,
+       .max = kHour},
+      {.key = "engine.healthy_after",
+       .pointer = pointer_to<&C::engine, &E::healthy_after>,
+       .min = 1,
+       .max = kHour},
+      {.key = "engine.max_deaths_per_request",
+       .pointer = pointer_to<&C::engine, &E::max_deaths_per_request>,
+       .min = 1,
+       .max = 100},
+      {.key = "limits.max_requests",
+       .pointer = pointer_to<&C::limits, &L::max_requests>,
+       .min = 1,
+       .max = 65536},
+      {.key = "limits.text_threads",
+       .pointer = pointer_to<&C::limits, &L::text_threads>,
+       .min = 1,
+       .max = 64},
+      {.key = "limits.shutdown_timeout",
+       .pointer = pointer_to<&C::limits, &L::shutdown_timeout>,
+       .max = kHour},
       {.key = "defaults.temperature", .pointer = pointer_to<&C::defaults, &D::temperature>, .max = 2},
-      {.key = "defaults.top_p", .pointer = pointer_to<&C::defaults, &D::top_p>, .max = 1, .min_is_exclusive = true},
+      {.key = "defaults.top_p",
+       .pointer = pointer_to<&C::defaults, &D::top_p>,
+       .max = 1,
+       .min_is_exclusive = true},
       {.key = "defaults.top_k", .pointer = pointer_to<&C::defaults, &D::top_k>, .max = kMiB},
-      {.key = "defaults.min_p", .pointer = pointer_to<&C::defaults, &D::min_p>, .max = 1, .max_is_exclusive = true},
-      {.key = "defaults.repetition_penalty", .pointer = pointer_to<&C::defaults, &D::repetition_penalty>, .max = 10, .min_is_exclusive = true},
-      {.key = "defaults.presence_penalty", .pointer = pointer_to<&C::defaults, &D::presence_penalty>, .min = -2, .max = 2},
-      {.key = "defaults.frequency_penalty", .pointer = pointer_to<&C::defaults, &D::frequency_penalty>, .min = -2, .max = 2},
+      {.key = "defaults.min_p",
+       .pointer = pointer_to<&C::defaults, &D::min_p>,
+       .max = 1,
+       .max_is_exclusive = true},
+      {.key = "defaults.repetition_penalty",
+       .pointer = pointer_to<&C::defaults, &D::repetition_penalty>,
+       .max = 10,
+       .min_is_exclusive = true},
+      {.key = "defaults.presence_penalty",
+       .pointer = pointer_to<&C::defaults, &D::presence_penalty>,
+       .min = -2,
+       .max = 2},
+      {.key = "defaults.frequency_penalty",
+       .pointer = pointer_to<&C::defaults, &D::frequency_penalty>,
+       .min = -2,
+       .max = 2},
       {.key = "defaults.max_tokens", .pointer = pointer_to<&C::defaults, &D::max_tokens>, .max = 16 * kMiB},
       {.key = "log.level",
        .pointer = pointer_to<&C::log, &LogConfig::level>,
@@ -80,8 +147,10 @@ struct UnitName {
   std::string_view name;
   double factor;
 };
-constexpr std::array kDurationUnits{UnitName{"ms", 1}, UnitName{"s", kSecond}, UnitName{"min", 60 * kSecond}, UnitName{"h", kHour}};
-constexpr std::array kByteUnits{UnitName{"", 1}, UnitName{"KiB", kKiB}, UnitName{"MiB", kMiB}, UnitName{"GiB", kGiB}};
+constexpr std::array kDurationUnits{UnitName{"ms", 1}, UnitName{"s", kSecond}, UnitName{"min", 60 * kSecond},
+                                    UnitName{"h", kHour}};
+constexpr std::array kByteUnits{UnitName{"", 1}, UnitName{"KiB", kKiB}, UnitName{"MiB", kMiB},
+                                UnitName{"GiB", kGiB}};
 
 /// "1.5 s" → 1500; nothing when the number or the unit is not one.
 std::optional<double> parse_with_unit(std::string_view text, std::span<const UnitName> units) {
@@ -122,7 +191,8 @@ bool in_range(const ConfigField& field, double value) {
 }
 
 Error not_allowed(const ConfigField& field, std::string_view text) {
-  return {ErrorCode::kInvalidArgument, fmt::format("{} is '{}'; it takes {}", field.key, text, describe_allowed(field)),
+  return {ErrorCode::kInvalidArgument,
+          fmt::format("{} is '{}'; it takes {}", field.key, text, describe_allowed(field)),
           std::string(field.key)};
 }
 
@@ -145,7 +215,8 @@ Result<> assign_number(const ConfigField& field, std::string_view text, Number& 
 }
 
 Result<> assign_string(const ConfigField& field, std::string_view text, std::string& target) {
-  if (!field.choices.empty() && std::ranges::find(field.choices, text) == field.choices.end()) return not_allowed(field, text);
+  if (!field.choices.empty() && std::ranges::find(field.choices, text) == field.choices.end())
+    return not_allowed(field, text);
   target = text;
   return {};
 }
@@ -179,7 +250,8 @@ const ConfigField* find_config_field(std::string_view key) {
 
 std::string_view nearest_key(std::string_view key, std::span<const std::string_view> known) {
   std::string_view best;
-  size_t best_distance = std::max<size_t>(2, key.size() / 3) + 1;  // farther than that is another word, not a slip
+  size_t best_distance =
+      std::max<size_t>(2, key.size() / 3) + 1;  // farther than that is another word, not a slip
   for (const std::string_view candidate : known) {
     const size_t distance = edit_distance(key, candidate);
     if (distance < best_distance) {
@@ -198,12 +270,13 @@ std::string describe_allowed(const ConfigField& field) {
     return field.choices.empty() ? "a string" : fmt::format("one of {}", fmt::join(field.choices, ", "));
   }
   const bool is_duration = std::holds_alternative<milliseconds*>(pointer);
-  const std::string_view what = is_duration                              ? "a duration (ms, s, min, h)"
+  const std::string_view what = is_duration                                ? "a duration (ms, s, min, h)"
                                 : std::holds_alternative<double*>(pointer) ? "a number"
-                                : field.is_bytes                           ? "a size in bytes (or KiB, MiB, GiB)"
-                                                                           : "a whole number";
-  return fmt::format("{} from {}{} to {}{}", what, field.min_is_exclusive ? "above " : "", format_number(field, field.min, is_duration),
-                     field.max_is_exclusive ? "below " : "", format_number(field, field.max, is_duration));
+                                : field.is_bytes ? "a size in bytes (or KiB, MiB, GiB)"
+                                                 : "a whole number";
+  return fmt::format("{} from {}{} to {}{}", what, field.min_is_exclusive ? "above " : "",
+                     format_number(field, field.min, is_duration), field.max_is_exclusive ? "below " : "",
+                     format_number(field, field.max, is_duration));
 }
 
 std::string format_value(const ConfigField& field, const Config& config) {

@@ -1,4 +1,5 @@
-// The configuration's keys as rows of data: the loader, its error messages and the documentation test all walk this table.
+// The configuration's keys as rows of data: the loader, its error messages and the documentation test all
+// walk this table.
 #pragma once
 
 #include <span>
@@ -12,16 +13,17 @@
 
 namespace halod {
 
-using FieldPointer = std::variant<std::string*, uint32_t*, uint64_t*, double*, std::chrono::milliseconds*, std::vector<std::string>*>;
+using FieldPointer = std::variant<std::string*, uint32_t*, uint64_t*, double*, std::chrono::milliseconds*,
+                                  std::vector<std::string>*>;
 
 struct ConfigField {
-  std::string_view key;                   ///< "http.listen": section and name
-  FieldPointer (*pointer)(Config&);       ///< where the value lives; borrowed from the argument
-  double min = 0;                         ///< numbers: inclusive; durations: milliseconds
+  std::string_view key;              ///< "http.listen": section and name
+  FieldPointer (*pointer)(Config&);  ///< where the value lives; borrowed from the argument
+  double min = 0;                    ///< numbers: inclusive; durations: milliseconds
   double max = 0;
   bool min_is_exclusive = false;
   bool max_is_exclusive = false;
-  bool is_bytes = false;                  ///< accepts KiB, MiB, GiB
+  bool is_bytes = false;                       ///< accepts KiB, MiB, GiB
   std::vector<std::string_view> choices = {};  ///< strings: the only values allowed, when not empty
 };
 

@@ -21,13 +21,16 @@ class ConfigReader {
 
   Result<Config> read(const YAML::Node& root) {
     if (root.IsNull()) return config_;  // an empty file, or comments alone
-    if (!root.IsMap()) return error_at(root, "the file must hold sections such as 'http:' and keys below them", "");
+    if (!root.IsMap())
+      return error_at(root, "the file must hold sections such as 'http:' and keys below them", "");
     const std::vector<std::string_view> sections = known_names("");
     std::set<std::string> seen;
     for (const auto& item : root) {
       const std::string section = item.first.IsScalar() ? item.first.Scalar() : "";
-      if (std::ranges::find(sections, section) == sections.end()) return unknown(item.first, "", section, sections);
-      if (!seen.insert(section).second) return error_at(item.first, fmt::format("section '{}' is given twice", section), section);
+      if (std::ranges::find(sections, section) == sections.end())
+        return unknown(item.first, "", section, sections);
+      if (!seen.insert(section).second)
+        return error_at(item.first, fmt::format("section '{}' is given twice", section), section);
       if (auto read = read_section(section, item.second); !read) return read.error();
     }
     return config_;
@@ -36,14 +39,16 @@ class ConfigReader {
  private:
   Result<> read_section(const std::string& section, const YAML::Node& node) {
     if (node.IsNull()) return {};  // all of its keys commented out
-    if (!node.IsMap()) return error_at(node, fmt::format("'{}' is a section: it takes keys below it", section), section);
+    if (!node.IsMap())
+      return error_at(node, fmt::format("'{}' is a section: it takes keys below it", section), section);
     const std::vector<std::string_view> names = known_names(section);
     std::set<std::string> seen;
     for (const auto& item : node) {
       const std::string name = item.first.IsScalar() ? item.first.Scalar() : "";
       const ConfigField* field = find_config_field(section + "." + name);
       if (!field) return unknown(item.first, section + ".", name, names);
-      if (!seen.insert(name).second) return error_at(item.first, fmt::format("{} is given twice", field->key), field->key);
+      if (!seen.insert(name).second)
+        return error_at(item.first, fmt::format("{} is given twice", field->key), field->key);
       if (auto assigned = read_value(*field, item.second); !assigned) return assigned.error();
     }
     return {};
@@ -51,8 +56,10 @@ class ConfigReader {
 
   Result<> read_value(const ConfigField& field, const YAML::Node& node) {
     const FieldPointer pointer = field.pointer(config_);
-    if (const auto* list = std::get_if<std::vector<std::string>*>(&pointer)) return read_list(field, node, **list);
-    if (!node.IsScalar()) return error_at(node, fmt::format("{} takes {}", field.key, describe_allowed(field)), field.key);
+    if (const auto* list = std::get_if<std::vector<std::string>*>(&pointer))
+      return read_list(field, node, **list);
+    if (!node.IsScalar())
+      return error_at(node, fmt::format("{} takes {}", field.key, describe_allowed(field)), field.key);
     if (auto assigned = assign_scalar(field, node.Scalar(), config_); !assigned) {
       return error_at(node, assigned.error().message, field.key);
     }
@@ -68,7 +75,9 @@ class ConfigReader {
         if (valid) target.push_back(entry.Scalar());
       }
     }
-    if (!valid) return error_at(node, fmt::format("{} takes a list of strings, none of them empty", field.key), field.key);
+    if (!valid)
+      return error_at(node, fmt::format("{} takes a list of strings, none of them empty", field.key),
+                      field.key);
     return {};
   }
 
@@ -94,7 +103,8 @@ class ConfigReader {
 
   Error error_at(const YAML::Node& node, std::string_view message, std::string_view key) const {
     const YAML::Mark mark = node.Mark();
-    return {ErrorCode::kInvalidArgument, fmt::format("{}:{}:{}: {}", file_name_, mark.line + 1, mark.column + 1, message),
+    return {ErrorCode::kInvalidArgument,
+            fmt::format("{}:{}:{}: {}", file_name_, mark.line + 1, mark.column + 1, message),
             std::string(key)};
   }
 
@@ -109,12 +119,14 @@ Result<Config> parse_config(std::string_view yaml, std::string_view file_name) {
     Result<Config> config = ConfigReader(file_name).read(YAML::Load(std::string(yaml)));
     if (!config) return config;
     if (auto valid = validate(*config); !valid) {
-      return Error{valid.error().code, fmt::format("{}: {}", file_name, valid.error().message), valid.error().field};
+      return Error{valid.error().code, fmt::format("{}: {}", file_name, valid.error().message),
+                   valid.error().field};
     }
     return config;
   } catch (const YAML::Exception& exception) {
-    return Error{ErrorCode::kInvalidArgument, fmt::format("{}:{}:{}: not valid YAML: {}", file_name, exception.mark.line + 1,
-                                                          exception.mark.column + 1, exception.msg)};
+    return Error{ErrorCode::kInvalidArgument,
+                 fmt::format("{}:{}:{}: not valid YAML: {}", file_name, exception.mark.line + 1,
+                             exception.mark.column + 1, exception.msg)};
   }
 }
 
@@ -134,8 +146,11 @@ Result<Config> load_config(const std::filesystem::path& path) {
 
 Result<ListenAddress> parse_listen_address(std::string_view text) {
   const Error error{ErrorCode::kInvalidArgument,
-                    fmt::format("http.listen is '{}'; it takes HOST:PORT with an IP address or 'localhost', such as 127.0.0.1:8000 or "
-                                "[::1]:8000, and a port from 0 (any free one) to 65535", text), "http.listen"};
+                    fmt::format("http.listen is '{}'; it takes HOST:PORT with an IP address or 'localhost', "
+                                "such as 127.0.0.1:8000 or "
+                                "[::1]:8000, and a port from 0 (any free one) to 65535",
+                                text),
+                    "http.listen"};
   const size_t colon = text.rfind(':');
   if (colon == std::string_view::npos) return error;
   std::string_view host = text.substr(0, colon);
@@ -143,26 +158,31 @@ Result<ListenAddress> parse_listen_address(std::string_view text) {
   const bool bracketed = host.size() > 2 && host.front() == '[' && host.back() == ']';
   if (bracketed) host = host.substr(1, host.size() - 2);
   ListenAddress address{host == "localhost" ? "127.0.0.1" : std::string(host), 0};
-  const auto [end, parse_error] = std::from_chars(port_text.data(), port_text.data() + port_text.size(), address.port);
+  const auto [end, parse_error] =
+      std::from_chars(port_text.data(), port_text.data() + port_text.size(), address.port);
   boost::system::error_code ec;
   const auto ip = boost::asio::ip::make_address(address.host, ec);
-  if (parse_error != std::errc() || end != port_text.data() + port_text.size() || ec || ip.is_v6() != bracketed) return error;
+  if (parse_error != std::errc() || end != port_text.data() + port_text.size() || ec ||
+      ip.is_v6() != bracketed)
+    return error;
   return address;
 }
 
 Result<> validate(const Config& config) {
   if (auto address = parse_listen_address(config.http.listen); !address) return address.error();
   if (config.engine.restart_delay_min > config.engine.restart_delay_max) {
-    return Error{ErrorCode::kInvalidArgument,
-                 fmt::format("engine.restart_delay_min ({} ms) is longer than engine.restart_delay_max ({} ms)",
-                             config.engine.restart_delay_min.count(), config.engine.restart_delay_max.count()),
-                 "engine.restart_delay_min"};
+    return Error{
+        ErrorCode::kInvalidArgument,
+        fmt::format("engine.restart_delay_min ({} ms) is longer than engine.restart_delay_max ({} ms)",
+                    config.engine.restart_delay_min.count(), config.engine.restart_delay_max.count()),
+        "engine.restart_delay_min"};
   }
   if (config.engine.heartbeat_interval >= config.engine.heartbeat_timeout) {
-    return Error{ErrorCode::kInvalidArgument,
-                 fmt::format("engine.heartbeat_interval ({} ms) must be shorter than engine.heartbeat_timeout ({} ms)",
-                             config.engine.heartbeat_interval.count(), config.engine.heartbeat_timeout.count()),
-                 "engine.heartbeat_interval"};
+    return Error{
+        ErrorCode::kInvalidArgument,
+        fmt::format("engine.heartbeat_interval ({} ms) must be shorter than engine.heartbeat_timeout ({} ms)",
+                    config.engine.heartbeat_interval.count(), config.engine.heartbeat_timeout.count()),
+        "engine.heartbeat_interval"};
   }
   return {};
 }

@@ -11,8 +11,9 @@
 namespace halod {
 
 /// Reads `path` over the defaults.
-/// Errors: kNotFound, kIo; kInvalidArgument as "FILE:LINE:COLUMN: …" for YAML that does not parse, a key that does not exist (with
-/// the nearest one that does), a key given twice, a wrong type, a value out of range (with what is allowed).
+/// Errors: kNotFound, kIo; kInvalidArgument as "FILE:LINE:COLUMN: …" for YAML that does not parse, a key that
+/// does not exist (with the nearest one that does), a key given twice, a wrong type, a value out of range
+/// (with what is allowed).
 Result<Config> load_config(const std::filesystem::path& path);
 
 /// The same from memory; `file_name` is for the messages.

@@ -29,7 +29,8 @@ std::string error_of(std::string_view yaml) {
 TEST(TheExampleFile, LoadsAsItIsAndGivesTheDefaults) {
   const auto config = load_config(HALOD_SOURCE_DIR "/etc/halod.yaml");
   ASSERT_TRUE(config) << config.error().message;
-  for (const ConfigField& field : config_fields()) EXPECT_EQ(format_value(field, *config), format_value(field, Config{})) << field.key;
+  for (const ConfigField& field : config_fields())
+    EXPECT_EQ(format_value(field, *config), format_value(field, Config{})) << field.key;
 }
 
 TEST(TheExampleFile, DocumentsEveryKeyWithItsDefault) {
@@ -43,7 +44,8 @@ TEST(TheExampleFile, DocumentsEveryKeyWithItsDefault) {
     ++n_documented;
   }
   const std::regex key_line("\n  # [a-z_]+: ");
-  const auto n_lines = std::distance(std::sregex_iterator(text.begin(), text.end(), key_line), std::sregex_iterator());
+  const auto n_lines =
+      std::distance(std::sregex_iterator(text.begin(), text.end(), key_line), std::sregex_iterator());
   EXPECT_EQ(n_lines, static_cast<std::ptrdiff_t>(n_documented)) << "a key is documented that does not exist";
 }
 
@@ -51,13 +53,15 @@ TEST(TheExampleFile, LoadsWithEveryDefaultUncommented) {
   const std::string text = std::regex_replace(example_text(), std::regex("\n  # ([a-z_]+: )"), "\n  $1");
   const auto config = parse_config(text, "uncommented.yaml");
   ASSERT_TRUE(config) << config.error().message;
-  for (const ConfigField& field : config_fields()) EXPECT_EQ(format_value(field, *config), format_value(field, Config{})) << field.key;
+  for (const ConfigField& field : config_fields())
+    EXPECT_EQ(format_value(field, *config), format_value(field, Config{})) << field.key;
 }
 
 TEST(TheConfigLoader, ReadsValuesOfEveryKind) {
   const auto config = parse_config(
       "http:\n  listen: '[::1]:0'\n  max_body_bytes: 2MiB\n  idle_timeout: 1.5s\n  api_keys: [a, 'b c']\n"
-      "engine:\n  backend: cpu\n  n_threads: 2\n  kv_cache_tokens: 1000000000000\ndefaults:\n  temperature: 0.25\nlimits:\nlog:\n  level: debug\n",
+      "engine:\n  backend: cpu\n  n_threads: 2\n  kv_cache_tokens: 1000000000000\ndefaults:\n  temperature: "
+      "0.25\nlimits:\nlog:\n  level: debug\n",
       "test.yaml");
   ASSERT_TRUE(config) << config.error().message;
   EXPECT_EQ(config->http.listen, "[::1]:0");
@@ -77,7 +81,8 @@ TEST(TheConfigLoader, AcceptsAnEmptyFile) {
 }
 
 TEST(TheConfigLoader, NamesPlaceAndNearestKeyOfAnUnknownKey) {
-  EXPECT_EQ(error_of("http:\n  listne: 127.0.0.1:80\n"), "test.yaml:2:3: unknown key 'http.listne'; did you mean 'http.listen'?");
+  EXPECT_EQ(error_of("http:\n  listne: 127.0.0.1:80\n"),
+            "test.yaml:2:3: unknown key 'http.listne'; did you mean 'http.listen'?");
   EXPECT_EQ(error_of("\nhtpp:\n  listen: 1\n"), "test.yaml:2:1: unknown key 'htpp'; did you mean 'http'?");
   EXPECT_THAT(error_of("log:\n  colour: red\n"), HasSubstr("known here: level"));
 }
@@ -88,17 +93,22 @@ struct BadValue {
 };
 class ABadValue : public ::testing::TestWithParam<BadValue> {};
 
-TEST_P(ABadValue, IsRefusedWithPlaceKeyAndRemedy) { EXPECT_THAT(error_of(GetParam().yaml), HasSubstr(GetParam().message)); }
+TEST_P(ABadValue, IsRefusedWithPlaceKeyAndRemedy) {
+  EXPECT_THAT(error_of(GetParam().yaml), HasSubstr(GetParam().message));
+}
 
 INSTANTIATE_TEST_SUITE_P(
     All, ABadValue,
     ::testing::Values(
-        BadValue{"http:\n  max_connections: many\n", "test.yaml:2:20: http.max_connections is 'many'; it takes a whole number from 1 to 65536"},
+        BadValue{"http:\n  max_connections: many\n",
+                 "test.yaml:2:20: http.max_connections is 'many'; it takes a whole number from 1 to 65536"},
         BadValue{"http:\n  max_connections: 0\n", "it takes a whole number from 1 to 65536"},
         BadValue{"http:\n  max_connections: 1.5\n", "http.max_connections is '1.5'"},
         BadValue{"http:\n  max_connections: -1\n", "http.max_connections is '-1'"},
-        BadValue{"http:\n  max_connections: [1]\n", "test.yaml:2:20: http.max_connections takes a whole number"},
-        BadValue{"http:\n  max_body_bytes: 2GB\n", "it takes a size in bytes (or KiB, MiB, GiB) from 1KiB to 1GiB"},
+        BadValue{"http:\n  max_connections: [1]\n",
+                 "test.yaml:2:20: http.max_connections takes a whole number"},
+        BadValue{"http:\n  max_body_bytes: 2GB\n",
+                 "it takes a size in bytes (or KiB, MiB, GiB) from 1KiB to 1GiB"},
         BadValue{"http:\n  idle_timeout: 75\n", "it takes a duration (ms, s, min, h) from 1s to 1h"},
         BadValue{"http:\n  idle_timeout: 0.0001s\n", "http.idle_timeout is '0.0001s'"},
         BadValue{"http:\n  api_keys: secret\n", "test.yaml:2:13: http.api_keys takes a list of strings"},
@@ -108,15 +118,18 @@ INSTANTIATE_TEST_SUITE_P(
         BadValue{"http:\n  listen: '::1:80'\n", "[::1]:8000"},
         BadValue{"engine:\n  backend: cuda\n", "it takes one of auto, cpu, hip"},
         BadValue{"engine:\n  restart_delay_min: 20s\n", "is longer than engine.restart_delay_max"},
-        BadValue{"engine:\n  heartbeat_timeout: 100ms\n", "engine.heartbeat_interval (1000 ms) must be shorter"},
-        BadValue{"defaults:\n  temperature: .nan\n", "defaults.temperature is '.nan'; it takes a number from 0 to 2"},
+        BadValue{"engine:\n  heartbeat_timeout: 100ms\n",
+                 "engine.heartbeat_interval (1000 ms) must be shorter"},
+        BadValue{"defaults:\n  temperature: .nan\n",
+                 "defaults.temperature is '.nan'; it takes a number from 0 to 2"},
         BadValue{"defaults:\n  temperature: nan\n", "defaults.temperature"},
-        BadValue{"defaults:\n  top_p: 0\n", "from above 0 to 1"}, BadValue{"defaults:\n  min_p: 1\n", "to below 1"},
+        BadValue{"defaults:\n  top_p: 0\n", "from above 0 to 1"},
+        BadValue{"defaults:\n  min_p: 1\n", "to below 1"},
         BadValue{"log:\n  level: loud\n", "one of trace, debug, info, warning, error, critical"},
         BadValue{"log:\n  level: info\n  level: debug\n", "test.yaml:3:3: log.level is given twice"},
-        BadValue{"log:\n  level: info\nlog:\n", "section 'log' is given twice"}, BadValue{"log: info\n", "'log' is a section"},
-        BadValue{"- a\n", "the file must hold sections"}, BadValue{"http: [\n", "test.yaml:2:1: not valid YAML"},
-        BadValue{"? [a]\n: b\n", "unknown key ''"}));
+        BadValue{"log:\n  level: info\nlog:\n", "section 'log' is given twice"},
+        BadValue{"log: info\n", "'log' is a section"}, BadValue{"- a\n", "the file must hold sections"},
+        BadValue{"http: [\n", "test.yaml:2:1: not valid YAML"}, BadValue{"? [a]\n: b\n", "unknown key ''"}));
 
 TEST(TheConfigLoader, SaysThatAFileIsMissing) {
   const auto config = load_config("/nonexistent/halod.yaml");

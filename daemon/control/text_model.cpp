@@ -1,0 +1,86 @@
+#include "daemon/control/text_model.h"
+
+#include <fmt/format.h>
+
+#include <fstream>
+#include <sstream>
+
+#include "runtime/text/output_parser.h"
+#include "runtime/weights/gguf_file.h"
+
+namespace halod {
+namespace {
+
+std::vector<int32_t> to_ints(std::span<const TokenId> ids) {
+  std::vector<int32_t> ints;
+  ints.reserve(ids.size());
+  for (const TokenId id : ids) ints.push_back(to_int(id));
+  return ints;
+}
+
+std::string name_of(const Tokenizer& tokenizer, const std::optional<TokenId>& id) {
+  return id ? std::string(tokenizer.token_text(*id)) : std::string();
+}
+
+Error in_file(const std::filesystem::path& file, Error error) {
+  if (error.message.find(file.string()) == std::string::npos)
+    error.message = fmt::format("{}: {}", file.string(), error.message);
+  return error;
+}
+
+}  // namespace
+
+Result<TextModel> TextModel::create(const TokenizerData& data, std::string_view template_source) {
+  Result<Tokenizer> tokenizer = Tokenizer::create(data);
+  if (!tokenizer) return tokenizer.error();
+  Result<ChatTemplate> chat_template = ChatTemplate::compile(template_source);
+  if (!chat_template) return chat_template.error();
+  return TextModel(std::move(*tokenizer), std::move(*chat_template));
+}
+
+Result<TextModel> TextModel::load(const std::filesystem::path& model_file,
+                                  const std::filesystem::path& template_file) {
+  const Result<GgufFile> file = GgufFile::open(model_file);
+  if (!file) return file.error();
+  const Result<TokenizerData> data = read_tokenizer_data(file->metadata());
+  if (!data) return in_file(model_file, data.error());
+  std::string source = data->chat_template;
+  if (!template_file.empty()) {
+    std::ostringstream text;
+    text << std::ifstream(template_file, std::ios::binary).rdbuf();
+    if (!text || text.str().empty()) {
+      return Error{ErrorCode::kNotFound,
+                   fmt::format("chat template {} cannot be read, or is empty", template_file.string()),
+                   "model.chat_template_file"};
+    }
+    source = text.str();
+  }
+  Result<TextModel> model = create(*data, source);
+  if (!model) return in_file(template_file.empty() ? model_file : template_file, model.error());
+  return model;
+}
+
+Result<std::vector<int32_t>> TextModel::encode_prompt(std::string_view text) const {
+  const Result<std::vector<TokenId>> ids =
+      tokenizer_.encode(text, {.add_special = true, .parse_special = true});
+  if (!ids) return ids.error();
+  return to_ints(*ids);
+}
+
+Result<TextModel::RenderedChat> TextModel::render_chat(boost::json::object context) const {
+  context["bos_token"] = name_of(tokenizer_, tokenizer_.bos());
+  context["eos_token"] = name_of(tokenizer_, tokenizer_.eos());
+  const Result<std::string> prompt = chat_template_.render(context, local_time_now());
+  if (!prompt)
+    return Error{prompt.error().code, fmt::format("the chat template refused: {}", prompt.error().message),
+                 "messages"};
+  // The template writes the beginning-of-sequence token itself where it wants one.
+  const Result<std::vector<TokenId>> ids =
+      tokenizer_.encode(*prompt, {.add_special = false, .parse_special = true});
+  if (!ids) return ids.error();
+  return RenderedChat{.prompt = to_ints(*ids), .opens_reasoning = prompt_opens_reasoning(*prompt)};
+}
+
+std::vector<int32_t> TextModel::stop_token_ids() const { return to_ints(tokenizer_.end_of_generation()); }
+
+}  // namespace halod

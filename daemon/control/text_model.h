@@ -1,0 +1,50 @@
+// The text side of the served model: what turns chats and strings into tokens, and tokens into text.
+#pragma once
+
+#include <boost/json/object.hpp>
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/error.h"
+#include "runtime/text/chat_template.h"
+#include "runtime/text/tokenizer.h"
+#include "runtime/weights/tokenizer_data.h"
+
+namespace halod {
+
+/// Immutable. Thread: const methods from any thread at once.
+class TextModel {
+ public:
+  /// Reads tokenizer and template from the model file; `template_file`, when not empty, replaces its
+  /// template. Errors: those of the GGUF reader, the tokenizer and the template compiler, naming the file.
+  static Result<TextModel> load(const std::filesystem::path& model_file,
+                                const std::filesystem::path& template_file);
+  static Result<TextModel> create(const TokenizerData& data, std::string_view template_source);
+
+  const Tokenizer& tokenizer() const { return tokenizer_; }
+  /// Text as a completion's prompt: with the beginning-of-sequence token where the model wants one.
+  Result<std::vector<int32_t>> encode_prompt(std::string_view text) const;
+
+  struct RenderedChat {
+    std::vector<int32_t> prompt;
+    bool opens_reasoning = false;  ///< the answer begins inside a think block
+  };
+  /// `context`: messages, tools and the template's other variables; bos_token and eos_token are added here.
+  /// Errors: kInvalidArgument with the template's own message (field "messages").
+  Result<RenderedChat> render_chat(boost::json::object context) const;
+
+  /// The tokens that end an answer.
+  std::vector<int32_t> stop_token_ids() const;
+
+ private:
+  TextModel(Tokenizer tokenizer, ChatTemplate chat_template)
+      : tokenizer_(std::move(tokenizer)), chat_template_(std::move(chat_template)) {}
+
+  Tokenizer tokenizer_;
+  ChatTemplate chat_template_;
+};
+
+}  // namespace halod
