@@ -170,23 +170,24 @@ void Sampler::keep_nucleus(double total_weight, double top_p) {
   // Everything under this weight sums to less than what may be left out, so the nucleus lies above it.
   const double lowest = (total_weight - wanted) / static_cast<double>(candidates_.size());
   std::erase_if(candidates_, [&](const Candidate& candidate) { return candidate.weight < lowest; });
-  // Sorted in growing pieces: usually a few tokens hold the mass.
-  size_t n_sorted = 0;
-  double weight = 0;
-  for (size_t piece = 256; n_sorted < candidates_.size(); piece *= 4) {
-    const auto begin = candidates_.begin() + static_cast<std::ptrdiff_t>(n_sorted);
-    const auto end = begin + static_cast<std::ptrdiff_t>(std::min(piece, candidates_.size() - n_sorted));
-    if (end != candidates_.end()) std::nth_element(begin, end, candidates_.end(), is_before);
-    std::sort(begin, end, is_before);
-    for (auto candidate = begin; candidate != end; ++candidate) {
-      weight += candidate->weight;
-      ++n_sorted;
-      if (weight >= wanted) {
-        candidates_.resize(n_sorted);
-        return;
-      }
+  // Weighted quickselect for the nucleus's last token, which lies in [first, last): a flat distribution has
+  // far too many to sort.
+  auto first = candidates_.begin();
+  auto last = candidates_.end();
+  double weight_before = 0;
+  while (last - first > 1) {
+    const auto middle = first + (last - first) / 2;
+    std::nth_element(first, middle, last, is_before);
+    double weight = 0;
+    for (auto candidate = first; candidate != middle; ++candidate) weight += candidate->weight;
+    if (weight_before + weight >= wanted) {
+      last = middle;
+    } else {
+      weight_before += weight;
+      first = middle;
     }
   }
+  candidates_.erase(last, candidates_.end());
 }
 
 TokenId Sampler::draw(const Input& input, float best_logit) {
@@ -195,7 +196,11 @@ TokenId Sampler::draw(const Input& input, float best_logit) {
   if (has_top_k) {
     collect_best(input.logits, static_cast<size_t>(params.top_k));
   } else {
-    const double lowest = best_logit + kLowestLogWeight * params.temperature;
+    // Without top_p nothing under min_p is looked at again; the margin leaves the exact decision to the
+    // weights below.
+    const double lowest_log_weight =
+        params.min_p > 0 && params.top_p == 1 ? std::log(params.min_p) - 0.01 : kLowestLogWeight;
+    const double lowest = best_logit + std::max(lowest_log_weight, kLowestLogWeight) * params.temperature;
     collect_above(input.logits,
                   static_cast<float>(std::max<double>(lowest, std::numeric_limits<float>::lowest())));
   }

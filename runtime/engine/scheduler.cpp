@@ -50,8 +50,9 @@ std::unique_ptr<Sequence> Scheduler::remove(RequestId id) {
 
 std::span<const ScheduledSlice> Scheduler::plan_step() {
   HALOD_ASSERT(plan_.empty());
-  // A sequence that was just preempted must not come back into the pages that it gave up.
-  if (grow_streams()) admit_waiting();
+  grow_streams();
+  // A sequence that was just preempted does not come back at once: it needs more than it gave up.
+  admit_waiting();
 
   const auto add_slice = [this](Sequence& sequence, int64_t n_new) {
     plan_.push_back({&sequence, static_cast<int32_t>(n_new), n_new == sequence.n_to_compute()});
@@ -79,15 +80,13 @@ void Scheduler::complete_step() {
   plan_.clear();
 }
 
-/// Room for one more token of every stream. False when sequences had to give way.
-bool Scheduler::grow_streams() {
-  const uint64_t n_preemptions_before = n_preemptions_;
+/// Room for one more token of every stream; the youngest sequences give way for it.
+void Scheduler::grow_streams() {
   for (size_t i = 0; i < running_.size(); ++i) {
     // The youngest stands last, so preemption may end this loop but never moves a sequence that is still to
     // be looked at.
     while (i < running_.size() && !running_[i]->cache.grow_to(running_[i]->n_tokens())) preempt_youngest();
   }
-  return n_preemptions_ == n_preemptions_before;
 }
 
 void Scheduler::preempt_youngest() {

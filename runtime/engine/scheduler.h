@@ -66,7 +66,7 @@ class Scheduler {
 
   static void insert_by_arrival(Queue& queue, std::unique_ptr<Sequence> sequence);
   int64_t pages_for(int64_t n_tokens) const;
-  bool grow_streams();
+  void grow_streams();
   void preempt_youngest();
   void admit_waiting();
   bool try_admit(Sequence& sequence);

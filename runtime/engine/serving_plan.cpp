@@ -41,19 +41,19 @@ struct Budget {
 Error too_large(const ServingDemand& demand, const Budget& budget, int64_t n_tokens, int64_t n_pages_fit) {
   const uint64_t needed =
       budget.beside_kv + static_cast<uint64_t>(pages_for(n_tokens)) * demand.kv_page_bytes;
+  const std::string field = demand.request.kv_cache_tokens > 0 ? "kv_cache_tokens" : "context_length";
   std::string remedy = "free memory or choose a smaller model or quantisation";
   if (n_pages_fit > 0) {
-    remedy = fmt::format("a context_length of {} would fit",
-                         std::min(n_pages_fit * kKvPageTokens, demand.config.context_length));
+    // Fits as a context of one sequence too: it is less than what was asked for.
+    remedy = fmt::format("a {} of {} would fit", field, n_pages_fit * kKvPageTokens);
   }
   return {ErrorCode::kOutOfMemory,
           fmt::format("{} with a KV cache of {} tokens needs {}, of which weights are {}; available are {} "
-                      "({} less the {} that stay free "
-                      "for the rest of the machine); {}",
+                      "({} less the {} that stay free for the rest of the machine); {}",
                       demand.request.path, n_tokens, gib(needed), gib(demand.weight_bytes),
                       gib(minus(budget.available, budget.kept_free)), gib(budget.available),
                       gib(budget.kept_free), remedy),
-          "context_length"};
+          field};
 }
 
 Result<> check_limits(const ServingDemand& demand) {

@@ -90,6 +90,18 @@ TEST(AServingPlan, RefusesAContextThatDoesNotFitAndNamesOneThatDoes) {
   EXPECT_TRUE(plan({.context_length = smaller}, 24 * kGib, 128 * kGib, 12 * kGib)) << smaller;
 }
 
+TEST(AServingPlan, RefusesAPoolThatDoesNotFitAndNamesOneThatDoes) {
+  const auto refused = plan({.kv_cache_tokens = uint64_t{1} << 30}, 40 * kGib);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, ErrorCode::kOutOfMemory);
+  EXPECT_EQ(refused.error().field, "kv_cache_tokens");
+  const std::string message = refused.error().message;
+  const std::string remedy = "a kv_cache_tokens of ";
+  ASSERT_NE(message.find(remedy), std::string::npos) << message;
+  const uint64_t smaller = std::stoull(message.substr(message.find(remedy) + remedy.size()));
+  EXPECT_TRUE(plan({.kv_cache_tokens = smaller}, 40 * kGib)) << smaller;
+}
+
 TEST(AServingPlan, RefusesAModelThatDoesNotFitAtAll) {
   for (const uint64_t available : {uint64_t{0}, kGib, 24 * kGib}) {
     const auto refused = plan({}, available);
