@@ -14,6 +14,8 @@ int main(int argc, char** argv) {
   halod::bench::add_logits_command(app);
   halod::bench::add_generate_command(app);
   halod::bench::add_synth_command(app);
+  halod::bench::add_tokenize_command(app);
+  halod::bench::add_render_command(app);
   try {
     halod::set_up_logging("halo-bench", "warning").value();
     app.parse(argc, argv);

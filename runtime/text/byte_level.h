@@ -7,8 +7,8 @@
 
 namespace halod {
 
-/// The bytes that `text` spells; nothing when it contains a character outside the alphabet (as names of special
-/// tokens may). Source: Radford et al. 2019, encoder.py of the GPT-2 release. Thread: any.
+/// The bytes that `text` spells; nothing when it contains a character outside the alphabet (as names of
+/// special tokens may). Source: Radford et al. 2019, encoder.py of the GPT-2 release. Thread: any.
 std::optional<std::string> decode_byte_level(std::string_view text);
 
 /// The inverse: how a vocabulary spells `bytes`.

@@ -8,7 +8,8 @@
 namespace halod {
 
 uint64_t BytePairMerger::key_of(TokenId left, TokenId right) {
-  return (static_cast<uint64_t>(static_cast<uint32_t>(to_int(left))) << 32U) | static_cast<uint32_t>(to_int(right));
+  return (static_cast<uint64_t>(static_cast<uint32_t>(to_int(left))) << 32U) |
+         static_cast<uint32_t>(to_int(right));
 }
 
 size_t BytePairMerger::slot_of(uint64_t key) const {
@@ -76,7 +77,8 @@ void BytePairMerger::encode(std::string_view word, Workspace& workspace, std::ve
     push_candidate(workspace, best.left, left.next);
   }
   for (int32_t i = n > 0 ? 0 : -1; i >= 0; i = symbols[static_cast<size_t>(i)].next) {
-    if (symbols[static_cast<size_t>(i)].token != kNoToken) out.push_back(symbols[static_cast<size_t>(i)].token);
+    if (symbols[static_cast<size_t>(i)].token != kNoToken)
+      out.push_back(symbols[static_cast<size_t>(i)].token);
   }
 }
 

@@ -23,7 +23,8 @@ inline constexpr TokenId kNoToken{-1};
 /// Immutable once made. Thread: const methods from any thread, each with a Workspace of its own.
 class BytePairMerger {
  public:
-  /// `byte_tokens`: the token of each single byte, kNoToken where the vocabulary has none. `merges`: by rank, best first.
+  /// `byte_tokens`: the token of each single byte, kNoToken where the vocabulary has none. `merges`: by rank,
+  /// best first.
   BytePairMerger(const std::array<TokenId, 256>& byte_tokens, const std::vector<Merge>& merges);
 
   struct Symbol {

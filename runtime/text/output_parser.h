@@ -26,49 +26,59 @@ struct OutputDelta {
 };
 
 struct OutputParserOptions {
-  /// The prompt ended with an open "<think>": the answer begins inside the reasoning (see prompt_opens_reasoning).
+  /// The prompt ended with an open "<think>": the answer begins inside the reasoning (see
+  /// prompt_opens_reasoning).
   bool starts_in_reasoning = false;
   /// Whether "<think>" at the beginning is reasoning or just text.
   bool parse_reasoning = true;
   /// Whether "<tool_call>" is a call or just text: set when the request has tools.
   bool parse_tool_calls = false;
-  /// The request's tools (OpenAI's form). Only the parameter types are used, for calls in XML whose values are untyped.
+  /// The request's tools (OpenAI's form). Only the parameter types are used, for calls in XML whose values
+  /// are untyped.
   boost::json::array tools = {};
 };
 
 /// Whether a rendered prompt ends inside a think block that the answer continues.
 bool prompt_opens_reasoning(std::string_view prompt);
 
-/// Knows `<think>…</think>` at the beginning and `<tool_call>` with JSON (Hermes, Qwen) or `<function=…><parameter=…>`
-/// (Qwen3-Coder) anywhere after it. Holds back what may be the beginning of a tag, and white space that may turn out to
-/// surround one. Reasoning comes without the white space around it; white space between the reasoning, tool calls and
-/// content is dropped. A tool call that cannot be understood comes out as content, unchanged. The sum of the deltas
-/// depends only on the text, not on how it was cut. Feed whole code points and whole ones come out. Thread: one.
+/// Knows `<think>…</think>` at the beginning and `<tool_call>` with JSON (Hermes, Qwen) or
+/// `<function=…><parameter=…>` (Qwen3-Coder) anywhere after it. Holds back what may be the beginning of a
+/// tag, and white space that may turn out to surround one. Reasoning comes without the white space around it;
+/// white space between the reasoning, tool calls and content is dropped. A tool call that cannot be
+/// understood comes out as content, unchanged. The sum of the deltas depends only on the text, not on how it
+/// was cut. Feed whole code points and whole ones come out. Thread: one.
 class OutputParser {
  public:
   explicit OutputParser(OutputParserOptions options);
 
   OutputDelta push(std::string_view text);
-  /// The end of the answer. An unclosed tool call that is complete counts; else it is content. Nothing may be pushed afterwards.
+  /// The end of the answer. An unclosed tool call that is complete counts; else it is content. Nothing may be
+  /// pushed afterwards.
   OutputDelta finish();
 
  private:
-  enum class State { kStart, kReasoning, kAfterReasoning, kContent, kToolCall, kBareFunction };
+  enum class State { kStart, kReasoning, kContent, kToolCall };
 
-  /// One step within the current state; false when more text is needed.
+  /// One step within the current state; false when it needs more text (or, at the end, when nothing is left).
   bool step(OutputDelta& delta, bool at_end);
   bool step_start(bool at_end);
   bool step_reasoning(OutputDelta& delta, bool at_end);
   bool step_content(OutputDelta& delta, bool at_end);
+  bool drop_space(bool at_end);
   bool step_tool_call(OutputDelta& delta, bool at_end);
-  void emit_content(OutputDelta& delta, size_t n_bytes);
+  void reject_tool_call(OutputDelta& delta);
+  void move_to(std::string& out, size_t n_bytes);
 
   OutputParserOptions options_;
-  State state_;
-  std::string buffer_;          // text not yet given out
-  size_t searched_ = 0;         // bytes of an open tool call that hold no closing tag
-  bool emitted_any_ = false;    // reasoning: white space at the front is over
-  bool drops_space_ = false;    // white space at the front of buffer_ belongs to a tag, not to the content
+  State state_ = State::kStart;
+  std::string buffer_;              // text that has not been given out
+  bool has_reasoned_ = false;       // white space at the front of the reasoning is over
+  bool drops_space_ = false;        // white space at the front of the buffer belongs to a tag
+  bool drops_closing_tag_ = false;  // and so does a "</tool_call>"
+  // In kToolCall the buffer is: white space, the opening tag, the call.
+  size_t call_begin_ = 0;          // of the opening tag
+  bool is_bare_function_ = false;  // "<function=" without "<tool_call>"
+  size_t searched_ = 0;            // no closing tag before this
 };
 
 }  // namespace halod

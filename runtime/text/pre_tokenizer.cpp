@@ -13,23 +13,22 @@
 namespace halod {
 namespace {
 
-// The expressions are those of the models' own tokenizer.json. "(?i:'s|…)" is spelt out: under Unicode case folding
-// it would also match U+017F (long s), which the models' tokenizers do not.
+// The expressions are those of the models' own tokenizer.json. "(?i:'s|…)" is spelt out: under Unicode case
+// folding it would also match U+017F (long s), which the models' tokenizers do not.
 #define HALOD_CONTRACTION "'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD]"
 #define HALOD_UPPER "[\\p{Lu}\\p{Lt}\\p{Lm}\\p{Lo}\\p{M}]"
 #define HALOD_LOWER "[\\p{Ll}\\p{Lm}\\p{Lo}\\p{M}]"
 
 constexpr std::string_view kGpt2 =
     "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
-constexpr std::string_view kQwen2 =
-    HALOD_CONTRACTION
+constexpr std::string_view kQwen2 = HALOD_CONTRACTION
     "|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
-constexpr std::string_view kQwen35 =
-    HALOD_CONTRACTION
-    "|[^\\r\\n\\p{L}\\p{N}]?[\\p{L}\\p{M}]+|\\p{N}| ?[^\\s\\p{L}\\p{M}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
-constexpr std::string_view kLlama3 =
-    HALOD_CONTRACTION
-    "|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
+constexpr std::string_view kQwen35 = HALOD_CONTRACTION
+    "|[^\\r\\n\\p{L}\\p{N}]?[\\p{L}\\p{M}]+|\\p{N}| "
+    "?[^\\s\\p{L}\\p{M}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
+constexpr std::string_view kLlama3 = HALOD_CONTRACTION
+    "|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| "
+    "?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+|\\s+(?!\\S)|\\s+";
 constexpr std::string_view kGpt4o =
     "[^\\r\\n\\p{L}\\p{N}]?" HALOD_UPPER "*" HALOD_LOWER "+(?:" HALOD_CONTRACTION
     ")?"
@@ -55,7 +54,8 @@ const std::array kRules = {
 
 std::string pcre2_message(int code) {
   std::array<PCRE2_UCHAR, 256> buffer{};
-  if (pcre2_get_error_message(code, buffer.data(), buffer.size()) < 0) return fmt::format("PCRE2 error {}", code);
+  if (pcre2_get_error_message(code, buffer.data(), buffer.size()) < 0)
+    return fmt::format("PCRE2 error {}", code);
   return std::string(buffer.begin(), std::find(buffer.begin(), buffer.end(), PCRE2_UCHAR{0}));
 }
 
@@ -93,13 +93,15 @@ class PreTokenizer::Expression {
       int n = pcre2_match(code_.get(), subject, text.size(), done, PCRE2_NO_UTF_CHECK, match.get(), nullptr);
       if (n == PCRE2_ERROR_JIT_STACKLIMIT) {
         // The interpreter keeps its state on the heap.
-        n = pcre2_match(code_.get(), subject, text.size(), done, PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT, match.get(), nullptr);
+        n = pcre2_match(code_.get(), subject, text.size(), done, PCRE2_NO_UTF_CHECK | PCRE2_NO_JIT,
+                        match.get(), nullptr);
       }
       if (n == PCRE2_ERROR_NOMATCH) break;
       // Zero (more groups than the match block holds) is a match, too.
       if (n < 0) {
-        return Error{ErrorCode::kInternal, fmt::format("splitting {} bytes of text into words failed at byte {}: {}",
-                                                       text.size(), done, pcre2_message(n))};
+        return Error{ErrorCode::kInternal,
+                     fmt::format("splitting {} bytes of text into words failed at byte {}: {}", text.size(),
+                                 done, pcre2_message(n))};
       }
       if (bounds[0] > done) pieces.push_back(text.substr(done, bounds[0] - done));
       HALOD_ASSERT(bounds[1] > bounds[0]);  // no rule's expression matches the empty string
@@ -131,11 +133,12 @@ Result<PreTokenizer> PreTokenizer::create(std::string_view name) {
   }
   std::vector<std::string_view> known;
   for (const PreTokenizerRule& rule : kRules) known.push_back(rule.name);
-  return Error{ErrorCode::kUnsupported,
-               fmt::format("pre-tokenizer '{}' is not known; this build knows {}. Another one's rules would give the "
-                           "model wrong tokens",
-                           name, fmt::join(known, ", ")),
-               "tokenizer.ggml.pre"};
+  return Error{
+      ErrorCode::kUnsupported,
+      fmt::format("pre-tokenizer '{}' is not known; this build knows {}. Another one's rules would give the "
+                  "model wrong tokens",
+                  name, fmt::join(known, ", ")),
+      "tokenizer.ggml.pre"};
 }
 
 Result<> PreTokenizer::split_valid(std::string_view text, std::vector<std::string_view>& pieces) const {

@@ -14,7 +14,8 @@ namespace halod {
 /// One family of models: a row of the table in pre_tokenizer.cpp. To add a family, add a row.
 struct PreTokenizerRule {
   std::string_view name;  ///< GGUF `tokenizer.ggml.pre`
-  /// Applied one after the other, each to the pieces of the one before. What no expression matches is a piece as well.
+  /// Applied one after the other, each to the pieces of the one before. What no expression matches is a piece
+  /// as well.
   std::vector<std::string_view> expressions;
   /// A word that is in the vocabulary as a whole is one token, whatever the merges would give.
   bool ignores_merges = false;
@@ -32,9 +33,9 @@ class PreTokenizer {
   PreTokenizer& operator=(PreTokenizer&& other) noexcept;
   ~PreTokenizer();
 
-  /// Appends the pieces of `text` in order, borrowed from it; together they are the whole text. A run of bytes that are
-  /// not UTF-8 is a piece of its own.
-  /// Errors: kInternal when the regular expression engine gives up (memory).
+  /// Appends the pieces of `text` in order, borrowed from it; together they are the whole text. A run of
+  /// bytes that are not UTF-8 is a piece of its own. Errors: kInternal when the regular expression engine
+  /// gives up (memory).
   Result<> split(std::string_view text, std::vector<std::string_view>& pieces) const;
 
   bool ignores_merges() const { return rule_->ignores_merges; }

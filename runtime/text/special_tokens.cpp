@@ -11,15 +11,17 @@ SpecialTokens::SpecialTokens(std::vector<SpecialToken> tokens) {
     by_first_byte_[first].push_back(std::move(token));
   }
   for (auto& bucket : by_first_byte_) {
-    std::stable_sort(bucket.begin(), bucket.end(),
-                     [](const SpecialToken& a, const SpecialToken& b) { return a.name.size() > b.name.size(); });
+    std::stable_sort(bucket.begin(), bucket.end(), [](const SpecialToken& a, const SpecialToken& b) {
+      return a.name.size() > b.name.size();
+    });
   }
 }
 
 SpecialTokens::Match SpecialTokens::find(std::string_view text, size_t from, bool with_control) const {
   for (size_t i = from; i < text.size(); ++i) {
     for (const SpecialToken& token : by_first_byte_[static_cast<uint8_t>(text[i])]) {
-      if ((with_control || !token.is_control) && text.substr(i, token.name.size()) == token.name) return {i, &token};
+      if ((with_control || !token.is_control) && text.substr(i, token.name.size()) == token.name)
+        return {i, &token};
     }
   }
   return {};

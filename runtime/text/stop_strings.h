@@ -7,9 +7,9 @@
 
 namespace halod {
 
-/// Holds back text that may be the beginning of a stop string, and nothing else. The match that is complete first wins;
-/// of those complete at the same byte, the one that began first. So the result does not depend on how the text
-/// was cut. Bytes: feed valid UTF-8 and what comes out is valid UTF-8. Thread: one.
+/// Holds back text that may be the beginning of a stop string, and nothing else. The match that is complete
+/// first wins; of those complete at the same byte, the one that began first. So the result does not depend on
+/// how the text was cut. Bytes: feed valid UTF-8 and what comes out is valid UTF-8. Thread: one.
 class StopStrings {
  public:
   /// Empty strings are ignored. Cost: time linear in text x strings, memory linear in the strings.
@@ -25,7 +25,8 @@ class StopStrings {
   const std::string& matched() const { return matched_; }
 
  private:
-  /// Knuth-Morris-Pratt: `fallback[n]` is the length of the longest proper prefix of `text` that ends text[0, n).
+  /// Knuth-Morris-Pratt: `fallback[n]` is the length of the longest proper prefix of `text` that ends text[0,
+  /// n).
   struct Pattern {
     std::string text;
     std::vector<size_t> fallback;

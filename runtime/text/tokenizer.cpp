@@ -45,14 +45,16 @@ TokenTexts decode_texts(const TokenizerData& data) {
   for (const std::string& token : data.tokens) n_bytes += token.size();
   texts.reserve(data.tokens.size(), n_bytes);
   for (size_t i = 0; i < data.tokens.size(); ++i) {
-    const bool is_special = is_control_type(data.token_types[i]) || data.token_types[i] == TokenType::kUserDefined;
+    const bool is_special =
+        is_control_type(data.token_types[i]) || data.token_types[i] == TokenType::kUserDefined;
     const auto bytes = is_special ? std::nullopt : decode_byte_level(data.tokens[i]);
     texts.append(bytes ? std::string_view(*bytes) : std::string_view(data.tokens[i]));
   }
   return texts;
 }
 
-/// What merges may produce and whole words may be: never control tokens, so that untrusted text cannot become one.
+/// What merges may produce and whole words may be: never control tokens, so that untrusted text cannot become
+/// one.
 VocabularyMap map_vocabulary(const TokenTexts& texts, const std::vector<TokenType>& types) {
   VocabularyMap map;
   map.reserve(texts.size());
@@ -83,12 +85,14 @@ Result<std::vector<Merge>> resolve_merges(const std::vector<std::string>& lines,
     const std::string_view line = lines[rank];
     const size_t space = line.find(' ', 1);
     const auto left = decode_byte_level(line.substr(0, space));
-    const auto right = space == std::string_view::npos ? std::nullopt : decode_byte_level(line.substr(space + 1));
+    const auto right =
+        space == std::string_view::npos ? std::nullopt : decode_byte_level(line.substr(space + 1));
     if (!left || !right) {
-      return Error{ErrorCode::kCorruptFile,
-                   fmt::format("tokenizer.ggml.merges[{}] is '{}'; expected two byte-level texts with a space between",
-                               rank, line),
-                   "tokenizer.ggml.merges"};
+      return Error{
+          ErrorCode::kCorruptFile,
+          fmt::format("tokenizer.ggml.merges[{}] is '{}'; expected two byte-level texts with a space between",
+                      rank, line),
+          "tokenizer.ggml.merges"};
     }
     const Merge merge{find_or_none(map, *left), find_or_none(map, *right), find_or_none(map, *left + *right)};
     // Converters that cut a vocabulary down leave merges of tokens that are gone; those can never apply.
@@ -112,14 +116,17 @@ std::vector<SpecialToken> collect_special(const TokenizerData& data) {
 Result<> check_id(const std::optional<TokenId>& id, size_t vocab_size, std::string_view key) {
   if (!id || (to_int(*id) >= 0 && static_cast<size_t>(to_int(*id)) < vocab_size)) return {};
   return Error{ErrorCode::kCorruptFile,
-               fmt::format("{} is {}, but the vocabulary has {} tokens", key, to_int(*id), vocab_size), std::string(key)};
+               fmt::format("{} is {}, but the vocabulary has {} tokens", key, to_int(*id), vocab_size),
+               std::string(key)};
 }
 
 Result<> check(const TokenizerData& data) {
   if (data.model != "gpt2") {
-    return Error{ErrorCode::kUnsupported,
-                 fmt::format("tokenizer model '{}' is not supported; this build knows 'gpt2' (byte-level BPE)", data.model),
-                 "tokenizer.ggml.model"};
+    return Error{
+        ErrorCode::kUnsupported,
+        fmt::format("tokenizer model '{}' is not supported; this build knows 'gpt2' (byte-level BPE)",
+                    data.model),
+        "tokenizer.ggml.model"};
   }
   if (data.tokens.empty()) {
     return Error{ErrorCode::kCorruptFile, "the vocabulary is empty", "tokenizer.ggml.tokens"};
@@ -148,7 +155,8 @@ struct Tokenizer::State {
   std::vector<TokenId> end_of_generation;
   bool add_bos;
 
-  Result<> encode_plain(std::string_view text, BytePairMerger::Workspace& workspace, std::vector<TokenId>& out) const {
+  Result<> encode_plain(std::string_view text, BytePairMerger::Workspace& workspace,
+                        std::vector<TokenId>& out) const {
     std::vector<std::string_view> words;
     if (Result<> result = pre_tokenizer.split(text, words); !result) return result;
     for (const std::string_view word : words) {

@@ -15,23 +15,24 @@
 namespace halod {
 
 struct EncodeOptions {
-  bool add_special = false;    ///< put the beginning-of-sequence token in front where the model wants one
-  bool parse_special = false;  ///< "<|im_end|>" in the text becomes that control token; false for text of strangers
+  bool add_special = false;  ///< put the beginning-of-sequence token in front where the model wants one
+  bool parse_special =
+      false;  ///< "<|im_end|>" in the text becomes that control token; false for text of strangers
 };
 
 /// Immutable once made. Thread: all const methods from any thread at once.
 class Tokenizer {
  public:
-  /// Errors: kUnsupported for another model than "gpt2" and for an unknown pre-tokenizer (the message names the known ones);
-  /// kCorruptFile when the parts contradict each other.
+  /// Errors: kUnsupported for another model than "gpt2" and for an unknown pre-tokenizer (the message names
+  /// the known ones); kCorruptFile when the parts contradict each other.
   static Result<Tokenizer> create(const TokenizerData& data);
   Tokenizer(Tokenizer&& other) noexcept;
   Tokenizer& operator=(Tokenizer&& other) noexcept;
   ~Tokenizer();
 
-  /// Any bytes are accepted: what is not UTF-8 becomes byte tokens. User-defined (added) tokens are always found in the
-  /// text, control tokens only with parse_special; where several fit, the leftmost and then the longest. Bytes for which
-  /// the vocabulary has no token are left out. Time: O(n log n) for any text.
+  /// Any bytes are accepted: what is not UTF-8 becomes byte tokens. User-defined (added) tokens are always
+  /// found in the text, control tokens only with parse_special; where several fit, the leftmost and then the
+  /// longest. Bytes for which the vocabulary has no token are left out. Time: O(n log n) for any text.
   /// Errors: kInternal when the regular expression engine gives up.
   Result<std::vector<TokenId>> encode(std::string_view text, const EncodeOptions& options = {}) const;
 

@@ -7,7 +7,8 @@
 namespace halod {
 namespace {
 
-/// What the first byte promises: the length, and the range that the second byte must lie in (Unicode 15, table 3-7).
+/// What the first byte promises: the length, and the range that the second byte must lie in (Unicode 15,
+/// table 3-7).
 struct LeadByte {
   uint8_t n_bytes;  // 0: not a lead byte
   uint8_t second_min;

@@ -17,8 +17,8 @@ enum class Utf8Kind : uint8_t {
   kIncomplete,  ///< the text ends inside a code point that could still become valid
 };
 
-/// What stands at the beginning of a text. `n_bytes` is at least 1; an invalid sequence covers its "maximal subpart"
-/// (Unicode 15, section 3.9), so that every decoder puts the same number of U+FFFD in its place.
+/// What stands at the beginning of a text. `n_bytes` is at least 1; an invalid sequence covers its "maximal
+/// subpart" (Unicode 15, section 3.9), so that every decoder puts the same number of U+FFFD in its place.
 struct Utf8Step {
   Utf8Kind kind = Utf8Kind::kInvalid;
   size_t n_bytes = 1;

@@ -6,9 +6,10 @@
 
 namespace halod {
 
-/// A token may end inside a code point. This holds the unfinished bytes back until the rest arrives; bytes that can
-/// never become valid are replaced by U+FFFD (one per maximal subpart, as browsers do). The concatenation of all that it
-/// returns depends only on the bytes pushed, not on how they were cut. Thread: one.
+/// A token may end inside a code point. This holds the unfinished bytes back until the rest arrives; bytes
+/// that can never become valid are replaced by U+FFFD (one per maximal subpart, as browsers do). The
+/// concatenation of all that it returns depends only on the bytes pushed, not on how they were cut. Thread:
+/// one.
 class Utf8Stream {
  public:
   /// What can be shown now: always valid UTF-8, possibly empty.

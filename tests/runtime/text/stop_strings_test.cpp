@@ -29,7 +29,8 @@ Outcome expected(const std::vector<std::string>& stops, const std::string& text)
   for (size_t end = 1; end <= text.size(); ++end) {
     std::string best;
     for (const std::string& stop : stops) {
-      const bool ends_here = !stop.empty() && stop.size() <= end && text.compare(end - stop.size(), stop.size(), stop) == 0;
+      const bool ends_here =
+          !stop.empty() && stop.size() <= end && text.compare(end - stop.size(), stop.size(), stop) == 0;
       if (ends_here && stop.size() > best.size()) best = stop;
     }
     if (!best.empty()) return {text.substr(0, end - best.size()), best};

@@ -16,7 +16,8 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-std::vector<int> encode(const Tokenizer& tokenizer, std::string_view text, const EncodeOptions& options = {}) {
+std::vector<int> encode(const Tokenizer& tokenizer, std::string_view text,
+                        const EncodeOptions& options = {}) {
   std::vector<int> ids;
   const auto encoded = tokenizer.encode(text, options).value();
   for (const TokenId id : encoded) ids.push_back(to_int(id));
@@ -29,7 +30,8 @@ std::string round_trip(const Tokenizer& tokenizer, std::string_view text, const 
 
 TEST(ATokenizer, AppliesTheBestMergeFirstAndTheLeftmostOfEqualOnes) {
   const auto tokenizer =
-      Tokenizer::create(make_tiny_vocabulary({.merges = {{"b", "c"}, {"a", "b"}, {"a", "a"}, {"aa", "a"}}})).value();
+      Tokenizer::create(make_tiny_vocabulary({.merges = {{"b", "c"}, {"a", "b"}, {"a", "a"}, {"aa", "a"}}}))
+          .value();
   EXPECT_THAT(encode(tokenizer, "abc"), ElementsAre('a', 256));
   EXPECT_THAT(encode(tokenizer, "ab"), ElementsAre(257));
   EXPECT_THAT(encode(tokenizer, "aaaaa"), ElementsAre(258, 259));
@@ -37,7 +39,8 @@ TEST(ATokenizer, AppliesTheBestMergeFirstAndTheLeftmostOfEqualOnes) {
 }
 
 TEST(ATokenizer, NeverMergesAcrossWords) {
-  const auto tokenizer = Tokenizer::create(make_tiny_vocabulary({.merges = {{"a", " "}, {" ", "b"}}})).value();
+  const auto tokenizer =
+      Tokenizer::create(make_tiny_vocabulary({.merges = {{"a", " "}, {" ", "b"}}})).value();
   EXPECT_THAT(encode(tokenizer, "a b"), ElementsAre('a', 257));
 }
 
@@ -51,7 +54,8 @@ TEST(ATokenizer, TakesWholeWordsOfTheVocabularyOnlyWhereTheFamilyDoes) {
 
 TEST(ATokenizer, FindsControlTokensOnlyInTrustedText) {
   const auto tokenizer =
-      Tokenizer::create(make_tiny_vocabulary({.control = {"<|e|>", "<|e|>x"}, .user_defined = {"<u>"}})).value();
+      Tokenizer::create(make_tiny_vocabulary({.control = {"<|e|>", "<|e|>x"}, .user_defined = {"<u>"}}))
+          .value();
   EXPECT_THAT(encode(tokenizer, "a<|e|>", {.parse_special = true}), ElementsAre('a', 256));
   EXPECT_THAT(encode(tokenizer, "<|e|>x", {.parse_special = true}), ElementsAre(257));
   EXPECT_THAT(encode(tokenizer, "a<|e|>"), ElementsAre('a', '<', '|', 'e', '|', '>'));
@@ -74,7 +78,8 @@ TEST(ATokenizer, PutsTheBeginningOfSequenceInFrontWhenAskedAndWanted) {
 }
 
 TEST(ATokenizer, GivesTheTextOfTokensAndLeavesControlTokensOutWhenAsked) {
-  const auto tokenizer = Tokenizer::create(make_tiny_vocabulary({.merges = {{" ", "a"}}, .control = {"<|e|>"}})).value();
+  const auto tokenizer =
+      Tokenizer::create(make_tiny_vocabulary({.merges = {{" ", "a"}}, .control = {"<|e|>"}})).value();
   EXPECT_EQ(tokenizer.token_text(TokenId{256}), " a");
   EXPECT_EQ(tokenizer.token_text(TokenId{0xC3}), "\xC3");
   EXPECT_EQ(tokenizer.token_text(TokenId{-1}), "");
@@ -91,10 +96,11 @@ TEST(ATokenizer, RoundTripsAnyBytes) {
   const std::string alphabet = "ab1 \n\r\t'.<|\xC3\xA9\xE6\x97\xA5\xF0\x9F\x99\x82\xFF\x80";
   for (const PreTokenizerRule& rule : pre_tokenizer_rules()) {
     const auto tokenizer =
-        Tokenizer::create(make_tiny_vocabulary({.pre = std::string(rule.name),
-                                                .merges = {{"a", "b"}, {"\xC3", "\xA9"}, {" ", "a"}, {"\n", "\n"}},
-                                                .control = {"<|"},
-                                                .user_defined = {"<|a"}}))
+        Tokenizer::create(
+            make_tiny_vocabulary({.pre = std::string(rule.name),
+                                  .merges = {{"a", "b"}, {"\xC3", "\xA9"}, {" ", "a"}, {"\n", "\n"}},
+                                  .control = {"<|"},
+                                  .user_defined = {"<|a"}}))
             .value();
     for (int round = 0; round < 500; ++round) {
       std::string bytes;
@@ -132,7 +138,8 @@ TEST(ATokenizer, AgreesWithMergingByRepeatedSearch) {
       merged = false;
       for (size_t rank = 0; rank < options.merges.size() && !merged; ++rank) {
         for (size_t i = 0; i + 1 < symbols.size() && !merged; ++i) {
-          if (symbols[i] != options.merges[rank].first || symbols[i + 1] != options.merges[rank].second) continue;
+          if (symbols[i] != options.merges[rank].first || symbols[i + 1] != options.merges[rank].second)
+            continue;
           symbols[i] += symbols[i + 1];
           symbols.erase(symbols.begin() + static_cast<std::ptrdiff_t>(i) + 1);
           merged = true;
@@ -149,7 +156,8 @@ TEST(ATokenizer, AgreesWithMergingByRepeatedSearch) {
 
 TEST(ATokenizer, TakesLongWordsAndLongRunsOfSpaceInStride) {
   const auto tokenizer =
-      Tokenizer::create(make_tiny_vocabulary({.merges = {{"a", "a"}, {"aa", "aa"}, {"aaaa", "aaaa"}}})).value();
+      Tokenizer::create(make_tiny_vocabulary({.merges = {{"a", "a"}, {"aa", "aa"}, {"aaaa", "aaaa"}}}))
+          .value();
   const auto start = std::chrono::steady_clock::now();
   for (const char* unit : {"a", " ", "\n", "'", "1", "\xFF", "日", "A"}) {
     std::string text;
@@ -161,7 +169,8 @@ TEST(ATokenizer, TakesLongWordsAndLongRunsOfSpaceInStride) {
 }
 
 TEST(ATokenizer, EncodesOnManyThreadsAtOnce) {
-  const auto tokenizer = Tokenizer::create(make_tiny_vocabulary({.merges = {{"a", "b"}}, .control = {"<s>"}})).value();
+  const auto tokenizer =
+      Tokenizer::create(make_tiny_vocabulary({.merges = {{"a", "b"}}, .control = {"<s>"}})).value();
   const std::string text = "ab cab <s> 12 ab\n\nabba";
   const auto expected = encode(tokenizer, text, {.parse_special = true});
   std::vector<std::thread> threads;
@@ -229,7 +238,10 @@ TEST(EveryPreTokenizerRule, SplitsTextAsItsFamilyDoes) {
 TEST(EveryPreTokenizerRule, PutsInvalidBytesIntoPiecesOfTheirOwn) {
   for (const PreTokenizerRule& rule : pre_tokenizer_rules()) {
     std::vector<std::string_view> pieces;
-    ASSERT_TRUE(PreTokenizer::create(rule.name).value().split("a\xFF\xC3" "b", pieces));
+    ASSERT_TRUE(
+        PreTokenizer::create(rule.name).value().split("a\xFF\xC3"
+                                                      "b",
+                                                      pieces));
     EXPECT_THAT(pieces, ElementsAre("a", "\xFF\xC3", "b")) << rule.name;
   }
 }

@@ -13,7 +13,8 @@ std::string stream_in_pieces(std::string_view bytes, const std::vector<size_t>& 
   Utf8Stream stream;
   std::string out;
   const auto take = [&out](const std::string& text) {
-    EXPECT_EQ(valid_utf8_prefix(text), text.size()) << "not whole code points: " << testing::PrintToString(text);
+    EXPECT_EQ(valid_utf8_prefix(text), text.size())
+        << "not whole code points: " << testing::PrintToString(text);
     out += text;
   };
   for (const size_t size : piece_sizes) {
@@ -28,7 +29,8 @@ std::string stream_in_pieces(std::string_view bytes, const std::vector<size_t>& 
 TEST(AUtf8Stream, GivesTheSameTextForEverySplitIntoThree) {
   const std::string text = "aé日🙂b\U0010FFFF ́";
   for (size_t i = 0; i <= text.size(); ++i) {
-    for (size_t j = 0; i + j <= text.size(); ++j) ASSERT_EQ(stream_in_pieces(text, {i, j}), text) << i << ' ' << j;
+    for (size_t j = 0; i + j <= text.size(); ++j)
+      ASSERT_EQ(stream_in_pieces(text, {i, j}), text) << i << ' ' << j;
   }
 }
 
@@ -36,14 +38,22 @@ TEST(AUtf8Stream, HoldsBackOnlyTheUnfinishedCodePoint) {
   Utf8Stream stream;
   EXPECT_EQ(stream.push("ab\xF0\x9F"), "ab");
   EXPECT_EQ(stream.push("\x99"), "");
-  EXPECT_EQ(stream.push("\x82" "c"), "🙂c");
+  EXPECT_EQ(stream.push("\x82"
+                        "c"),
+            "🙂c");
   EXPECT_EQ(stream.flush(), "");
 }
 
 TEST(AUtf8Stream, ReplacesInvalidBytesByMaximalSubparts) {
   // Unicode 15, section 3.9, table 3-8.
-  EXPECT_EQ(stream_in_pieces("a\xF1\x80\x80\xE1\x80\xC2" "b\x80" "c\x80\xBF" "d", {}), "a\uFFFD\uFFFD\uFFFDb\uFFFDc\uFFFD\uFFFDd");
-  EXPECT_EQ(stream_in_pieces("\xC0\xAF\xE0\x80\xBF\xED\xA0\x80", {}), "\uFFFD\uFFFD\uFFFD\uFFFD\uFFFD\uFFFD\uFFFD\uFFFD");
+  EXPECT_EQ(stream_in_pieces("a\xF1\x80\x80\xE1\x80\xC2"
+                             "b\x80"
+                             "c\x80\xBF"
+                             "d",
+                             {}),
+            "a\uFFFD\uFFFD\uFFFDb\uFFFDc\uFFFD\uFFFDd");
+  EXPECT_EQ(stream_in_pieces("\xC0\xAF\xE0\x80\xBF\xED\xA0\x80", {}),
+            "\uFFFD\uFFFD\uFFFD\uFFFD\uFFFD\uFFFD\uFFFD\uFFFD");
 }
 
 TEST(AUtf8Stream, FlushesAnUnfinishedTailAsOneReplacementAndStartsAfresh) {

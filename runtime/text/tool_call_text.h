@@ -1,0 +1,31 @@
+// The two ways in which models write a tool call.
+#pragma once
+
+#include <boost/json/array.hpp>
+#include <string_view>
+
+#include "runtime/text/output_parser.h"
+
+namespace halod {
+
+enum class ToolCallOutcome {
+  kComplete,
+  kIncomplete,  ///< more text could make it a call
+  kMalformed,   ///< no further text could
+};
+
+struct ParsedToolCall {
+  ToolCallOutcome outcome = ToolCallOutcome::kMalformed;
+  ToolCall call = {};
+};
+
+/// `{"name": "f", "arguments": {…}}` with white space around it. The arguments are kept byte for byte;
+/// missing ones become "{}", and JSON text inside a JSON string is unpacked. Thread: any.
+ParsedToolCall parse_json_tool_call(std::string_view text);
+
+/// `<function=f><parameter=a>value</parameter></function>` with white space between the tags; the closing
+/// function tag may be missing. One line break on each side of a value is not part of it. A value is text
+/// unless `tools` gives its parameter another type and it is JSON. Thread: any.
+ParsedToolCall parse_xml_tool_call(std::string_view text, const boost::json::array& tools);
+
+}  // namespace halod
