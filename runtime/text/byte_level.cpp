@@ -36,18 +36,25 @@ constexpr Alphabet kAlphabet = make_alphabet();
 
 }  // namespace
 
-std::optional<std::string> decode_byte_level(std::string_view text) {
-  std::string bytes;
-  bytes.reserve(text.size());
-  while (!text.empty()) {
-    const Utf8Step step = next_utf8(text);
-    if (step.kind != Utf8Kind::kValid || step.code_point >= kAlphabetEnd) return std::nullopt;
-    const int byte = kAlphabet.byte_by_character[step.code_point];
-    if (byte < 0) return std::nullopt;
+bool append_decoded_byte_level(std::string_view text, std::string& bytes) {
+  const size_t n_before = bytes.size();
+  size_t i = 0;
+  while (i < text.size()) {
+    // The alphabet's characters have one or two bytes in UTF-8; this loop runs over every vocabulary that is
+    // loaded.
+    const auto first = static_cast<uint8_t>(text[i]);
+    Utf8Step step{Utf8Kind::kValid, 1, first};
+    if (first >= 0x80) step = next_utf8(text.substr(i));
+    const bool in_alphabet = step.kind == Utf8Kind::kValid && step.code_point < kAlphabetEnd;
+    const int byte = in_alphabet ? kAlphabet.byte_by_character[step.code_point] : -1;
+    if (byte < 0) {
+      bytes.resize(n_before);
+      return false;
+    }
     bytes.push_back(static_cast<char>(static_cast<uint8_t>(byte)));
-    text.remove_prefix(step.n_bytes);
+    i += step.n_bytes;
   }
-  return bytes;
+  return true;
 }
 
 std::string encode_byte_level(std::string_view bytes) {

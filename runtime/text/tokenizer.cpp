@@ -2,7 +2,9 @@
 
 #include <fmt/format.h>
 
-#include <unordered_map>
+#include <array>
+#include <bit>
+#include <functional>
 
 #include "runtime/text/byte_level.h"
 #include "runtime/text/byte_pair_merger.h"
@@ -11,8 +13,6 @@
 
 namespace halod {
 namespace {
-
-using VocabularyMap = std::unordered_map<std::string_view, TokenId>;
 
 /// Every token's bytes in one block: 150 000 small strings would cost more to allocate than to read.
 class TokenTexts {
@@ -36,6 +36,44 @@ class TokenTexts {
   std::vector<size_t> ends_;
 };
 
+/// From a token's bytes to its id. Open addressing: one block of memory instead of a node for each token.
+class TokenIndex {
+ public:
+  explicit TokenIndex(size_t n_tokens) : slots_(std::bit_ceil(2 * n_tokens + 2)) {}
+
+  /// The first token of a text keeps it.
+  void insert(const TokenTexts& texts, TokenId id) {
+    const std::string_view text = texts[static_cast<size_t>(to_int(id))];
+    Slot& slot = slots_[find_slot(texts, text, hash(text))];
+    if (slot.id == kNoToken) slot = {hash(text), id};
+  }
+
+  TokenId find(const TokenTexts& texts, std::string_view text) const {
+    return slots_[find_slot(texts, text, hash(text))].id;
+  }
+
+ private:
+  struct Slot {
+    uint32_t hash = 0;
+    TokenId id = kNoToken;
+  };
+
+  static uint32_t hash(std::string_view text) {
+    return static_cast<uint32_t>(std::hash<std::string_view>{}(text));
+  }
+
+  /// Where the text is, or where it would go.
+  size_t find_slot(const TokenTexts& texts, std::string_view text, uint32_t hash) const {
+    size_t i = hash & (slots_.size() - 1);
+    for (; slots_[i].id != kNoToken; i = (i + 1) & (slots_.size() - 1)) {
+      if (slots_[i].hash == hash && texts[static_cast<size_t>(to_int(slots_[i].id))] == text) break;
+    }
+    return i;
+  }
+
+  std::vector<Slot> slots_;  // at most half full
+};
+
 bool is_control_type(TokenType type) { return type == TokenType::kControl || type == TokenType::kUnknown; }
 
 /// Texts by id. Names of special tokens stand as they are; all others spell bytes.
@@ -44,62 +82,63 @@ TokenTexts decode_texts(const TokenizerData& data) {
   size_t n_bytes = 0;
   for (const std::string& token : data.tokens) n_bytes += token.size();
   texts.reserve(data.tokens.size(), n_bytes);
+  std::string bytes;
   for (size_t i = 0; i < data.tokens.size(); ++i) {
     const bool is_special =
         is_control_type(data.token_types[i]) || data.token_types[i] == TokenType::kUserDefined;
-    const auto bytes = is_special ? std::nullopt : decode_byte_level(data.tokens[i]);
-    texts.append(bytes ? std::string_view(*bytes) : std::string_view(data.tokens[i]));
+    bytes.clear();
+    const bool spells_bytes = !is_special && append_decoded_byte_level(data.tokens[i], bytes);
+    texts.append(spells_bytes ? bytes : data.tokens[i]);
   }
   return texts;
 }
 
 /// What merges may produce and whole words may be: never control tokens, so that untrusted text cannot become
 /// one.
-VocabularyMap map_vocabulary(const TokenTexts& texts, const std::vector<TokenType>& types) {
-  VocabularyMap map;
-  map.reserve(texts.size());
+TokenIndex index_vocabulary(const TokenTexts& texts, const std::vector<TokenType>& types) {
+  TokenIndex index(texts.size());
   for (size_t i = 0; i < texts.size(); ++i) {
-    if (!is_control_type(types[i]) && !texts[i].empty()) map.emplace(texts[i], static_cast<TokenId>(i));
+    if (!is_control_type(types[i]) && !texts[i].empty()) index.insert(texts, static_cast<TokenId>(i));
   }
-  return map;
+  return index;
 }
 
-TokenId find_or_none(const VocabularyMap& map, std::string_view text) {
-  const auto found = map.find(text);
-  return found == map.end() ? kNoToken : found->second;
-}
-
-std::array<TokenId, 256> find_byte_tokens(const VocabularyMap& map) {
+std::array<TokenId, 256> find_byte_tokens(const TokenTexts& texts, const TokenIndex& index) {
   std::array<TokenId, 256> tokens{};
   for (size_t byte = 0; byte < tokens.size(); ++byte) {
     const char text = static_cast<char>(static_cast<uint8_t>(byte));
-    tokens[byte] = find_or_none(map, std::string_view(&text, 1));
+    tokens[byte] = index.find(texts, std::string_view(&text, 1));
   }
   return tokens;
 }
 
-Result<std::vector<Merge>> resolve_merges(const std::vector<std::string>& lines, const VocabularyMap& map) {
+Result<std::vector<Merge>> resolve_merges(const std::vector<std::string>& lines, const TokenTexts& texts,
+                                          const TokenIndex& index) {
   std::vector<Merge> merges;
   merges.reserve(lines.size());
+  std::string bytes;
   for (size_t rank = 0; rank < lines.size(); ++rank) {
     const std::string_view line = lines[rank];
     const size_t space = line.find(' ', 1);
-    const auto left = decode_byte_level(line.substr(0, space));
-    const auto right =
-        space == std::string_view::npos ? std::nullopt : decode_byte_level(line.substr(space + 1));
-    if (!left || !right) {
-      return Error{
-          ErrorCode::kCorruptFile,
-          fmt::format("tokenizer.ggml.merges[{}] is '{}'; expected two byte-level texts with a space between",
-                      rank, line),
-          "tokenizer.ggml.merges"};
+    bytes.clear();
+    bool is_valid =
+        space != std::string_view::npos && append_decoded_byte_level(line.substr(0, space), bytes);
+    const size_t n_left = bytes.size();
+    is_valid = is_valid && append_decoded_byte_level(line.substr(space + 1), bytes);
+    if (!is_valid) {
+      return Error{ErrorCode::kCorruptFile,
+                   fmt::format("tokenizer.ggml.merges[{}] is '{}'; expected two byte-level texts with a "
+                               "space between",
+                               rank, line),
+                   "tokenizer.ggml.merges"};
     }
-    const Merge merge{find_or_none(map, *left), find_or_none(map, *right), find_or_none(map, *left + *right)};
+    const std::string_view merged = bytes;
+    const Merge merge{index.find(texts, merged.substr(0, n_left)), index.find(texts, merged.substr(n_left)),
+                      index.find(texts, merged)};
     // Converters that cut a vocabulary down leave merges of tokens that are gone; those can never apply.
-    const bool applies = merge.left != kNoToken && merge.right != kNoToken && merge.merged != kNoToken;
-    merges.push_back(applies ? merge : Merge{kNoToken, kNoToken, kNoToken});
+    if (merge.left != kNoToken && merge.right != kNoToken && merge.merged != kNoToken)
+      merges.push_back(merge);
   }
-  std::erase_if(merges, [](const Merge& merge) { return merge.merged == kNoToken; });
   return merges;
 }
 
@@ -146,7 +185,7 @@ Result<> check(const TokenizerData& data) {
 struct Tokenizer::State {
   TokenTexts texts;
   std::vector<TokenType> types;
-  VocabularyMap map;  // keys borrowed from `texts`
+  TokenIndex index;
   PreTokenizer pre_tokenizer;
   BytePairMerger merger;
   SpecialTokens special;
@@ -160,7 +199,7 @@ struct Tokenizer::State {
     std::vector<std::string_view> words;
     if (Result<> result = pre_tokenizer.split(text, words); !result) return result;
     for (const std::string_view word : words) {
-      const TokenId whole = pre_tokenizer.ignores_merges() ? find_or_none(map, word) : kNoToken;
+      const TokenId whole = pre_tokenizer.ignores_merges() ? index.find(texts, word) : kNoToken;
       if (whole != kNoToken) {
         out.push_back(whole);
       } else {
@@ -181,14 +220,14 @@ Result<Tokenizer> Tokenizer::create(const TokenizerData& data) {
   Result<PreTokenizer> pre_tokenizer = PreTokenizer::create(data.pre);
   if (!pre_tokenizer) return pre_tokenizer.error();
   TokenTexts texts = decode_texts(data);
-  VocabularyMap map = map_vocabulary(texts, data.token_types);
-  Result<std::vector<Merge>> merges = resolve_merges(data.merges, map);
+  TokenIndex index = index_vocabulary(texts, data.token_types);
+  Result<std::vector<Merge>> merges = resolve_merges(data.merges, texts, index);
   if (!merges) return merges.error();
-  BytePairMerger merger(find_byte_tokens(map), *merges);
+  BytePairMerger merger(find_byte_tokens(texts, index), *merges);
   return Tokenizer(std::make_unique<const State>(State{
       .texts = std::move(texts),
       .types = data.token_types,
-      .map = std::move(map),
+      .index = std::move(index),
       .pre_tokenizer = std::move(*pre_tokenizer),
       .merger = std::move(merger),
       .special = SpecialTokens(collect_special(data)),
