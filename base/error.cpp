@@ -7,17 +7,28 @@ namespace halod {
 
 std::string_view to_string(ErrorCode code) {
   switch (code) {
-    case ErrorCode::kInvalidArgument: return "invalid_argument";
-    case ErrorCode::kNotFound: return "not_found";
-    case ErrorCode::kCorruptFile: return "corrupt_file";
-    case ErrorCode::kUnsupported: return "unsupported";
-    case ErrorCode::kContextOverflow: return "context_overflow";
-    case ErrorCode::kQueueFull: return "queue_full";
-    case ErrorCode::kOutOfMemory: return "out_of_memory";
-    case ErrorCode::kUnavailable: return "unavailable";
-    case ErrorCode::kCancelled: return "cancelled";
-    case ErrorCode::kIo: return "io";
-    case ErrorCode::kInternal: return "internal";
+    case ErrorCode::kInvalidArgument:
+      return "invalid_argument";
+    case ErrorCode::kNotFound:
+      return "not_found";
+    case ErrorCode::kCorruptFile:
+      return "corrupt_file";
+    case ErrorCode::kUnsupported:
+      return "unsupported";
+    case ErrorCode::kContextOverflow:
+      return "context_overflow";
+    case ErrorCode::kQueueFull:
+      return "queue_full";
+    case ErrorCode::kOutOfMemory:
+      return "out_of_memory";
+    case ErrorCode::kUnavailable:
+      return "unavailable";
+    case ErrorCode::kCancelled:
+      return "cancelled";
+    case ErrorCode::kIo:
+      return "io";
+    case ErrorCode::kInternal:
+      return "internal";
   }
   return "internal";
 }

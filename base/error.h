@@ -9,8 +9,8 @@
 
 namespace halod {
 
-/// One code per way a caller can be answered. The tables that map it to HTTP statuses and D-Bus names live with
-/// those protocols (daemon/http/error_response.cpp).
+/// One code per way a caller can be answered. The tables that map it to HTTP statuses and D-Bus names live
+/// with those protocols (daemon/http/error_response.cpp).
 enum class ErrorCode : uint8_t {
   kInvalidArgument,  ///< the caller's request is wrong: field and remedy are in the message
   kNotFound,         ///< no such model, file, route
@@ -54,7 +54,8 @@ class ErrorException : public std::runtime_error {
 template <class T = void>
 using Result = boost::system::result<T, Error>;
 
-/// The accelerator failed; the engine thread catches it once, ends the process with one line, and halod recovers.
+/// The accelerator failed; the engine thread catches it once, ends the process with one line, and halod
+/// recovers.
 class DeviceError : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;

@@ -30,15 +30,19 @@ Result<> set_up_logging(const std::string& program, const std::string& level) {
   const auto parsed = spdlog::level::from_str(level);
   // from_str answers "off" for anything it does not know.
   if (parsed == spdlog::level::off && level != "off") {
-    return Error{ErrorCode::kInvalidArgument,
-                 fmt::format("log level '{}' is not one of trace, debug, info, warning, error, critical", level),
-                 "log.level"};
+    return Error{
+        ErrorCode::kInvalidArgument,
+        fmt::format("log level '{}' is not one of trace, debug, info, warning, error, critical", level),
+        "log.level"};
   }
   const bool journal = std::getenv("JOURNAL_STREAM") != nullptr;
   auto logger = journal ? spdlog::stderr_logger_mt(program) : spdlog::get(program);
-  if (!logger) logger = std::make_shared<spdlog::logger>(program, std::make_shared<spdlog::sinks::ansicolor_stderr_sink_mt>());
+  if (!logger)
+    logger = std::make_shared<spdlog::logger>(program,
+                                              std::make_shared<spdlog::sinks::ansicolor_stderr_sink_mt>());
   auto formatter = std::make_unique<spdlog::pattern_formatter>();
-  formatter->add_flag<JournalPriorityFlag>('J').set_pattern(journal ? "%J%v" : "%Y-%m-%d %H:%M:%S.%e %n %^%l%$ %v");
+  formatter->add_flag<JournalPriorityFlag>('J').set_pattern(journal ? "%J%v"
+                                                                    : "%Y-%m-%d %H:%M:%S.%e %n %^%l%$ %v");
   logger->set_formatter(std::move(formatter));
   logger->set_level(parsed);
   logger->flush_on(spdlog::level::info);

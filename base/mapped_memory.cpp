@@ -13,7 +13,8 @@ Result<MappedMemory> MappedMemory::allocate(size_t n_bytes) {
   if (address == MAP_FAILED) {
     return Error{ErrorCode::kOutOfMemory, fmt::format("the system refused {} bytes of memory", n_bytes)};
   }
-  // Weights are read end to end: 2 MiB pages keep the TLB out of the way. Only advice, so the result is not looked at.
+  // Weights are read end to end: 2 MiB pages keep the TLB out of the way. Only advice, so the result is not
+  // looked at.
   madvise(address, n_bytes, MADV_HUGEPAGE);
   return MappedMemory(static_cast<std::byte*>(address), n_bytes);
 }

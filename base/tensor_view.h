@@ -25,9 +25,7 @@ struct MatrixView {
   MatrixView(T* data_, int64_t rows_, int64_t cols_, int64_t row_stride_)
       : data(data_), rows(rows_), cols(cols_), row_stride(row_stride_) {}
   /// A mutable view converts to a read-only one.
-  operator MatrixView<const T>() const
-    requires(!std::is_const_v<T>)
-  {
+  operator MatrixView<const T>() const requires(!std::is_const_v<T>) {
     return {data, rows, cols, row_stride};
   }
 

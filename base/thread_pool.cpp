@@ -13,7 +13,8 @@ namespace halod {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-// Longer than the gap between two regions of a decode step (tens of microseconds), much shorter than a scheduler tick.
+// Longer than the gap between two regions of a decode step (tens of microseconds), much shorter than a
+// scheduler tick.
 constexpr std::chrono::microseconds kSpinTime{400};
 
 void cpu_relax() {

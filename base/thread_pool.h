@@ -7,8 +7,8 @@
 
 namespace halod {
 
-/// Runs one parallel region at a time. Workers spin briefly between regions, because a decode step is hundreds of short
-/// regions, and sleep when no region has come for a while, so an idle daemon uses no CPU.
+/// Runs one parallel region at a time. Workers spin briefly between regions, because a decode step is
+/// hundreds of short regions, and sleep when no region has come for a while, so an idle daemon uses no CPU.
 /// Thread: run() from one thread at a time (the engine thread).
 class ThreadPool {
  public:
@@ -23,8 +23,8 @@ class ThreadPool {
   /// Calls task(worker_idx, n_threads) once on every worker and returns when all have.
   void run(const std::function<void(int worker_idx, int n_workers)>& task);
 
-  /// Splits [0, n_items) into chunks of `chunk` items that workers take as they become free (a shared machine's cores
-  /// are not equally fast). Calls task(begin, end, worker_idx).
+  /// Splits [0, n_items) into chunks of `chunk` items that workers take as they become free (a shared
+  /// machine's cores are not equally fast). Calls task(begin, end, worker_idx).
   void parallel_for(int64_t n_items, int64_t chunk,
                     const std::function<void(int64_t begin, int64_t end, int worker_idx)>& task);
 

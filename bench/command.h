@@ -5,7 +5,8 @@
 
 namespace halod::bench {
 
-// Each adds its subcommand to `app`; the callback prints results on standard output and throws ErrorException on failure.
+// Each adds its subcommand to `app`; the callback prints results on standard output and throws ErrorException
+// on failure.
 void add_generate_command(CLI::App& app);
 void add_logits_command(CLI::App& app);
 void add_render_command(CLI::App& app);

@@ -19,8 +19,10 @@ struct GenerateOptions {
 
 void run(const GenerateOptions& options) {
   const std::vector<TokenId> prompt = parse_token_ids(options.ids);
-  LoadedModel model({.path = options.model, .backend = options.backend,
-                     .context_length = static_cast<int64_t>(prompt.size()) + options.n, .progress = terminal_progress()});
+  LoadedModel model({.path = options.model,
+                     .backend = options.backend,
+                     .context_length = static_cast<int64_t>(prompt.size()) + options.n,
+                     .progress = terminal_progress()});
   boost::json::array answer;
   std::vector<float> logits = model.append(prompt);
   while (true) {
@@ -36,13 +38,16 @@ void run(const GenerateOptions& options) {
 
 void add_generate_command(CLI::App& app) {
   auto options = std::make_shared<GenerateOptions>();
-  CLI::App* command = app.add_subcommand("generate", "Print the greedy continuation of a prompt as JSON ids; end tokens do not end it");
+  CLI::App* command = app.add_subcommand(
+      "generate", "Print the greedy continuation of a prompt as JSON ids; end tokens do not end it");
   command->add_option("--model", options->model, "GGUF file")->required();
   command->add_option("--ids", options->ids, "Token ids of the whole prompt: 1,2,3")->required();
   command->add_option("-n", options->n, "Tokens to generate")->required()->check(CLI::Range(1, 1 << 20));
   command->add_option("--backend", options->backend.kind, "auto, cpu or hip")->capture_default_str();
-  command->add_flag("--exact", options->backend.exact, "Reference kernels in f32 on the file's own blocks (slow)");
-  command->add_option("--threads", options->backend.n_threads, "CPU threads; 0 = one per physical core")->capture_default_str();
+  command->add_flag("--exact", options->backend.exact,
+                    "Reference kernels in f32 on the file's own blocks (slow)");
+  command->add_option("--threads", options->backend.n_threads, "CPU threads; 0 = one per physical core")
+      ->capture_default_str();
   command->callback([options] { run(*options); });
 }
 

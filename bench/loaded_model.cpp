@@ -15,7 +15,9 @@ LoadedModel::LoadedModel(const LoadOptions& options) : options_(options) {
   const int64_t n_pages = (options.context_length + kKvPageTokens - 1) / kKvPageTokens;
   for (int64_t i = 0; i < n_pages; ++i) pages_.push_back(static_cast<PageId>(i));
   model_ = load_model(*file_, *backend_,
-                      {.n_kv_pages = n_pages, .max_batch_tokens = options.max_batch_tokens, .max_logit_rows = options.max_logit_rows},
+                      {.n_kv_pages = n_pages,
+                       .max_batch_tokens = options.max_batch_tokens,
+                       .max_logit_rows = options.max_logit_rows},
                       options.progress)
                .value();
 }
@@ -24,12 +26,16 @@ std::vector<float> LoadedModel::append(std::span<const TokenId> tokens, int64_t 
   const auto n_tokens = static_cast<int64_t>(tokens.size()), vocab_size = config().vocab_size;
   const auto room = static_cast<int64_t>(pages_.size()) * kKvPageTokens;
   if (n_past_ + n_tokens > room) {
-    throw ErrorException({ErrorCode::kContextOverflow, fmt::format("{} tokens do not fit the {} that there is room for", n_past_ + n_tokens, room)});
+    throw ErrorException(
+        {ErrorCode::kContextOverflow,
+         fmt::format("{} tokens do not fit the {} that there is room for", n_past_ + n_tokens, room)});
   }
   for (size_t i = 0; i < tokens.size(); ++i) {
     if (to_int(tokens[i]) < 0 || to_int(tokens[i]) >= vocab_size) {
       throw ErrorException({ErrorCode::kInvalidArgument,
-                            fmt::format("token id {} at place {} is outside the vocabulary of {}", to_int(tokens[i]), i, vocab_size), "ids"});
+                            fmt::format("token id {} at place {} is outside the vocabulary of {}",
+                                        to_int(tokens[i]), i, vocab_size),
+                            "ids"});
     }
   }
   std::vector<float> logits(static_cast<size_t>((n_tokens - first_wanted) * vocab_size));
@@ -37,12 +43,17 @@ std::vector<float> LoadedModel::append(std::span<const TokenId> tokens, int64_t 
   for (int64_t begin = 0; begin < n_tokens;) {
     int64_t n_new = std::min({chunk, options_.max_batch_tokens, n_tokens - begin});
     // No step asks for more logits than there is room for.
-    if (begin + n_new > first_wanted) n_new = std::min(n_new, std::max<int64_t>(first_wanted - begin, 0) + options_.max_logit_rows);
+    if (begin + n_new > first_wanted)
+      n_new = std::min(n_new, std::max<int64_t>(first_wanted - begin, 0) + options_.max_logit_rows);
     std::vector<int32_t> wanted;
-    for (int64_t i = std::max(begin, first_wanted); i < begin + n_new; ++i) wanted.push_back(static_cast<int32_t>(i - begin));
+    for (int64_t i = std::max(begin, first_wanted); i < begin + n_new; ++i)
+      wanted.push_back(static_cast<int32_t>(i - begin));
     const size_t n_pages = static_cast<size_t>((n_past_ + n_new + kKvPageTokens - 1) / kKvPageTokens);
-    const SequenceSlice slice{std::span(pages_).first(n_pages), static_cast<int32_t>(n_past_), static_cast<int32_t>(n_new)};
-    model_->forward({.tokens = tokens.subspan(static_cast<size_t>(begin), static_cast<size_t>(n_new)), .sequences = {&slice, 1}, .logit_rows = wanted},
+    const SequenceSlice slice{std::span(pages_).first(n_pages), static_cast<int32_t>(n_past_),
+                              static_cast<int32_t>(n_new)};
+    model_->forward({.tokens = tokens.subspan(static_cast<size_t>(begin), static_cast<size_t>(n_new)),
+                     .sequences = {&slice, 1},
+                     .logit_rows = wanted},
                     {logits.data() + n_logits * vocab_size, static_cast<int64_t>(wanted.size()), vocab_size});
     n_logits += static_cast<int64_t>(wanted.size());
     n_past_ += n_new;
@@ -66,9 +77,11 @@ std::vector<TokenId> parse_token_ids(const std::string& text) {
     int32_t id = 0;
     const auto [stop, error] = std::from_chars(text.data() + begin, text.data() + end, id);
     if (error != std::errc() || stop != text.data() + end) {
-      throw ErrorException({ErrorCode::kInvalidArgument,
-                            fmt::format("--ids: '{}' is not a token id; give numbers with commas between, such as 1,2,3",
-                                        text.substr(begin, end - begin)), "ids"});
+      throw ErrorException(
+          {ErrorCode::kInvalidArgument,
+           fmt::format("--ids: '{}' is not a token id; give numbers with commas between, such as 1,2,3",
+                       text.substr(begin, end - begin)),
+           "ids"});
     }
     ids.push_back(static_cast<TokenId>(id));
     begin = end + 1;
@@ -82,7 +95,8 @@ LoadProgressCallback terminal_progress() {
     const uint64_t percent = total > 0 ? done * 100 / total : 100;
     if (percent == last_percent) return;
     last_percent = percent;
-    std::fprintf(stderr, "\rloading %3d %%%s", static_cast<int>(percent), percent >= 100 ? "\r           \r" : "");
+    std::fprintf(stderr, "\rloading %3d %%%s", static_cast<int>(percent),
+                 percent >= 100 ? "\r           \r" : "");
   };
 }
 

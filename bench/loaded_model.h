@@ -18,7 +18,7 @@ namespace halod::bench {
 struct LoadOptions {
   std::filesystem::path path;
   BackendOptions backend;
-  int64_t context_length = 0;    ///< tokens of KV to have room for
+  int64_t context_length = 0;  ///< tokens of KV to have room for
   int64_t max_batch_tokens = 512;
   int64_t max_logit_rows = 1;
   LoadProgressCallback progress = {};
@@ -36,8 +36,8 @@ class LoadedModel {
   /// Forgets the sequence's tokens after the first `n_past`.
   void rewind(int64_t n_past = 0) { n_past_ = n_past; }
 
-  /// Appends tokens in steps of at most `chunk`; row i of the result holds the logits after tokens[first_wanted + i].
-  /// Throws ErrorException when they do not fit or an id is not in the vocabulary.
+  /// Appends tokens in steps of at most `chunk`; row i of the result holds the logits after
+  /// tokens[first_wanted + i]. Throws ErrorException when they do not fit or an id is not in the vocabulary.
   std::vector<float> append(std::span<const TokenId> tokens, int64_t first_wanted, int64_t chunk);
   /// Appends tokens; the logits after the last one.
   std::vector<float> append(std::span<const TokenId> tokens);

@@ -30,7 +30,9 @@ int64_t first_position(const std::string& positions, int64_t n_tokens) {
   }
   if (n < 1 || n > n_tokens) {
     throw ErrorException({ErrorCode::kInvalidArgument,
-                          fmt::format("--positions '{}': give 'all' or 'last:N' with N from 1 to the {} ids", positions, n_tokens), "positions"});
+                          fmt::format("--positions '{}': give 'all' or 'last:N' with N from 1 to the {} ids",
+                                      positions, n_tokens),
+                          "positions"});
   }
   return n_tokens - n;
 }
@@ -39,27 +41,37 @@ void run(const LogitsOptions& options) {
   const std::vector<TokenId> ids = parse_token_ids(options.ids);
   const auto n_tokens = static_cast<int64_t>(ids.size());
   const int64_t first = first_position(options.positions, n_tokens);
-  LoadedModel model({.path = options.model, .backend = options.backend, .context_length = n_tokens,
-                     .max_logit_rows = std::min<int64_t>(n_tokens - first, 64), .progress = terminal_progress()});
+  LoadedModel model({.path = options.model,
+                     .backend = options.backend,
+                     .context_length = n_tokens,
+                     .max_logit_rows = std::min<int64_t>(n_tokens - first, 64),
+                     .progress = terminal_progress()});
   const std::vector<float> logits = model.append(ids, first, options.chunk);
   std::ofstream file(options.out, std::ios::binary);
-  file.write(reinterpret_cast<const char*>(logits.data()), static_cast<std::streamsize>(logits.size() * sizeof(float)));
-  if (!file.flush()) throw ErrorException({ErrorCode::kIo, fmt::format("{}: cannot be written", options.out), "out"});
+  file.write(reinterpret_cast<const char*>(logits.data()),
+             static_cast<std::streamsize>(logits.size() * sizeof(float)));
+  if (!file.flush())
+    throw ErrorException({ErrorCode::kIo, fmt::format("{}: cannot be written", options.out), "out"});
 }
 
 }  // namespace
 
 void add_logits_command(CLI::App& app) {
   auto options = std::make_shared<LogitsOptions>();
-  CLI::App* command = app.add_subcommand("logits", "Write a prompt's logits as f32 little-endian [positions][vocab]");
+  CLI::App* command =
+      app.add_subcommand("logits", "Write a prompt's logits as f32 little-endian [positions][vocab]");
   command->add_option("--model", options->model, "GGUF file")->required();
   command->add_option("--ids", options->ids, "Token ids of the whole prompt: 1,2,3")->required();
   command->add_option("--positions", options->positions, "all, or last:N")->capture_default_str();
   command->add_option("--out", options->out, "File to write")->required();
   command->add_option("--backend", options->backend.kind, "auto, cpu or hip")->capture_default_str();
-  command->add_flag("--exact", options->backend.exact, "Reference kernels in f32 on the file's own blocks (slow)");
-  command->add_option("--threads", options->backend.n_threads, "CPU threads; 0 = one per physical core")->capture_default_str();
-  command->add_option("--chunk", options->chunk, "Tokens per step; the result does not depend on it")->capture_default_str()->check(CLI::Range(1, 1 << 20));
+  command->add_flag("--exact", options->backend.exact,
+                    "Reference kernels in f32 on the file's own blocks (slow)");
+  command->add_option("--threads", options->backend.n_threads, "CPU threads; 0 = one per physical core")
+      ->capture_default_str();
+  command->add_option("--chunk", options->chunk, "Tokens per step; the result does not depend on it")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1 << 20));
   command->callback([options] { run(*options); });
 }
 

@@ -25,16 +25,18 @@ uint64_t sum_words(const std::byte* data, int64_t n_bytes) {
 
 }  // namespace
 
-ReadBandwidth::ReadBandwidth(int n_threads) : threads_(n_threads), buffer_(MappedMemory::allocate(kBufferBytes).value()) {
+ReadBandwidth::ReadBandwidth(int n_threads)
+    : threads_(n_threads), buffer_(MappedMemory::allocate(kBufferBytes).value()) {
   std::memset(buffer_.data(), 1, buffer_.size());
 }
 
 double ReadBandwidth::measure_gb_per_s() {
   std::atomic<uint64_t> total{0};
   const auto start = std::chrono::steady_clock::now();
-  threads_.parallel_for(static_cast<int64_t>(kBufferBytes) / kChunkBytes, 1, [&](int64_t begin, int64_t end, int) {
-    total += sum_words(buffer_.data() + begin * kChunkBytes, (end - begin) * kChunkBytes);
-  });
+  threads_.parallel_for(
+      static_cast<int64_t>(kBufferBytes) / kChunkBytes, 1, [&](int64_t begin, int64_t end, int) {
+        total += sum_words(buffer_.data() + begin * kChunkBytes, (end - begin) * kChunkBytes);
+      });
   const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
   checksum_ += total;
   return static_cast<double>(kBufferBytes) / elapsed.count() / 1e9;

@@ -1,7 +1,9 @@
-// Attention of one query position over paged keys and values; see kernels/ops/attention.h for the page layout.
+// Attention of one query position over paged keys and values; see kernels/ops/attention.h for the page
+// layout.
 //
-// All query heads that share a KV head go together: each key and value is loaded and widened once for up to eight heads. Per page of
-// 32 keys: scores by broadcast-multiply over the transposed keys (no horizontal sums), the online softmax update, then the weighted values.
+// All query heads that share a KV head go together: each key and value is loaded and widened once for up to
+// eight heads. Per page of 32 keys: scores by broadcast-multiply over the transposed keys (no horizontal
+// sums), the online softmax update, then the weighted values.
 #include "kernels/cpu/simd.h"
 #include "kernels/cpu/tables.h"
 
@@ -36,13 +38,14 @@ struct RunningSoftmax {
 };
 
 template <KvType type, int n_heads>
-void score_page(const AttentionKernelArgs& args, int64_t first_head, const typename KvElement<type>::Type* keys,
-                RunningSoftmax<n_heads>& state) {
+void score_page(const AttentionKernelArgs& args, int64_t first_head,
+                const typename KvElement<type>::Type* keys, RunningSoftmax<n_heads>& state) {
   F32x16 lo[n_heads], hi[n_heads];
   for (int h = 0; h < n_heads; ++h) lo[h] = hi[h] = zero_f32();
   const float* q = args.q + first_head * args.head_dim;
   for (int64_t d = 0; d < args.head_dim; ++d) {
-    const F32x16 k_lo = KvElement<type>::load16(keys + d * kPage), k_hi = KvElement<type>::load16(keys + d * kPage + kLanes);
+    const F32x16 k_lo = KvElement<type>::load16(keys + d * kPage),
+                 k_hi = KvElement<type>::load16(keys + d * kPage + kLanes);
 #pragma GCC unroll 8
     for (int h = 0; h < n_heads; ++h) {
       const F32x16 query = broadcast(q[h * args.head_dim + d]);
@@ -57,7 +60,8 @@ void score_page(const AttentionKernelArgs& args, int64_t first_head, const typen
   }
 }
 
-/// Turns one head's scores into weights relative to the new maximum; returns what the older sum and output must be multiplied by.
+/// Turns one head's scores into weights relative to the new maximum; returns what the older sum and output
+/// must be multiplied by.
 inline float update_softmax(float* scores, int64_t n_valid, float& running_max, float& running_sum) {
   for (int64_t j = n_valid; j < kPage; ++j) scores[j] = -INFINITY;
   const F32x16 lo = load(scores), hi = load(scores + kLanes);
@@ -76,8 +80,8 @@ inline float update_softmax(float* scores, int64_t n_valid, float& running_max, 
 }
 
 template <KvType type, int n_heads>
-void add_values(const AttentionKernelArgs& args, const typename KvElement<type>::Type* values, int64_t n_valid,
-                const float* corrections, RunningSoftmax<n_heads>& state) {
+void add_values(const AttentionKernelArgs& args, const typename KvElement<type>::Type* values,
+                int64_t n_valid, const float* corrections, RunningSoftmax<n_heads>& state) {
   for (int64_t d = 0; d < args.head_dim; d += kLanes) {
     F32x16 acc[n_heads];
     for (int h = 0; h < n_heads; ++h) acc[h] = load(state.out[h] + d) * broadcast(corrections[h]);

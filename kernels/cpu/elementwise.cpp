@@ -1,4 +1,5 @@
-// The row-wise operations and the rounding of activations to 8 bits. All are a few microseconds per row; none is worth a clever idea.
+// The row-wise operations and the rounding of activations to 8 bits. All are a few microseconds per row; none
+// is worth a clever idea.
 #include "kernels/cpu/simd.h"
 #include "kernels/cpu/tables.h"
 
@@ -11,7 +12,8 @@ void rms_norm(const RmsNormArgs& args) {
     squares = fma(x, x, squares);
   }
   const F32x16 scale = broadcast(1.0F / std::sqrt(sum(squares) / static_cast<float>(args.n) + args.epsilon));
-  for (int64_t i = 0; i < args.n; i += kLanes) store(args.y + i, load(args.x + i) * scale * load(args.weight + i));
+  for (int64_t i = 0; i < args.n; i += kLanes)
+    store(args.y + i, load(args.x + i) * scale * load(args.weight + i));
 }
 
 void rope(const RopeArgs& args) {
@@ -38,7 +40,8 @@ inline F32x16 silu_times(F32x16 gate, F32x16 up) {
 
 void swiglu(const SwigluArgs& args) {
   int64_t i = 0;
-  for (; i + kLanes <= args.n; i += kLanes) store(args.gate + i, silu_times(load(args.gate + i), load(args.up + i)));
+  for (; i + kLanes <= args.n; i += kLanes)
+    store(args.gate + i, silu_times(load(args.gate + i), load(args.up + i)));
   if (i < args.n) {
     float gate[kLanes] = {}, up[kLanes] = {};
     const size_t n_bytes = static_cast<size_t>(args.n - i) * sizeof(float);
@@ -53,7 +56,8 @@ void weighted_sum(const WeightedSumArgs& args) {
   int64_t i = 0;
   for (; i + kLanes <= args.n; i += kLanes) {
     F32x16 total = zero_f32();
-    for (int64_t k = 0; k < args.n_terms; ++k) total = fma(broadcast(args.weights[k]), load(args.x[k] + i), total);
+    for (int64_t k = 0; k < args.n_terms; ++k)
+      total = fma(broadcast(args.weights[k]), load(args.x[k] + i), total);
     store(args.y + i, load(args.y + i) + total);
   }
   for (; i < args.n; ++i) {

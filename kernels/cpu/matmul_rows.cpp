@@ -1,5 +1,6 @@
-// Matrix products on float weights in the file's own layout: rows of F32, F16 or BF16, f32 activations and accumulation.
-// Norm-like and router matrices are small; whole F16 models are bound by memory, so this stays simple.
+// Matrix products on float weights in the file's own layout: rows of F32, F16 or BF16, f32 activations and
+// accumulation. Norm-like and router matrices are small; whole F16 models are bound by memory, so this stays
+// simple.
 #include "kernels/cpu/simd.h"
 #include "kernels/cpu/tables.h"
 
@@ -24,7 +25,8 @@ struct Element<Format::kBF16> {
   static F32x16 load16(const uint16_t* p) { return load_bf16(p); }
 };
 
-/// Dot products of n_rows weight rows with n_tokens x rows; each pair has its own accumulator, so the block's shape does not change results.
+/// Dot products of n_rows weight rows with n_tokens x rows; each pair has its own accumulator, so the block's
+/// shape does not change results.
 template <Format format, int n_rows, int n_tokens>
 void dot_block(const MatmulArgs& args, int64_t first_row, int64_t first_token) {
   using Type = typename Element<format>::Type;
@@ -80,10 +82,14 @@ void matmul(const MatmulArgs& args) {
 
 void matmul_rows(const MatmulArgs& args) {
   switch (args.weight.format) {
-    case Format::kF32: return matmul<Format::kF32>(args);
-    case Format::kF16: return matmul<Format::kF16>(args);
-    case Format::kBF16: return matmul<Format::kBF16>(args);
-    default: HALOD_ASSERT(!"row kernels take float formats only");
+    case Format::kF32:
+      return matmul<Format::kF32>(args);
+    case Format::kF16:
+      return matmul<Format::kF16>(args);
+    case Format::kBF16:
+      return matmul<Format::kBF16>(args);
+    default:
+      HALOD_ASSERT(!"row kernels take float formats only");
   }
 }
 

@@ -1,10 +1,13 @@
-// Matrix products on WeightLayout::kTiles16: weight-stationary, integer dot products, one float accumulator per row and token.
+// Matrix products on WeightLayout::kTiles16: weight-stationary, integer dot products, one float accumulator
+// per row and token.
 //
-// Per tile (16 rows) and block of tokens, for each group of 32 columns: unpack eight registers of codes, and for each token eight dot products with
-// broadcast quads of its 8-bit activations, one conversion and one or two fused multiply-adds. For one token this reads each weight byte once, in
-// order: the floor is the memory's bandwidth.
+// Per tile (16 rows) and block of tokens, for each group of 32 columns: unpack eight registers of codes, and
+// for each token eight dot products with broadcast quads of its 8-bit activations, one conversion and one or
+// two fused multiply-adds. For one token this reads each weight byte once, in order: the floor is the
+// memory's bandwidth.
 //
-// Every (row, token) sees the same operations in the same order whatever the number of tokens, which makes results independent of batching.
+// Every (row, token) sees the same operations in the same order whatever the number of tokens, which makes
+// results independent of batching.
 #include <array>
 
 #include "kernels/cpu/simd.h"
@@ -49,8 +52,9 @@ inline void unpack_nibbles(const std::byte* p, Codes& codes) {
   }
 }
 
-// A format's half of the kernel: `load_block` once per file block, `load_group` per 32 columns, and kGroupScales scales (and a min) per group.
-// kOffset: what unsigned codes are too large by, as a shift of the negated sums.
+// A format's half of the kernel: `load_block` once per file block, `load_group` per 32 columns, and
+// kGroupScales scales (and a min) per group. kOffset: what unsigned codes are too large by, as a shift of the
+// negated sums.
 template <Format>
 struct TileFormat;
 
@@ -59,8 +63,12 @@ struct TileFormat<Format::kQ4_0> {
   static constexpr int kOffsetShift = 3, kGroupScales = 1;
   static constexpr bool kHasMin = false, kWideCodes = false;
   F32x16 d;
-  void load_block(const std::byte*, const std::byte* d_region) { d = load_f16(reinterpret_cast<const uint16_t*>(d_region)); }
-  static void load_group(const std::byte* codes_at, const std::byte*, Codes& codes) { unpack_nibbles(codes_at, codes); }
+  void load_block(const std::byte*, const std::byte* d_region) {
+    d = load_f16(reinterpret_cast<const uint16_t*>(d_region));
+  }
+  static void load_group(const std::byte* codes_at, const std::byte*, Codes& codes) {
+    unpack_nibbles(codes_at, codes);
+  }
   F32x16 scale(int64_t, int) const { return d; }
 };
 
@@ -69,7 +77,9 @@ struct TileFormat<Format::kQ8_0> {
   static constexpr int kOffsetShift = 7, kGroupScales = 1;
   static constexpr bool kHasMin = false, kWideCodes = true;
   F32x16 d;
-  void load_block(const std::byte*, const std::byte* d_region) { d = load_f16(reinterpret_cast<const uint16_t*>(d_region)); }
+  void load_block(const std::byte*, const std::byte* d_region) {
+    d = load_f16(reinterpret_cast<const uint16_t*>(d_region));
+  }
   static void load_group(const std::byte* codes_at, const std::byte*, Codes& codes) {
 #pragma GCC unroll 8
     for (int i = 0; i < 8; ++i) codes[i] = load_bytes(codes_at + 64 * i);
@@ -95,7 +105,9 @@ struct TileFormat<Format::kQ4_K> {
     expand(scale_region, scales);
     expand(scale_region + 96, mins);
   }
-  static void load_group(const std::byte* codes_at, const std::byte*, Codes& codes) { unpack_nibbles(codes_at, codes); }
+  static void load_group(const std::byte* codes_at, const std::byte*, Codes& codes) {
+    unpack_nibbles(codes_at, codes);
+  }
   F32x16 scale(int64_t j, int) const { return d * load_u8_as_f32(scales + 16 * j); }
   F32x16 min(int64_t j) const { return dmin * load_u8_as_f32(mins + 16 * j); }
 };
@@ -140,7 +152,8 @@ struct TileFormat<Format::kQ6_K> {
   F32x16 scale(int64_t j, int half) const { return d * load_s8_as_f32(scales + 16 * (2 * j + half)); }
 };
 
-/// Where the integer accumulator starts: minus the codes' common offset times the sum of the activations' codes.
+/// Where the integer accumulator starts: minus the codes' common offset times the sum of the activations'
+/// codes.
 template <class Tile>
 inline I32x16 initial_sum(const int32_t* negated_sums16, int half) {
   if constexpr (Tile::kOffsetShift < 0) {
@@ -237,7 +250,8 @@ void matmul(const MatmulArgs& args) {
   for (int64_t row = args.first_row; row < args.first_row + args.n_rows; row += kTileRows) {
     const std::byte* tile = args.weight.data + row / kTileRows * tile_bytes;
     int64_t token = 0;
-    for (; token + kMaxTokens <= args.n_tokens; token += kMaxTokens) multiply_tokens<format, kMaxTokens>(args, tile, row, token);
+    for (; token + kMaxTokens <= args.n_tokens; token += kMaxTokens)
+      multiply_tokens<format, kMaxTokens>(args, tile, row, token);
     if constexpr (kMaxTokens > 4) {
       for (; token + 4 <= args.n_tokens; token += 4) multiply_tokens<format, 4>(args, tile, row, token);
     }
@@ -252,12 +266,18 @@ void matmul(const MatmulArgs& args) {
 
 void matmul_tiles(const MatmulArgs& args) {
   switch (args.weight.format) {
-    case Format::kQ4_0: return matmul<Format::kQ4_0>(args);
-    case Format::kQ8_0: return matmul<Format::kQ8_0>(args);
-    case Format::kQ4_K: return matmul<Format::kQ4_K>(args);
-    case Format::kQ5_K: return matmul<Format::kQ5_K>(args);
-    case Format::kQ6_K: return matmul<Format::kQ6_K>(args);
-    default: HALOD_ASSERT(!"no tile kernel for this format: select_matmul() asks find_tile_layout first");
+    case Format::kQ4_0:
+      return matmul<Format::kQ4_0>(args);
+    case Format::kQ8_0:
+      return matmul<Format::kQ8_0>(args);
+    case Format::kQ4_K:
+      return matmul<Format::kQ4_K>(args);
+    case Format::kQ5_K:
+      return matmul<Format::kQ5_K>(args);
+    case Format::kQ6_K:
+      return matmul<Format::kQ6_K>(args);
+    default:
+      HALOD_ASSERT(!"no tile kernel for this format: select_matmul() asks find_tile_layout first");
   }
 }
 

@@ -1,7 +1,8 @@
 // Sixteen lanes of f32 or i32 and 64 bytes, once per instruction set: AVX-512 (VNNI), AVX2, or plain arrays.
 //
-// Every source that includes this is compiled once per instruction set with HALOD_ISA naming it (avx512, avx2, baseline), and keeps all its
-// code in namespace halod::HALOD_ISA, so that the linker can never mix them up. Only what the kernels use is here.
+// Every source that includes this is compiled once per instruction set with HALOD_ISA naming it (avx512,
+// avx2, baseline), and keeps all its code in namespace halod::HALOD_ISA, so that the linker can never mix
+// them up. Only what the kernels use is here.
 #pragma once
 
 #include <cmath>
@@ -25,9 +26,15 @@ inline constexpr int kLanes = 16;
 
 #if defined(__AVX512VNNI__)
 
-struct F32x16 { __m512 v; };
-struct I32x16 { __m512i v; };
-struct U8x64 { __m512i v; };
+struct F32x16 {
+  __m512 v;
+};
+struct I32x16 {
+  __m512i v;
+};
+struct U8x64 {
+  __m512i v;
+};
 
 inline F32x16 zero_f32() { return {_mm512_setzero_ps()}; }
 inline F32x16 broadcast(float x) { return {_mm512_set1_ps(x)}; }
@@ -77,13 +84,19 @@ inline void store_as_s8(int8_t* p, F32x16 x) {
 }
 
 inline U8x64 load_bytes(const std::byte* p) { return {_mm512_loadu_si512(p)}; }
-inline U8x64 operator&(U8x64 a, uint8_t mask) { return {_mm512_and_si512(a.v, _mm512_set1_epi8(static_cast<char>(mask)))}; }
+inline U8x64 operator&(U8x64 a, uint8_t mask) {
+  return {_mm512_and_si512(a.v, _mm512_set1_epi8(static_cast<char>(mask)))};
+}
 inline U8x64 operator|(U8x64 a, U8x64 b) { return {_mm512_or_si512(a.v, b.v)}; }
 /// Shifts 16-bit lanes: bits of the neighbouring byte come in, so mask the result.
 template <int n>
-U8x64 shift_right_then_mask(U8x64 a, uint8_t mask) { return U8x64{_mm512_srli_epi16(a.v, n)} & mask; }
+U8x64 shift_right_then_mask(U8x64 a, uint8_t mask) {
+  return U8x64{_mm512_srli_epi16(a.v, n)} & mask;
+}
 template <int n>
-U8x64 shift_left_then_mask(U8x64 a, uint8_t mask) { return U8x64{_mm512_slli_epi16(a.v, n)} & mask; }
+U8x64 shift_left_then_mask(U8x64 a, uint8_t mask) {
+  return U8x64{_mm512_slli_epi16(a.v, n)} & mask;
+}
 inline void store_bytes(uint8_t* p, U8x64 x) { _mm512_storeu_si512(p, x.v); }
 /// Byte 16 j + r = ((p[r] >> 2 j) & 3) << 4: the high parts of four sub-blocks' 6-bit scales.
 inline U8x64 expand_crumbs(const std::byte* p) {
@@ -91,7 +104,8 @@ inline U8x64 expand_crumbs(const std::byte* p) {
   const __m512i shifts = _mm512_set_epi32(6, 6, 6, 6, 4, 4, 4, 4, 2, 2, 2, 2, 0, 0, 0, 0);
   return shift_left_then_mask<4>(U8x64{_mm512_srlv_epi32(bytes, shifts)} & 3, 0x30);
 }
-/// acc[l] += sum of the four products of bytes 4l..4l+3 (unsigned) with the quad's bytes (signed). Codes below 128.
+/// acc[l] += sum of the four products of bytes 4l..4l+3 (unsigned) with the quad's bytes (signed). Codes
+/// below 128.
 inline I32x16 dot_quad(I32x16 acc, U8x64 codes, int32_t quad) {
   return {_mm512_dpbusd_epi32(acc.v, codes.v, _mm512_set1_epi32(quad))};
 }
@@ -100,9 +114,15 @@ inline I32x16 dot_quad_wide(I32x16 acc, U8x64 codes, int32_t quad) { return dot_
 
 #elif defined(__AVX2__)
 
-struct F32x16 { __m256 lo, hi; };
-struct I32x16 { __m256i lo, hi; };
-struct U8x64 { __m256i lo, hi; };
+struct F32x16 {
+  __m256 lo, hi;
+};
+struct I32x16 {
+  __m256i lo, hi;
+};
+struct U8x64 {
+  __m256i lo, hi;
+};
 
 inline F32x16 zero_f32() { return {_mm256_setzero_ps(), _mm256_setzero_ps()}; }
 inline F32x16 broadcast(float x) { return {_mm256_set1_ps(x), _mm256_set1_ps(x)}; }
@@ -172,11 +192,13 @@ inline I32x16 shift_left(I32x16 a, int n) { return {_mm256_slli_epi32(a.lo, n), 
 inline F32x16 to_f32(I32x16 a) { return {_mm256_cvtepi32_ps(a.lo), _mm256_cvtepi32_ps(a.hi)}; }
 inline F32x16 load_u8_as_f32(const uint8_t* p) {
   const __m128i v = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
-  return {_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(v)), _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_srli_si128(v, 8)))};
+  return {_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(v)),
+          _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_srli_si128(v, 8)))};
 }
 inline F32x16 load_s8_as_f32(const int8_t* p) {
   const __m128i v = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
-  return {_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(v)), _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_srli_si128(v, 8)))};
+  return {_mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(v)),
+          _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_srli_si128(v, 8)))};
 }
 inline void store_as_s8(int8_t* p, F32x16 x) {
   const __m256i words = _mm256_packs_epi32(_mm256_cvtps_epi32(x.lo), _mm256_cvtps_epi32(x.hi));
@@ -194,7 +216,9 @@ inline U8x64 operator&(U8x64 a, uint8_t mask) {
   const __m256i m = _mm256_set1_epi8(static_cast<char>(mask));
   return {_mm256_and_si256(a.lo, m), _mm256_and_si256(a.hi, m)};
 }
-inline U8x64 operator|(U8x64 a, U8x64 b) { return {_mm256_or_si256(a.lo, b.lo), _mm256_or_si256(a.hi, b.hi)}; }
+inline U8x64 operator|(U8x64 a, U8x64 b) {
+  return {_mm256_or_si256(a.lo, b.lo), _mm256_or_si256(a.hi, b.hi)};
+}
 template <int n>
 U8x64 shift_right_then_mask(U8x64 a, uint8_t mask) {
   return U8x64{_mm256_srli_epi16(a.lo, n), _mm256_srli_epi16(a.hi, n)} & mask;
@@ -227,9 +251,15 @@ inline I32x16 dot_quad_wide(I32x16 acc, U8x64 codes, int32_t quad) {
 
 #else  // plain arrays, for any CPU; the compiler vectorises what it can
 
-struct F32x16 { float v[16]; };
-struct I32x16 { int32_t v[16]; };
-struct U8x64 { uint8_t v[64]; };
+struct F32x16 {
+  float v[16];
+};
+struct I32x16 {
+  int32_t v[16];
+};
+struct U8x64 {
+  uint8_t v[64];
+};
 
 template <class Vector, class Function>
 Vector each_lane(Function function) {
@@ -237,10 +267,16 @@ Vector each_lane(Function function) {
   for (size_t i = 0; i < sizeof(out.v) / sizeof(out.v[0]); ++i) out.v[i] = function(i);
   return out;
 }
-inline F32x16 broadcast(float x) { return each_lane<F32x16>([=](size_t) { return x; }); }
+inline F32x16 broadcast(float x) {
+  return each_lane<F32x16>([=](size_t) { return x; });
+}
 inline F32x16 zero_f32() { return broadcast(0); }
-inline F32x16 load(const float* p) { return each_lane<F32x16>([=](size_t i) { return p[i]; }); }
-inline F32x16 load_f16(const uint16_t* p) { return each_lane<F32x16>([=](size_t i) { return f16_to_f32(p[i]); }); }
+inline F32x16 load(const float* p) {
+  return each_lane<F32x16>([=](size_t i) { return p[i]; });
+}
+inline F32x16 load_f16(const uint16_t* p) {
+  return each_lane<F32x16>([=](size_t i) { return f16_to_f32(p[i]); });
+}
 inline F32x16 load_bf16(const uint16_t* p) {
   return each_lane<F32x16>([=](size_t i) {
     const uint32_t bits = static_cast<uint32_t>(p[i]) << 16;
@@ -253,17 +289,27 @@ inline void store(float* p, F32x16 x) { std::memcpy(p, x.v, sizeof(x.v)); }
 inline void store_f16(uint16_t* p, F32x16 x) {
   for (size_t i = 0; i < 16; ++i) p[i] = f32_to_f16(x.v[i]);
 }
-inline F32x16 operator+(F32x16 a, F32x16 b) { return each_lane<F32x16>([&](size_t i) { return a.v[i] + b.v[i]; }); }
-inline F32x16 operator-(F32x16 a, F32x16 b) { return each_lane<F32x16>([&](size_t i) { return a.v[i] - b.v[i]; }); }
-inline F32x16 operator*(F32x16 a, F32x16 b) { return each_lane<F32x16>([&](size_t i) { return a.v[i] * b.v[i]; }); }
-inline F32x16 operator/(F32x16 a, F32x16 b) { return each_lane<F32x16>([&](size_t i) { return a.v[i] / b.v[i]; }); }
+inline F32x16 operator+(F32x16 a, F32x16 b) {
+  return each_lane<F32x16>([&](size_t i) { return a.v[i] + b.v[i]; });
+}
+inline F32x16 operator-(F32x16 a, F32x16 b) {
+  return each_lane<F32x16>([&](size_t i) { return a.v[i] - b.v[i]; });
+}
+inline F32x16 operator*(F32x16 a, F32x16 b) {
+  return each_lane<F32x16>([&](size_t i) { return a.v[i] * b.v[i]; });
+}
+inline F32x16 operator/(F32x16 a, F32x16 b) {
+  return each_lane<F32x16>([&](size_t i) { return a.v[i] / b.v[i]; });
+}
 inline F32x16 max(F32x16 a, F32x16 b) {
   return each_lane<F32x16>([&](size_t i) { return a.v[i] > b.v[i] ? a.v[i] : b.v[i]; });
 }
 inline F32x16 min(F32x16 a, F32x16 b) {
   return each_lane<F32x16>([&](size_t i) { return a.v[i] < b.v[i] ? a.v[i] : b.v[i]; });
 }
-inline F32x16 abs(F32x16 a) { return each_lane<F32x16>([&](size_t i) { return std::fabs(a.v[i]); }); }
+inline F32x16 abs(F32x16 a) {
+  return each_lane<F32x16>([&](size_t i) { return std::fabs(a.v[i]); });
+}
 // Two roundings where the others have one: an fma without hardware is a library call per lane.
 inline F32x16 fma(F32x16 a, F32x16 b, F32x16 c) {
   return each_lane<F32x16>([&](size_t i) { return a.v[i] * b.v[i] + c.v[i]; });
@@ -271,7 +317,9 @@ inline F32x16 fma(F32x16 a, F32x16 b, F32x16 c) {
 inline F32x16 fnma(F32x16 a, F32x16 b, F32x16 c) {
   return each_lane<F32x16>([&](size_t i) { return c.v[i] - a.v[i] * b.v[i]; });
 }
-inline F32x16 round(F32x16 a) { return each_lane<F32x16>([&](size_t i) { return std::nearbyint(a.v[i]); }); }
+inline F32x16 round(F32x16 a) {
+  return each_lane<F32x16>([&](size_t i) { return std::nearbyint(a.v[i]); });
+}
 inline F32x16 scale_by_power_of_two(F32x16 a, F32x16 n) {
   return each_lane<F32x16>([&](size_t i) { return std::ldexp(a.v[i], static_cast<int>(n.v[i])); });
 }
@@ -286,9 +334,15 @@ inline float max_lane(F32x16 a) {
   return best;
 }
 
-inline I32x16 broadcast_i32(int32_t x) { return each_lane<I32x16>([=](size_t) { return x; }); }
-inline I32x16 shift_left(I32x16 a, int n) { return each_lane<I32x16>([&](size_t i) { return a.v[i] * (1 << n); }); }
-inline F32x16 to_f32(I32x16 a) { return each_lane<F32x16>([&](size_t i) { return static_cast<float>(a.v[i]); }); }
+inline I32x16 broadcast_i32(int32_t x) {
+  return each_lane<I32x16>([=](size_t) { return x; });
+}
+inline I32x16 shift_left(I32x16 a, int n) {
+  return each_lane<I32x16>([&](size_t i) { return a.v[i] * (1 << n); });
+}
+inline F32x16 to_f32(I32x16 a) {
+  return each_lane<F32x16>([&](size_t i) { return static_cast<float>(a.v[i]); });
+}
 inline F32x16 load_u8_as_f32(const uint8_t* p) {
   return each_lane<F32x16>([=](size_t i) { return static_cast<float>(p[i]); });
 }
@@ -339,8 +393,8 @@ inline I32x16 dot_quad_wide(I32x16 acc, U8x64 codes, int32_t quad) { return dot_
 
 #endif
 
-/// e^x to about 2 ulp for x <= 0 (a softmax's range) and for the moderate positive x of a sigmoid; 0 below -87.
-/// Cephes' expf polynomial with a two-part ln 2.
+/// e^x to about 2 ulp for x <= 0 (a softmax's range) and for the moderate positive x of a sigmoid; 0 below
+/// -87. Cephes' expf polynomial with a two-part ln 2.
 inline F32x16 exp(F32x16 x) {
   x = max(min(x, broadcast(88.0F)), broadcast(-87.0F));
   const F32x16 n = round(x * broadcast(1.44269504F));

@@ -1,4 +1,5 @@
-// The kernels of one instruction set, as the variant tables in kernels/ops name them. Declared once per instruction set.
+// The kernels of one instruction set, as the variant tables in kernels/ops name them. Declared once per
+// instruction set.
 #pragma once
 
 #include "kernels/ops/activations.h"
@@ -6,17 +7,17 @@
 #include "kernels/ops/elementwise.h"
 #include "kernels/ops/matmul.h"
 
-#define HALOD_DECLARE_CPU_KERNELS(isa)                                \
-  namespace halod::isa {                                              \
-  void matmul_tiles(const MatmulArgs& args);                          \
-  void matmul_rows(const MatmulArgs& args);                           \
-  void quantize_activations(const QuantizeActivationsArgs& args);     \
-  void attention(const AttentionKernelArgs& args);                    \
-  void kv_store(const KvStoreArgs& args);                             \
-  void rms_norm(const RmsNormArgs& args);                             \
-  void rope(const RopeArgs& args);                                    \
-  void swiglu(const SwigluArgs& args);                                \
-  void weighted_sum(const WeightedSumArgs& args);                     \
+#define HALOD_DECLARE_CPU_KERNELS(isa)                            \
+  namespace halod::isa {                                          \
+  void matmul_tiles(const MatmulArgs& args);                      \
+  void matmul_rows(const MatmulArgs& args);                       \
+  void quantize_activations(const QuantizeActivationsArgs& args); \
+  void attention(const AttentionKernelArgs& args);                \
+  void kv_store(const KvStoreArgs& args);                         \
+  void rms_norm(const RmsNormArgs& args);                         \
+  void rope(const RopeArgs& args);                                \
+  void swiglu(const SwigluArgs& args);                            \
+  void weighted_sum(const WeightedSumArgs& args);                 \
   }
 
 HALOD_DECLARE_CPU_KERNELS(baseline)

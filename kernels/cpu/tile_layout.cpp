@@ -24,7 +24,8 @@ void store_word(std::byte* p, uint32_t word) { std::memcpy(p, &word, 4); }
 void or_word(std::byte* p, uint32_t bits) { store_word(p, load_word(p) | bits); }
 uint32_t byte_at(const std::byte* p, int64_t i) { return std::to_integer<uint32_t>(p[i]); }
 
-// -- file blocks: the quads of group `group` of a block, and back ---------------------------------------------------------
+// -- file blocks: the quads of group `group` of a block, and back
+// ---------------------------------------------------------
 
 template <Format>
 struct BlockCodec;
@@ -63,7 +64,8 @@ struct BlockCodec<Format::kQ8_0> {
   static constexpr int64_t kDOffset = 0;
 };
 
-/// The 12 bytes of 6-bit scales and mins that Q4_K and Q5_K share (ggml get_scale_min_k4), to and from one row of a tile's scale region.
+/// The 12 bytes of 6-bit scales and mins that Q4_K and Q5_K share (ggml get_scale_min_k4), to and from one
+/// row of a tile's scale region.
 struct SixBitScales {
   static constexpr int64_t kKindBytes = 96;  // scales, then mins: 64 bytes of nibbles, 32 of high parts
 
@@ -102,7 +104,8 @@ struct SixBitScales {
   }
 };
 
-/// ggml block_q4_K: f16 d, f16 dmin, 12 bytes of scales, 128 bytes: sub-blocks 2c and 2c + 1 in the nibbles of bytes 32c … 32c + 31.
+/// ggml block_q4_K: f16 d, f16 dmin, 12 bytes of scales, 128 bytes: sub-blocks 2c and 2c + 1 in the nibbles
+/// of bytes 32c … 32c + 31.
 template <>
 struct BlockCodec<Format::kQ4_K> {
   static constexpr int64_t kBytes = 144;
@@ -116,11 +119,16 @@ struct BlockCodec<Format::kQ4_K> {
     std::byte* codes = block + kCodes + 32 * (group / 2);
     for (size_t i = 0; i < 8; ++i) or_word(codes + 4 * i, (quads[i] & kLowNibbles) << (4 * (group % 2)));
   }
-  static void pack_scales(const std::byte* block, int64_t row, std::byte* region) { SixBitScales::pack(block + 4, row, region); }
-  static void unpack_scales(const std::byte* region, int64_t row, std::byte* block) { SixBitScales::unpack(region, row, block + 4); }
+  static void pack_scales(const std::byte* block, int64_t row, std::byte* region) {
+    SixBitScales::pack(block + 4, row, region);
+  }
+  static void unpack_scales(const std::byte* region, int64_t row, std::byte* block) {
+    SixBitScales::unpack(region, row, block + 4);
+  }
 };
 
-/// ggml block_q5_K: as Q4_K with 32 bytes of fifth bits (bit g of byte j: column j of sub-block g) before the nibbles.
+/// ggml block_q5_K: as Q4_K with 32 bytes of fifth bits (bit g of byte j: column j of sub-block g) before the
+/// nibbles.
 template <>
 struct BlockCodec<Format::kQ5_K> {
   static constexpr int64_t kBytes = 176;
@@ -141,12 +149,16 @@ struct BlockCodec<Format::kQ5_K> {
       or_word(block + kHigh + 4 * i, ((quads[i] >> 4) & kBits) << group);
     }
   }
-  static void pack_scales(const std::byte* block, int64_t row, std::byte* region) { SixBitScales::pack(block + 4, row, region); }
-  static void unpack_scales(const std::byte* region, int64_t row, std::byte* block) { SixBitScales::unpack(region, row, block + 4); }
+  static void pack_scales(const std::byte* block, int64_t row, std::byte* region) {
+    SixBitScales::pack(block + 4, row, region);
+  }
+  static void unpack_scales(const std::byte* region, int64_t row, std::byte* block) {
+    SixBitScales::unpack(region, row, block + 4);
+  }
 };
 
-/// ggml block_q6_K: ql[128], qh[64], 16 int8 scales, f16 d. In each half of 128 columns, group s = 0 … 3 has its low bits in nibble s / 2 of
-/// ql[32 (s % 2) …] and its high bits in crumb s of qh.
+/// ggml block_q6_K: ql[128], qh[64], 16 int8 scales, f16 d. In each half of 128 columns, group s = 0 … 3 has
+/// its low bits in nibble s / 2 of ql[32 (s % 2) …] and its high bits in crumb s of qh.
 template <>
 struct BlockCodec<Format::kQ6_K> {
   static constexpr int64_t kBytes = 210;
@@ -179,7 +191,8 @@ struct BlockCodec<Format::kQ6_K> {
   }
 };
 
-// -- tiles: one row's quads of a group, and back -----------------------------------------------------------------------------
+// -- tiles: one row's quads of a group, and back
+// -----------------------------------------------------------------------------
 
 template <TileShape shape>
 void store_group(const Quads& quads, int64_t row, std::byte* codes, std::byte* high) {

@@ -1,4 +1,5 @@
-// The region sizes of tile_layout.h's picture, as constants that both the packer and the kernels are instantiated with.
+// The region sizes of tile_layout.h's picture, as constants that both the packer and the kernels are
+// instantiated with.
 #pragma once
 
 #include <cstdint>
@@ -7,13 +8,14 @@
 
 namespace halod {
 
-inline constexpr int64_t kGroupColumns = 32;  ///< columns between two scales of x; weights have one or two scales in it
+inline constexpr int64_t kGroupColumns =
+    32;  ///< columns between two scales of x; weights have one or two scales in it
 inline constexpr int kQuadsPerGroup = 8;
 
 struct TileShape {
-  int64_t block_columns;           ///< columns per file block
-  int64_t code_bytes_per_group;    ///< 256 for 4-bit codes, 512 for 8-bit ones
-  int64_t high_bytes_per_group;    ///< 0, 64 (one more bit) or 128 (two more)
+  int64_t block_columns;         ///< columns per file block
+  int64_t code_bytes_per_group;  ///< 256 for 4-bit codes, 512 for 8-bit ones
+  int64_t high_bytes_per_group;  ///< 0, 64 (one more bit) or 128 (two more)
   int64_t scale_bytes_per_block;
   int64_t d_bytes_per_block;
 

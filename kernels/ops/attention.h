@@ -1,7 +1,7 @@
 // Causal attention of one query over a paged KV cache, online softmax page by page.
 //
-// A page of one layer and one KV head holds 32 tokens: keys transposed, [head_dim][32], so that a query meets 32 keys at once without horizontal
-// sums; then values, [32][head_dim].
+// A page of one layer and one KV head holds 32 tokens: keys transposed, [head_dim][32], so that a query meets
+// 32 keys at once without horizontal sums; then values, [32][head_dim].
 #pragma once
 
 #include <cstddef>
@@ -24,13 +24,14 @@ constexpr int64_t kv_head_page_bytes(KvType type, int64_t head_dim) {
   return 2 * kAttentionPageTokens * head_dim * kv_type_bytes(type);
 }
 
-/// out[h] = sum_j softmax_j(scale * q[h] . k_j) v_j over the first n_keys tokens of the pages, for the n_heads query heads that share one KV head.
-/// head_dim is a multiple of 16. Bits depend on q[h] and the keys alone.
+/// out[h] = sum_j softmax_j(scale * q[h] . k_j) v_j over the first n_keys tokens of the pages, for the
+/// n_heads query heads that share one KV head. head_dim is a multiple of 16. Bits depend on q[h] and the keys
+/// alone.
 struct AttentionKernelArgs {
-  const float* q = nullptr;   ///< [n_heads][head_dim], contiguous
-  float* out = nullptr;       ///< the same shape
-  int64_t n_heads = 0;        ///< 1 … kMaxQueryGroup
-  int64_t head_dim = 0;       ///< at most 256
+  const float* q = nullptr;  ///< [n_heads][head_dim], contiguous
+  float* out = nullptr;      ///< the same shape
+  int64_t n_heads = 0;       ///< 1 … kMaxQueryGroup
+  int64_t head_dim = 0;      ///< at most 256
   float scale = 0;
   std::span<const std::byte* const> pages;  ///< of this layer and KV head, in token order
   int64_t n_keys = 0;                       ///< >= 1; pages.size() * 32 >= n_keys

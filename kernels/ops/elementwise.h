@@ -43,13 +43,14 @@ struct WeightedSumArgs {
   int64_t n;
 };
 
-/// Softmax over all experts, the best n_chosen of them (lower index wins ties), their probabilities divided by their sum.
+/// Softmax over all experts, the best n_chosen of them (lower index wins ties), their probabilities divided
+/// by their sum.
 struct RouterTopKArgs {
   const float* logits;  ///< [n_experts]
   int64_t n_experts;    ///< at most 1024
   int64_t n_chosen;
-  int32_t* experts;     ///< [n_chosen], best first
-  float* weights;       ///< [n_chosen]
+  int32_t* experts;  ///< [n_chosen], best first
+  float* weights;    ///< [n_chosen]
 };
 
 std::span<const KernelVariant<RmsNormArgs>> rms_norm_variants();

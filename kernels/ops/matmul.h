@@ -15,7 +15,8 @@ namespace halod {
 /// How a weight matrix lies in memory.
 enum class WeightLayout : uint8_t {
   kRows,     ///< the file's own: rows of blocks
-  kTiles16,  ///< 16 rows interleaved for integer dot products (kernels/cpu/tile_layout.h); the same number of bits
+  kTiles16,  ///< 16 rows interleaved for integer dot products (kernels/cpu/tile_layout.h); the same number of
+             ///< bits
 };
 
 /// One matrix (one expert). Borrowed.
@@ -59,7 +60,8 @@ struct MatmulVariant {
 
 /// Every row, best first, the reference last. Thread: any.
 std::span<const MatmulVariant> matmul_variants();
-/// The first row that this CPU runs and that supports the matrix; `exact` takes the reference only. nullptr: none.
+/// The first row that this CPU runs and that supports the matrix; `exact` takes the reference only. nullptr:
+/// none.
 const MatmulVariant* select_matmul(Format format, int64_t cols, bool exact);
 
 /// Bytes that a call reads of weights, and its floating point operations: the same for all variants.

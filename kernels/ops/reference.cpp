@@ -21,7 +21,8 @@ void matmul(const MatmulArgs& args) {
     for (int64_t t = 0; t < args.n_tokens; ++t) {
       const float* x = args.x.values.row_data(args.x_row(t));
       double total = 0;
-      for (int64_t i = 0; i < cols; ++i) total += static_cast<double>(weights[static_cast<size_t>(i)]) * static_cast<double>(x[i]);
+      for (int64_t i = 0; i < cols; ++i)
+        total += static_cast<double>(weights[static_cast<size_t>(i)]) * static_cast<double>(x[i]);
       float& y = args.y(args.y_row(t), r - args.y_origin);
       y = static_cast<float>(args.accumulate ? static_cast<double>(y) + total : total);
     }
@@ -85,7 +86,8 @@ void attention(const AttentionKernelArgs& args) {
       const std::byte* page = args.pages[static_cast<size_t>(j / kAttentionPageTokens)];
       double dot = 0;
       for (int64_t d = 0; d < args.head_dim; ++d) {
-        dot += static_cast<double>(q[d]) * kv_element(page, d * kAttentionPageTokens + j % kAttentionPageTokens, args.type);
+        dot += static_cast<double>(q[d]) *
+               kv_element(page, d * kAttentionPageTokens + j % kAttentionPageTokens, args.type);
       }
       weights[static_cast<size_t>(j)] = dot * static_cast<double>(args.scale);
       largest = std::max(largest, weights[static_cast<size_t>(j)]);
@@ -114,10 +116,13 @@ void kv_store(const KvStoreArgs& args) {
 
 void rms_norm(const RmsNormArgs& args) {
   double squares = 0;
-  for (int64_t i = 0; i < args.n; ++i) squares += static_cast<double>(args.x[i]) * static_cast<double>(args.x[i]);
-  const double scale = 1.0 / std::sqrt(squares / static_cast<double>(args.n) + static_cast<double>(args.epsilon));
+  for (int64_t i = 0; i < args.n; ++i)
+    squares += static_cast<double>(args.x[i]) * static_cast<double>(args.x[i]);
+  const double scale =
+      1.0 / std::sqrt(squares / static_cast<double>(args.n) + static_cast<double>(args.epsilon));
   for (int64_t i = 0; i < args.n; ++i) {
-    args.y[i] = static_cast<float>(static_cast<double>(args.x[i]) * scale * static_cast<double>(args.weight[i]));
+    args.y[i] =
+        static_cast<float>(static_cast<double>(args.x[i]) * scale * static_cast<double>(args.weight[i]));
   }
 }
 
@@ -141,7 +146,8 @@ void swiglu(const SwigluArgs& args) {
 void weighted_sum(const WeightedSumArgs& args) {
   for (int64_t i = 0; i < args.n; ++i) {
     double total = 0;
-    for (int64_t k = 0; k < args.n_terms; ++k) total += static_cast<double>(args.weights[k]) * static_cast<double>(args.x[k][i]);
+    for (int64_t k = 0; k < args.n_terms; ++k)
+      total += static_cast<double>(args.weights[k]) * static_cast<double>(args.x[k][i]);
     args.y[i] = static_cast<float>(static_cast<double>(args.y[i]) + total);
   }
 }
@@ -155,17 +161,20 @@ void router_top_k(const RouterTopKArgs& args) {
                     order.begin() + static_cast<std::ptrdiff_t>(n), [&](int32_t a, int32_t b) {
                       return args.logits[a] != args.logits[b] ? args.logits[a] > args.logits[b] : a < b;
                     });
-  // The chosen experts' share of the softmax over all, then divided by their sum: the other experts' part cancels, but not the clamp on the sum.
+  // The chosen experts' share of the softmax over all, then divided by their sum: the other experts' part
+  // cancels, but not the clamp on the sum.
   const double largest = static_cast<double>(args.logits[order[0]]);
   double all = 0;
   for (size_t i = 0; i < n; ++i) all += std::exp(static_cast<double>(args.logits[i]) - largest);
   double chosen = 0;
-  for (size_t k = 0; k < n_chosen; ++k) chosen += std::exp(static_cast<double>(args.logits[order[k]]) - largest) / all;
+  for (size_t k = 0; k < n_chosen; ++k)
+    chosen += std::exp(static_cast<double>(args.logits[order[k]]) - largest) / all;
   // As llama.cpp (6.1e-5, the smallest normal f16), which the converters' users compare with.
   const double denominator = std::max(chosen, 6.103515625e-5);
   for (size_t k = 0; k < n_chosen; ++k) {
     args.experts[k] = order[k];
-    args.weights[k] = static_cast<float>(std::exp(static_cast<double>(args.logits[order[k]]) - largest) / all / denominator);
+    args.weights[k] = static_cast<float>(std::exp(static_cast<double>(args.logits[order[k]]) - largest) /
+                                         all / denominator);
   }
 }
 

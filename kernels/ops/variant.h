@@ -1,7 +1,8 @@
 // What every kernel table has in common.
 //
-// A kernel variant is a row of data. The reference implementation is one of the rows: tests run every row against it, halo-bench times every row,
-// the backend takes the first row that supports the arguments (reference rows come last; `exact` takes only them).
+// A kernel variant is a row of data. The reference implementation is one of the rows: tests run every row
+// against it, halo-bench times every row, the backend takes the first row that supports the arguments
+// (reference rows come last; `exact` takes only them).
 #pragma once
 
 #include <string_view>
@@ -16,9 +17,12 @@ enum class Isa { kReference, kBaseline, kAvx2, kAvx512Vnni };
 inline bool runs_on(Isa isa, const CpuFeatures& cpu) {
   switch (isa) {
     case Isa::kReference:
-    case Isa::kBaseline: return true;
-    case Isa::kAvx2: return cpu.avx2_fma_f16c;
-    case Isa::kAvx512Vnni: return cpu.avx512_vnni;
+    case Isa::kBaseline:
+      return true;
+    case Isa::kAvx2:
+      return cpu.avx2_fma_f16c;
+    case Isa::kAvx512Vnni:
+      return cpu.avx512_vnni;
   }
   return false;
 }

@@ -10,40 +10,54 @@ namespace {
 
 bool supports_tiles(Format format, int64_t cols) {
   const FormatTraits& f = traits(format);
-  return find_tile_layout(format) != nullptr && cols > 0 && cols % f.block_elements == 0 && cols % kActivationGroup == 0;
+  return find_tile_layout(format) != nullptr && cols > 0 && cols % f.block_elements == 0 &&
+         cols % kActivationGroup == 0;
 }
 bool supports_float_rows(Format format, int64_t) { return traits(format).block_elements == 1; }
 bool supports_any_rows(Format format, int64_t cols) { return cols % traits(format).block_elements == 0; }
 
 constexpr std::array kMatmul = {
-    MatmulVariant{"avx512_vnni_tiles16", Isa::kAvx512Vnni, WeightLayout::kTiles16, true, supports_tiles, avx512::matmul_tiles},
-    MatmulVariant{"avx512_float_rows", Isa::kAvx512Vnni, WeightLayout::kRows, false, supports_float_rows, avx512::matmul_rows},
-    MatmulVariant{"avx2_tiles16", Isa::kAvx2, WeightLayout::kTiles16, true, supports_tiles, avx2::matmul_tiles},
-    MatmulVariant{"avx2_float_rows", Isa::kAvx2, WeightLayout::kRows, false, supports_float_rows, avx2::matmul_rows},
-    MatmulVariant{"baseline_tiles16", Isa::kBaseline, WeightLayout::kTiles16, true, supports_tiles, baseline::matmul_tiles},
-    MatmulVariant{"baseline_float_rows", Isa::kBaseline, WeightLayout::kRows, false, supports_float_rows, baseline::matmul_rows},
-    MatmulVariant{"reference", Isa::kReference, WeightLayout::kRows, false, supports_any_rows, reference::matmul},
+    MatmulVariant{"avx512_vnni_tiles16", Isa::kAvx512Vnni, WeightLayout::kTiles16, true, supports_tiles,
+                  avx512::matmul_tiles},
+    MatmulVariant{"avx512_float_rows", Isa::kAvx512Vnni, WeightLayout::kRows, false, supports_float_rows,
+                  avx512::matmul_rows},
+    MatmulVariant{"avx2_tiles16", Isa::kAvx2, WeightLayout::kTiles16, true, supports_tiles,
+                  avx2::matmul_tiles},
+    MatmulVariant{"avx2_float_rows", Isa::kAvx2, WeightLayout::kRows, false, supports_float_rows,
+                  avx2::matmul_rows},
+    MatmulVariant{"baseline_tiles16", Isa::kBaseline, WeightLayout::kTiles16, true, supports_tiles,
+                  baseline::matmul_tiles},
+    MatmulVariant{"baseline_float_rows", Isa::kBaseline, WeightLayout::kRows, false, supports_float_rows,
+                  baseline::matmul_rows},
+    MatmulVariant{"reference", Isa::kReference, WeightLayout::kRows, false, supports_any_rows,
+                  reference::matmul},
 };
 
 /// The usual four rows of an operation that every instruction set has.
 template <class Args>
-constexpr std::array<KernelVariant<Args>, 4> rows(void (*avx512_run)(const Args&), void (*avx2_run)(const Args&),
-                                                  void (*baseline_run)(const Args&), void (*reference_run)(const Args&)) {
-  return {KernelVariant<Args>{"avx512", Isa::kAvx512Vnni, avx512_run}, KernelVariant<Args>{"avx2", Isa::kAvx2, avx2_run},
+constexpr std::array<KernelVariant<Args>, 4> rows(void (*avx512_run)(const Args&),
+                                                  void (*avx2_run)(const Args&),
+                                                  void (*baseline_run)(const Args&),
+                                                  void (*reference_run)(const Args&)) {
+  return {KernelVariant<Args>{"avx512", Isa::kAvx512Vnni, avx512_run},
+          KernelVariant<Args>{"avx2", Isa::kAvx2, avx2_run},
           KernelVariant<Args>{"baseline", Isa::kBaseline, baseline_run},
           KernelVariant<Args>{"reference", Isa::kReference, reference_run}};
 }
 
 constexpr auto kQuantizeActivations = rows(avx512::quantize_activations, avx2::quantize_activations,
                                            baseline::quantize_activations, reference::quantize_activations);
-constexpr auto kAttention = rows(avx512::attention, avx2::attention, baseline::attention, reference::attention);
+constexpr auto kAttention =
+    rows(avx512::attention, avx2::attention, baseline::attention, reference::attention);
 constexpr auto kKvStore = rows(avx512::kv_store, avx2::kv_store, baseline::kv_store, reference::kv_store);
 constexpr auto kRmsNorm = rows(avx512::rms_norm, avx2::rms_norm, baseline::rms_norm, reference::rms_norm);
 constexpr auto kRope = rows(avx512::rope, avx2::rope, baseline::rope, reference::rope);
 constexpr auto kSwiglu = rows(avx512::swiglu, avx2::swiglu, baseline::swiglu, reference::swiglu);
-constexpr auto kWeightedSum = rows(avx512::weighted_sum, avx2::weighted_sum, baseline::weighted_sum, reference::weighted_sum);
+constexpr auto kWeightedSum =
+    rows(avx512::weighted_sum, avx2::weighted_sum, baseline::weighted_sum, reference::weighted_sum);
 // A hundred experts a token: nothing to win over the reference, and its exactness keeps close choices stable.
-constexpr std::array kRouterTopK = {KernelVariant<RouterTopKArgs>{"reference", Isa::kReference, reference::router_top_k}};
+constexpr std::array kRouterTopK = {
+    KernelVariant<RouterTopKArgs>{"reference", Isa::kReference, reference::router_top_k}};
 
 }  // namespace
 

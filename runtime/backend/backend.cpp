@@ -27,18 +27,22 @@ int default_cpu_threads() {
 
 Result<std::unique_ptr<Backend>> make_backend(const BackendOptions& options) {
   if (options.kind == "hip") {
-    return Error{ErrorCode::kUnsupported, "backend 'hip' is not part of this build yet; use 'auto' or 'cpu'", "backend"};
+    return Error{ErrorCode::kUnsupported, "backend 'hip' is not part of this build yet; use 'auto' or 'cpu'",
+                 "backend"};
   }
   if (options.kind != "auto" && options.kind != "cpu") {
-    return Error{ErrorCode::kInvalidArgument, fmt::format("backend '{}' is not one of auto, cpu, hip", options.kind), "backend"};
+    return Error{ErrorCode::kInvalidArgument,
+                 fmt::format("backend '{}' is not one of auto, cpu, hip", options.kind), "backend"};
   }
   constexpr int kMaxThreads = 1024;
   if (options.n_threads < 0 || options.n_threads > kMaxThreads) {
     return Error{ErrorCode::kInvalidArgument,
-                 fmt::format("{} threads asked for; it takes 0 (one per physical core) to {}", options.n_threads, kMaxThreads), "threads"};
+                 fmt::format("{} threads asked for; it takes 0 (one per physical core) to {}",
+                             options.n_threads, kMaxThreads),
+                 "threads"};
   }
-  return std::unique_ptr<Backend>(
-      std::make_unique<CpuBackend>(options.n_threads > 0 ? options.n_threads : default_cpu_threads(), options.exact));
+  return std::unique_ptr<Backend>(std::make_unique<CpuBackend>(
+      options.n_threads > 0 ? options.n_threads : default_cpu_threads(), options.exact));
 }
 
 }  // namespace halod

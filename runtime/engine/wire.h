@@ -1,11 +1,13 @@
-// The framed protocol on the socket pair between halod and halo-engine. docs/formats/engine-wire.md draws the bytes.
+// The framed protocol on the socket pair between halod and halo-engine. docs/formats/engine-wire.md draws the
+// bytes.
 //
 //   0        4        6        8
 //   ┌────────┬────────┬────────┬──────────────────────┐
 //   │ length │  type  │version │ payload (JSON, UTF-8)│   integers little-endian; length = payload bytes
 //   └────────┴────────┴────────┴──────────────────────┘
 //
-// Both ends come from one build, so there is one version and no negotiation: an unknown type or version ends the connection.
+// Both ends come from one build, so there is one version and no negotiation: an unknown type or version ends
+// the connection.
 #pragma once
 
 #include <boost/describe.hpp>
@@ -50,14 +52,17 @@ BOOST_DESCRIBE_STRUCT(Empty, (), ())
 /// Loads a model; one per engine for now. 0 means "decide from the model and the machine".
 struct LoadModel {
   std::string path;
-  std::string backend = "auto";    ///< auto, cpu, hip
-  uint32_t n_threads = 0;          ///< 0 = one per physical core
-  uint32_t context_length = 0;     ///< tokens per sequence; 0 = the model's own
-  uint32_t max_sequences = 0;      ///< sequences in the running batch; 0 = 8
-  uint64_t kv_cache_tokens = 0;    ///< KV pool for all sequences together; 0 = context_length x max_sequences, bounded by memory
-  uint32_t prefill_chunk = 0;      ///< tokens computed per step at most; 0 = 512
+  std::string backend = "auto";  ///< auto, cpu, hip
+  uint32_t n_threads = 0;        ///< 0 = one per physical core
+  uint32_t context_length = 0;   ///< tokens per sequence; 0 = the model's own
+  uint32_t max_sequences = 0;    ///< sequences in the running batch; 0 = 8
+  uint64_t kv_cache_tokens =
+      0;  ///< KV pool for all sequences together; 0 = context_length x max_sequences, bounded by memory
+  uint32_t prefill_chunk = 0;  ///< tokens computed per step at most; 0 = 512
 };
-BOOST_DESCRIBE_STRUCT(LoadModel, (), (path, backend, n_threads, context_length, max_sequences, kv_cache_tokens, prefill_chunk))
+BOOST_DESCRIBE_STRUCT(LoadModel, (),
+                      (path, backend, n_threads, context_length, max_sequences, kv_cache_tokens,
+                       prefill_chunk))
 
 struct Cancel {
   uint64_t request_id = 0;
@@ -95,8 +100,9 @@ struct ModelLoaded {
   uint64_t scratch_bytes = 0;
   double load_seconds = 0;
 };
-BOOST_DESCRIBE_STRUCT(ModelLoaded, (), (architecture, backend, device, vocab_size, context_length, max_sequences, kv_cache_tokens,
-                                        weight_bytes, kv_cache_bytes, scratch_bytes, load_seconds))
+BOOST_DESCRIBE_STRUCT(ModelLoaded, (),
+                      (architecture, backend, device, vocab_size, context_length, max_sequences,
+                       kv_cache_tokens, weight_bytes, kv_cache_bytes, scratch_bytes, load_seconds))
 
 struct Failure {
   std::string error_code;  ///< to_string(ErrorCode)
@@ -119,10 +125,11 @@ struct Pong {
   uint64_t n_prompt_tokens = 0;     ///< computed since the engine started
   uint64_t n_generated_tokens = 0;  ///< since the engine started
   uint64_t n_steps = 0;
-  double busy_seconds = 0;          ///< time inside steps
+  double busy_seconds = 0;  ///< time inside steps
 };
-BOOST_DESCRIBE_STRUCT(Pong, (), (nonce, n_running, n_waiting, kv_pages_used, kv_pages_total, n_prompt_tokens, n_generated_tokens, n_steps,
-                                 busy_seconds))
+BOOST_DESCRIBE_STRUCT(Pong, (),
+                      (nonce, n_running, n_waiting, kv_pages_used, kv_pages_total, n_prompt_tokens,
+                       n_generated_tokens, n_steps, busy_seconds))
 
 struct Frame {
   FrameType type{};

@@ -6,7 +6,9 @@
 
 namespace halod {
 
-std::string layer_tensor(int64_t layer_idx, const std::string& suffix) { return fmt::format("blk.{}.{}", layer_idx, suffix); }
+std::string layer_tensor(int64_t layer_idx, const std::string& suffix) {
+  return fmt::format("blk.{}.{}", layer_idx, suffix);
+}
 
 AttentionBlock::AttentionBlock(TensorLoader& loader, const ModelConfig& config, int64_t layer_idx)
     : config_(config), layer_idx_(layer_idx) {
@@ -26,30 +28,47 @@ void AttentionBlock::forward(Step& step) const {
   const PlacedWeight* projections[] = {q_.get(), k_.get(), v_.get()};
   const MatrixView<float> outs[] = {step.q, step.k, step.v};
   backend.linear(step.normed, projections, outs);
-  backend.attention({.q = step.q, .k = step.k, .v = step.v, .q_norm = q_norm_, .k_norm = k_norm_,
-                     .norm_epsilon = config_.rms_norm_eps, .rope = step.rope,
-                     .scale = 1.0F / std::sqrt(static_cast<float>(config_.head_dim)), .layer_idx = layer_idx_,
-                     .n_heads = config_.n_heads, .n_kv_heads = config_.n_kv_heads, .head_dim = config_.head_dim,
-                     .sequences = step.sequences, .out = step.attended},
+  backend.attention({.q = step.q,
+                     .k = step.k,
+                     .v = step.v,
+                     .q_norm = q_norm_,
+                     .k_norm = k_norm_,
+                     .norm_epsilon = config_.rms_norm_eps,
+                     .rope = step.rope,
+                     .scale = 1.0F / std::sqrt(static_cast<float>(config_.head_dim)),
+                     .layer_idx = layer_idx_,
+                     .n_heads = config_.n_heads,
+                     .n_kv_heads = config_.n_kv_heads,
+                     .head_dim = config_.head_dim,
+                     .sequences = step.sequences,
+                     .out = step.attended},
                     step.kv);
   backend.linear_add(step.attended, *o_, step.hidden);
 }
 
-uint64_t AttentionBlock::weight_bytes_per_token() const { return q_->bytes() + k_->bytes() + v_->bytes() + o_->bytes(); }
+uint64_t AttentionBlock::weight_bytes_per_token() const {
+  return q_->bytes() + k_->bytes() + v_->bytes() + o_->bytes();
+}
 
-DenseFfnBlock::DenseFfnBlock(TensorLoader& loader, const ModelConfig& config, int64_t layer_idx) : epsilon_(config.rms_norm_eps) {
+DenseFfnBlock::DenseFfnBlock(TensorLoader& loader, const ModelConfig& config, int64_t layer_idx)
+    : epsilon_(config.rms_norm_eps) {
   norm_ = loader.vector(layer_tensor(layer_idx, "ffn_norm.weight"), config.hidden_size);
-  gate_ = loader.matrix(layer_tensor(layer_idx, "ffn_gate.weight"), config.intermediate_size, config.hidden_size);
+  gate_ =
+      loader.matrix(layer_tensor(layer_idx, "ffn_gate.weight"), config.intermediate_size, config.hidden_size);
   up_ = loader.matrix(layer_tensor(layer_idx, "ffn_up.weight"), config.intermediate_size, config.hidden_size);
-  down_ = loader.matrix(layer_tensor(layer_idx, "ffn_down.weight"), config.hidden_size, config.intermediate_size);
+  down_ =
+      loader.matrix(layer_tensor(layer_idx, "ffn_down.weight"), config.hidden_size, config.intermediate_size);
 }
 
 void DenseFfnBlock::forward(Step& step) const {
   step.backend.rms_norm(step.hidden, norm_, epsilon_, step.normed);
-  step.backend.dense_ffn({.x = step.normed, .gate = *gate_, .up = *up_, .down = *down_, .residual = step.hidden});
+  step.backend.dense_ffn(
+      {.x = step.normed, .gate = *gate_, .up = *up_, .down = *down_, .residual = step.hidden});
 }
 
-uint64_t DenseFfnBlock::weight_bytes_per_token() const { return gate_->bytes() + up_->bytes() + down_->bytes(); }
+uint64_t DenseFfnBlock::weight_bytes_per_token() const {
+  return gate_->bytes() + up_->bytes() + down_->bytes();
+}
 
 MoeBlock::MoeBlock(TensorLoader& loader, const ModelConfig& config, int64_t layer_idx)
     : epsilon_(config.rms_norm_eps), n_experts_per_token_(config.n_experts_per_token) {
@@ -63,13 +82,19 @@ MoeBlock::MoeBlock(TensorLoader& loader, const ModelConfig& config, int64_t laye
 
 void MoeBlock::forward(Step& step) const {
   step.backend.rms_norm(step.hidden, norm_, epsilon_, step.normed);
-  step.backend.moe({.x = step.normed, .router = *router_, .gate = *gate_, .up = *up_, .down = *down_,
-                    .n_experts_per_token = n_experts_per_token_, .residual = step.hidden});
+  step.backend.moe({.x = step.normed,
+                    .router = *router_,
+                    .gate = *gate_,
+                    .up = *up_,
+                    .down = *down_,
+                    .n_experts_per_token = n_experts_per_token_,
+                    .residual = step.hidden});
 }
 
 uint64_t MoeBlock::weight_bytes_per_token() const {
   const uint64_t experts = gate_->bytes() + up_->bytes() + down_->bytes();
-  return router_->bytes() + experts / static_cast<uint64_t>(gate_->n_experts()) * static_cast<uint64_t>(n_experts_per_token_);
+  return router_->bytes() +
+         experts / static_cast<uint64_t>(gate_->n_experts()) * static_cast<uint64_t>(n_experts_per_token_);
 }
 
 }  // namespace halod

@@ -1,4 +1,5 @@
-// The blocks that decoder architectures share. A block owns its weights and reads and writes the step's buffers.
+// The blocks that decoder architectures share. A block owns its weights and reads and writes the step's
+// buffers.
 #pragma once
 
 #include <cstdint>
@@ -20,11 +21,13 @@ struct Step {
   MatrixView<const float> rope;  ///< [n_tokens, head_dim]: cosines, sines
   MatrixView<float> hidden;      ///< [n_tokens, hidden_size]: the residual stream
   MatrixView<float> normed;      ///< [n_tokens, hidden_size]: a block's normalised input
-  MatrixView<float> q, k, v;     ///< projections; [n_tokens, n_heads * head_dim], twice [n_tokens, n_kv_heads * head_dim]
-  MatrixView<float> attended;    ///< [n_tokens, n_heads * head_dim]
+  MatrixView<float> q, k,
+      v;  ///< projections; [n_tokens, n_heads * head_dim], twice [n_tokens, n_kv_heads * head_dim]
+  MatrixView<float> attended;  ///< [n_tokens, n_heads * head_dim]
 };
 
-/// hidden += o(attention(norm(q x), norm(k x), v x)), x = rms_norm(hidden): grouped queries, per-head q and k norms, rotary positions.
+/// hidden += o(attention(norm(q x), norm(k x), v x)), x = rms_norm(hidden): grouped queries, per-head q and k
+/// norms, rotary positions.
 class AttentionBlock {
  public:
   AttentionBlock(TensorLoader& loader, const ModelConfig& config, int64_t layer_idx);

@@ -5,19 +5,23 @@
 
 namespace halod {
 
-DecoderModel::DecoderModel(TensorLoader& loader, ModelConfig config, const ModelOptions& options, const DecoderLayerFactory& make_layer)
+DecoderModel::DecoderModel(TensorLoader& loader, ModelConfig config, const ModelOptions& options,
+                           const DecoderLayerFactory& make_layer)
     : config_(std::move(config)), options_(options), backend_(loader.backend()) {
   embedding_ = loader.matrix("token_embd.weight", config_.vocab_size, config_.hidden_size);
   output_norm_ = loader.vector("output_norm.weight", config_.hidden_size);
-  if (loader.has("output.weight")) output_ = loader.matrix("output.weight", config_.vocab_size, config_.hidden_size);
+  if (loader.has("output.weight"))
+    output_ = loader.matrix("output.weight", config_.vocab_size, config_.hidden_size);
   for (int64_t layer_idx = 0; layer_idx < config_.n_layers; ++layer_idx) {
     layers_.push_back(make_layer(loader, config_, layer_idx));
   }
   weight_bytes_ = loader.weight_bytes();
-  kv_ = backend_.allocate_kv({config_.n_layers, config_.n_kv_heads, config_.head_dim}, options_.n_kv_pages).value();
+  kv_ = backend_.allocate_kv({config_.n_layers, config_.n_kv_heads, config_.head_dim}, options_.n_kv_pages)
+            .value();
   for (int64_t i = 0; i < config_.head_dim / 2; ++i) {
     const double exponent = -2.0 * static_cast<double>(i) / static_cast<double>(config_.head_dim);
-    inverse_frequencies_.push_back(static_cast<float>(std::pow(static_cast<double>(config_.rope_theta), exponent)));
+    inverse_frequencies_.push_back(
+        static_cast<float>(std::pow(static_cast<double>(config_.rope_theta), exponent)));
   }
   allocate_buffers();
 }
@@ -42,7 +46,8 @@ uint64_t DecoderModel::weight_bytes_per_token() const {
 }
 
 void DecoderModel::forward(const Batch& batch, MatrixView<float> logits) {
-  const auto n_tokens = static_cast<int64_t>(batch.tokens.size()), n_logits = static_cast<int64_t>(batch.logit_rows.size());
+  const auto n_tokens = static_cast<int64_t>(batch.tokens.size()),
+             n_logits = static_cast<int64_t>(batch.logit_rows.size());
   HALOD_ASSERT(n_tokens > 0 && n_tokens <= options_.max_batch_tokens && n_logits <= options_.max_logit_rows);
 
   std::vector<AttentionSequence> sequences;
@@ -56,9 +61,16 @@ void DecoderModel::forward(const Batch& batch, MatrixView<float> logits) {
   const MatrixView<float> rope = rope_.rows_at(0, n_tokens), hidden = hidden_.rows_at(0, n_tokens);
   backend_.rope_angles(positions, inverse_frequencies_, rope);
   backend_.embed(batch.tokens, *embedding_, hidden);
-  Step step{.backend = backend_, .kv = *kv_, .sequences = sequences, .rope = rope, .hidden = hidden,
-            .normed = normed_.rows_at(0, n_tokens), .q = q_.rows_at(0, n_tokens), .k = k_.rows_at(0, n_tokens),
-            .v = v_.rows_at(0, n_tokens), .attended = attended_.rows_at(0, n_tokens)};
+  Step step{.backend = backend_,
+            .kv = *kv_,
+            .sequences = sequences,
+            .rope = rope,
+            .hidden = hidden,
+            .normed = normed_.rows_at(0, n_tokens),
+            .q = q_.rows_at(0, n_tokens),
+            .k = k_.rows_at(0, n_tokens),
+            .v = v_.rows_at(0, n_tokens),
+            .attended = attended_.rows_at(0, n_tokens)};
   for (const auto& layer : layers_) layer->forward(step);
 
   if (n_logits > 0) {

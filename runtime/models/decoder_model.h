@@ -19,17 +19,20 @@ class DecoderLayer {
 };
 
 /// Makes layer `layer_idx`; throws ErrorException. `config` outlives the layer.
-using DecoderLayerFactory =
-    std::function<std::unique_ptr<DecoderLayer>(TensorLoader& loader, const ModelConfig& config, int64_t layer_idx)>;
+using DecoderLayerFactory = std::function<std::unique_ptr<DecoderLayer>(
+    TensorLoader& loader, const ModelConfig& config, int64_t layer_idx)>;
 
 class DecoderModel final : public Model {
  public:
   /// Throws ErrorException.
-  DecoderModel(TensorLoader& loader, ModelConfig config, const ModelOptions& options, const DecoderLayerFactory& make_layer);
+  DecoderModel(TensorLoader& loader, ModelConfig config, const ModelOptions& options,
+               const DecoderLayerFactory& make_layer);
 
   const ModelConfig& config() const override { return config_; }
   int64_t n_kv_pages() const override { return options_.n_kv_pages; }
-  uint64_t kv_page_bytes() const override { return kv_->bytes() / static_cast<uint64_t>(options_.n_kv_pages); }
+  uint64_t kv_page_bytes() const override {
+    return kv_->bytes() / static_cast<uint64_t>(options_.n_kv_pages);
+  }
   uint64_t weight_bytes() const override { return weight_bytes_; }
   uint64_t scratch_bytes() const override { return backend_.scratch_bytes(); }
   uint64_t weight_bytes_per_token() const override;

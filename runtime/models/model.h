@@ -16,8 +16,9 @@
 
 namespace halod {
 
-/// One sequence's part of a step: `n_new` consecutive rows of the batch, which continue `n_past` tokens whose KV is in `pages`.
-/// `pages` covers n_past + n_new tokens, kKvPageTokens each; the model writes the new tokens' KV into them.
+/// One sequence's part of a step: `n_new` consecutive rows of the batch, which continue `n_past` tokens whose
+/// KV is in `pages`. `pages` covers n_past + n_new tokens, kKvPageTokens each; the model writes the new
+/// tokens' KV into them.
 struct SequenceSlice {
   std::span<const PageId> pages;  ///< owned by the scheduler; outlives the step
   int32_t n_past = 0;
@@ -40,8 +41,8 @@ struct ModelOptions {
 /// Bytes of weight data placed so far, for progress bars.
 using LoadProgressCallback = std::function<void(uint64_t bytes_done, uint64_t bytes_total)>;
 
-/// Every row's result is bit-identical whatever else is in the batch and however the prompt was cut into steps: kernels treat rows independently
-/// and in one order. Thread: the engine thread alone.
+/// Every row's result is bit-identical whatever else is in the batch and however the prompt was cut into
+/// steps: kernels treat rows independently and in one order. Thread: the engine thread alone.
 class Model {
  public:
   virtual ~Model() = default;
@@ -51,17 +52,19 @@ class Model {
   virtual uint64_t kv_page_bytes() const = 0;
   virtual uint64_t weight_bytes() const = 0;
   virtual uint64_t scratch_bytes() const = 0;
-  /// Bytes of weights that decoding one token reads (experts: n_experts_per_token of them), for GB/s and for predictions.
+  /// Bytes of weights that decoding one token reads (experts: n_experts_per_token of them), for GB/s and for
+  /// predictions.
   virtual uint64_t weight_bytes_per_token() const = 0;
 
   /// Computes the batch, writes KV, and fills logits[i] with the logits of batch row logit_rows[i].
-  /// Shapes: logits [logit_rows.size(), vocab_size] f32. REQUIRES: token ids in the vocabulary, sizes within ModelOptions.
-  /// Throws DeviceError when the accelerator fails.
+  /// Shapes: logits [logit_rows.size(), vocab_size] f32. REQUIRES: token ids in the vocabulary, sizes within
+  /// ModelOptions. Throws DeviceError when the accelerator fails.
   virtual void forward(const Batch& batch, MatrixView<float> logits) = 0;
 };
 
 /// Places the weights on `backend` (which must outlive the model) and allocates KV and scratch.
-/// Errors: kUnsupported (architecture or format), kCorruptFile (a tensor missing or of the wrong shape), kOutOfMemory, kIo.
+/// Errors: kUnsupported (architecture or format), kCorruptFile (a tensor missing or of the wrong shape),
+/// kOutOfMemory, kIo.
 Result<std::unique_ptr<Model>> load_model(const GgufFile& file, Backend& backend, const ModelOptions& options,
                                           const LoadProgressCallback& progress);
 

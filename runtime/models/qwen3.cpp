@@ -26,7 +26,8 @@ class Qwen3Layer final : public DecoderLayer {
 
 }  // namespace
 
-std::unique_ptr<DecoderLayer> make_qwen3_layer(TensorLoader& loader, const ModelConfig& config, int64_t layer_idx) {
+std::unique_ptr<DecoderLayer> make_qwen3_layer(TensorLoader& loader, const ModelConfig& config,
+                                               int64_t layer_idx) {
   return std::make_unique<Qwen3Layer>(loader, config, layer_idx);
 }
 

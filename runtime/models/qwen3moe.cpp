@@ -1,4 +1,5 @@
-// Qwen3 mixture of experts (Qwen3-30B-A3B, Qwen3-Coder-30B-A3B, Qwen3-235B-A22B): https://huggingface.co/docs/transformers/model_doc/qwen3_moe
+// Qwen3 mixture of experts (Qwen3-30B-A3B, Qwen3-Coder-30B-A3B, Qwen3-235B-A22B):
+// https://huggingface.co/docs/transformers/model_doc/qwen3_moe
 #include <memory>
 
 #include "runtime/models/architectures.h"
@@ -26,7 +27,8 @@ class Qwen3MoeLayer final : public DecoderLayer {
 
 }  // namespace
 
-std::unique_ptr<DecoderLayer> make_qwen3moe_layer(TensorLoader& loader, const ModelConfig& config, int64_t layer_idx) {
+std::unique_ptr<DecoderLayer> make_qwen3moe_layer(TensorLoader& loader, const ModelConfig& config,
+                                                  int64_t layer_idx) {
   return std::make_unique<Qwen3MoeLayer>(loader, config, layer_idx);
 }
 

@@ -38,12 +38,15 @@ Result<std::unique_ptr<Model>> load_model(const GgufFile& file, Backend& backend
   if (!config) return config.error();
   const Architecture* architecture = find_architecture(config->architecture);
   if (architecture == nullptr) {
-    return Error{ErrorCode::kUnsupported, fmt::format("{}: architecture '{}' is not one that halod runs", file.path().string(),
-                                                      config->architecture), "general.architecture"};
+    return Error{ErrorCode::kUnsupported,
+                 fmt::format("{}: architecture '{}' is not one that halod runs", file.path().string(),
+                             config->architecture),
+                 "general.architecture"};
   }
   try {
     TensorLoader loader(file, backend, progress);
-    return std::unique_ptr<Model>(std::make_unique<DecoderModel>(loader, std::move(*config), options, architecture->make_layer));
+    return std::unique_ptr<Model>(
+        std::make_unique<DecoderModel>(loader, std::move(*config), options, architecture->make_layer));
   } catch (const ErrorException& failure) {
     return failure.error();
   }

@@ -14,13 +14,17 @@ TensorLoader::TensorLoader(const GgufFile& file, Backend& backend, LoadProgressC
 const TensorInfo& TensorLoader::require(const std::string& name, const std::vector<int64_t>& shape) const {
   const TensorInfo* tensor = file_.find_tensor(name);
   if (tensor == nullptr) {
-    throw ErrorException({ErrorCode::kCorruptFile, fmt::format("{}: tensor '{}' is missing; the architecture needs it",
-                                                               file_.path().string(), name), name});
+    throw ErrorException(
+        {ErrorCode::kCorruptFile,
+         fmt::format("{}: tensor '{}' is missing; the architecture needs it", file_.path().string(), name),
+         name});
   }
   if (tensor->shape != shape) {
-    throw ErrorException({ErrorCode::kCorruptFile,
-                          fmt::format("{}: tensor '{}' has shape [{}] where the model's metadata asks for [{}]", file_.path().string(), name,
-                                      fmt::join(tensor->shape, ", "), fmt::join(shape, ", ")), name});
+    throw ErrorException(
+        {ErrorCode::kCorruptFile,
+         fmt::format("{}: tensor '{}' has shape [{}] where the model's metadata asks for [{}]",
+                     file_.path().string(), name, fmt::join(tensor->shape, ", "), fmt::join(shape, ", ")),
+         name});
   }
   return *tensor;
 }
@@ -39,7 +43,8 @@ std::unique_ptr<PlacedWeight> TensorLoader::matrix(const std::string& name, int6
   return place(require(name, {rows, cols}));
 }
 
-std::unique_ptr<PlacedWeight> TensorLoader::experts(const std::string& name, int64_t n_experts, int64_t rows, int64_t cols) {
+std::unique_ptr<PlacedWeight> TensorLoader::experts(const std::string& name, int64_t n_experts, int64_t rows,
+                                                    int64_t cols) {
   return place(require(name, {n_experts, rows, cols}));
 }
 
@@ -51,8 +56,11 @@ std::vector<float> TensorLoader::vector(const std::string& name, int64_t n) {
   traits(tensor.format).dequantize(bytes.data(), n, values.data());
   for (float value : values) {
     if (!std::isfinite(value)) {
-      throw ErrorException({ErrorCode::kCorruptFile, fmt::format("{}: tensor '{}' holds a value that is not a finite number; "
-                                                                 "the file is damaged, fetch it again", file_.path().string(), name), name});
+      throw ErrorException({ErrorCode::kCorruptFile,
+                            fmt::format("{}: tensor '{}' holds a value that is not a finite number; "
+                                        "the file is damaged, fetch it again",
+                                        file_.path().string(), name),
+                            name});
     }
   }
   bytes_done_ += tensor.size_bytes;

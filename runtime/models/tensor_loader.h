@@ -21,7 +21,8 @@ class TensorLoader {
   /// A [rows, cols] matrix on the device.
   std::unique_ptr<PlacedWeight> matrix(const std::string& name, int64_t rows, int64_t cols);
   /// n_experts matrices of [rows, cols].
-  std::unique_ptr<PlacedWeight> experts(const std::string& name, int64_t n_experts, int64_t rows, int64_t cols);
+  std::unique_ptr<PlacedWeight> experts(const std::string& name, int64_t n_experts, int64_t rows,
+                                        int64_t cols);
   /// A small vector, as f32 in host memory.
   std::vector<float> vector(const std::string& name, int64_t n);
 

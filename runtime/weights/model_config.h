@@ -9,29 +9,31 @@
 
 namespace halod {
 
-/// Plain values; read_model_config checks their ranges and that the model's tensors agree with them when loaded.
+/// Plain values; read_model_config checks their ranges and that the model's tensors agree with them when
+/// loaded.
 struct ModelConfig {
-  std::string architecture;      // general.architecture: "qwen3moe"
-  std::string name;              // general.name
-  int64_t vocab_size = 0;        // from token_embd.weight
-  int64_t hidden_size = 0;       // <arch>.embedding_length
-  int64_t n_layers = 0;          // <arch>.block_count
-  int64_t n_heads = 0;           // <arch>.attention.head_count
-  int64_t n_kv_heads = 0;        // <arch>.attention.head_count_kv
-  int64_t head_dim = 0;          // <arch>.attention.key_length; hidden_size / n_heads only when absent
-  int64_t intermediate_size = 0; // <arch>.feed_forward_length; dense models
-  int64_t n_experts = 0;             // <arch>.expert_count; 0 = dense
-  int64_t n_experts_per_token = 0;   // <arch>.expert_used_count
-  int64_t moe_intermediate_size = 0; // <arch>.expert_feed_forward_length
-  int64_t context_length = 0;    // <arch>.context_length
-  float rope_theta = 0;          // <arch>.rope.freq_base
-  float rms_norm_eps = 0;        // <arch>.attention.layer_norm_rms_epsilon
+  std::string architecture;           // general.architecture: "qwen3moe"
+  std::string name;                   // general.name
+  int64_t vocab_size = 0;             // from token_embd.weight
+  int64_t hidden_size = 0;            // <arch>.embedding_length
+  int64_t n_layers = 0;               // <arch>.block_count
+  int64_t n_heads = 0;                // <arch>.attention.head_count
+  int64_t n_kv_heads = 0;             // <arch>.attention.head_count_kv
+  int64_t head_dim = 0;               // <arch>.attention.key_length; hidden_size / n_heads only when absent
+  int64_t intermediate_size = 0;      // <arch>.feed_forward_length; dense models
+  int64_t n_experts = 0;              // <arch>.expert_count; 0 = dense
+  int64_t n_experts_per_token = 0;    // <arch>.expert_used_count
+  int64_t moe_intermediate_size = 0;  // <arch>.expert_feed_forward_length
+  int64_t context_length = 0;         // <arch>.context_length
+  float rope_theta = 0;               // <arch>.rope.freq_base
+  float rms_norm_eps = 0;             // <arch>.attention.layer_norm_rms_epsilon
 
   bool is_moe() const { return n_experts > 0; }
 };
 
-/// Reads the keys above. Errors: kCorruptFile naming file, key and value when one is missing or absurd; kUnsupported when the
-/// file asks for something that would be computed wrongly (rope scaling, sliding windows) by this build.
+/// Reads the keys above. Errors: kCorruptFile naming file, key and value when one is missing or absurd;
+/// kUnsupported when the file asks for something that would be computed wrongly (rope scaling, sliding
+/// windows) by this build.
 Result<ModelConfig> read_model_config(const GgufFile& file);
 
 }  // namespace halod

@@ -9,8 +9,9 @@
 
 namespace halod {
 
-/// Shape is outermost first, as NumPy and Hugging Face print it: a linear layer is {out_features, in_features}, an expert
-/// stack {n_experts, out_features, in_features}. Rows (the last extent) are contiguous and in file block layout.
+/// Shape is outermost first, as NumPy and Hugging Face print it: a linear layer is {out_features,
+/// in_features}, an expert stack {n_experts, out_features, in_features}. Rows (the last extent) are
+/// contiguous and in file block layout.
 struct TensorInfo {
   std::string name;  ///< GGUF name: "blk.0.attn_q.weight"
   Format format = Format::kF32;

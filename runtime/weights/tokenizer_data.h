@@ -13,11 +13,18 @@
 namespace halod {
 
 /// How a vocabulary entry is treated (GGUF `tokenizer.ggml.token_type`).
-enum class TokenType : uint8_t { kNormal = 1, kUnknown = 2, kControl = 3, kUserDefined = 4, kUnused = 5, kByte = 6 };
+enum class TokenType : uint8_t {
+  kNormal = 1,
+  kUnknown = 2,
+  kControl = 3,
+  kUserDefined = 4,
+  kUnused = 5,
+  kByte = 6
+};
 
 struct TokenizerData {
-  std::string model;  ///< "gpt2" for byte-level BPE
-  std::string pre;    ///< pre-tokenizer name: "qwen2", "llama-bpe", "gpt-2"
+  std::string model;                ///< "gpt2" for byte-level BPE
+  std::string pre;                  ///< pre-tokenizer name: "qwen2", "llama-bpe", "gpt-2"
   std::vector<std::string> tokens;  ///< byte-level text by token id
   std::vector<TokenType> token_types;
   std::vector<std::string> merges;  ///< "left right", best first

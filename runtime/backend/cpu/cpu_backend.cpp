@@ -20,7 +20,8 @@ auto select(Variants variants, bool exact) {
   return variants.back().run;
 }
 
-/// Rows per task: several tiles, so that a task is tens of microseconds, but enough tasks that threads finish together.
+/// Rows per task: several tiles, so that a task is tens of microseconds, but enough tasks that threads finish
+/// together.
 int64_t rows_per_task(int64_t n_rows, int n_threads) {
   const int64_t wanted = n_rows / (8 * n_threads);
   return std::clamp<int64_t>(wanted / kTileRows * kTileRows, kTileRows, 16 * kTileRows);
@@ -68,26 +69,29 @@ CpuBackend::CpuBackend(int n_threads, bool exact)
 
 std::string CpuBackend::device_name() const {
   const CpuFeatures& features = cpu_features();
-  const char* isa = exact_                 ? "reference kernels"
-                    : features.avx512_vnni ? "AVX-512 VNNI"
+  const char* isa = exact_                   ? "reference kernels"
+                    : features.avx512_vnni   ? "AVX-512 VNNI"
                     : features.avx2_fma_f16c ? "AVX2"
                                              : "baseline";
-  return fmt::format("{}, {} thread{}, {}", cpu_model_name(), threads_.n_threads(), threads_.n_threads() == 1 ? "" : "s", isa);
+  return fmt::format("{}, {} thread{}, {}", cpu_model_name(), threads_.n_threads(),
+                     threads_.n_threads() == 1 ? "" : "s", isa);
 }
 
-Result<std::unique_ptr<PlacedWeight>> CpuBackend::place_weight(const GgufFile& file, const TensorInfo& tensor,
-                                                               const std::function<void(uint64_t)>& on_bytes) {
+Result<std::unique_ptr<PlacedWeight>> CpuBackend::place_weight(
+    const GgufFile& file, const TensorInfo& tensor, const std::function<void(uint64_t)>& on_bytes) {
   return CpuWeight::place(file, tensor, exact_, threads_, on_bytes);
 }
 
 uint64_t CpuBackend::kv_page_bytes(const KvShape& shape) const {
-  return static_cast<uint64_t>(shape.n_layers * shape.n_kv_heads * kv_head_page_bytes(kv_type_, shape.head_dim));
+  return static_cast<uint64_t>(shape.n_layers * shape.n_kv_heads *
+                               kv_head_page_bytes(kv_type_, shape.head_dim));
 }
 
 Result<std::unique_ptr<KvStorage>> CpuBackend::allocate_kv(const KvShape& shape, int64_t n_pages) {
   auto memory = MappedMemory::allocate(kv_page_bytes(shape) * static_cast<uint64_t>(n_pages));
   if (!memory) return memory.error();
-  return std::unique_ptr<KvStorage>(std::make_unique<CpuKvStorage>(std::move(*memory), shape, n_pages, kv_type_));
+  return std::unique_ptr<KvStorage>(
+      std::make_unique<CpuKvStorage>(std::move(*memory), shape, n_pages, kv_type_));
 }
 
 Result<MatrixView<float>> CpuBackend::allocate_activations(int64_t rows, int64_t cols) {
@@ -98,21 +102,24 @@ Result<MatrixView<float>> CpuBackend::allocate_activations(int64_t rows, int64_t
 }
 
 uint64_t CpuBackend::scratch_bytes() const {
-  uint64_t total = x_scratch_.bytes() + hidden_scratch_.bytes() + gate_.bytes() + up_.bytes() + router_logits_.bytes() +
-                   expert_outputs_.bytes();
+  uint64_t total = x_scratch_.bytes() + hidden_scratch_.bytes() + gate_.bytes() + up_.bytes() +
+                   router_logits_.bytes() + expert_outputs_.bytes();
   for (const MappedMemory& memory : activations_) total += memory.size();
   return total;
 }
 
-void CpuBackend::embed(std::span<const TokenId> tokens, const PlacedWeight& embedding, MatrixView<float> out) {
+void CpuBackend::embed(std::span<const TokenId> tokens, const PlacedWeight& embedding,
+                       MatrixView<float> out) {
   for (size_t t = 0; t < tokens.size(); ++t) {
     cpu_weight(embedding).expand_row(to_int(tokens[t]), out.row_data(static_cast<int64_t>(t)));
   }
 }
 
-void CpuBackend::rms_norm(MatrixView<const float> x, std::span<const float> weight, float epsilon, MatrixView<float> out) {
+void CpuBackend::rms_norm(MatrixView<const float> x, std::span<const float> weight, float epsilon,
+                          MatrixView<float> out) {
   threads_.parallel_for(x.rows, 16, [&](int64_t begin, int64_t end, int) {
-    for (int64_t t = begin; t < end; ++t) kernels_.rms_norm({x.row_data(t), weight.data(), out.row_data(t), x.cols, epsilon});
+    for (int64_t t = begin; t < end; ++t)
+      kernels_.rms_norm({x.row_data(t), weight.data(), out.row_data(t), x.cols, epsilon});
   });
 }
 
@@ -125,8 +132,9 @@ Activations CpuBackend::prepare(MatrixView<const float> x, bool needs_codes, Qua
   float* scaled_sums = scratch.scaled_sums.at_least(x.rows * n_groups);
   int32_t* negated_sums16 = scratch.negated_sums16.at_least(x.rows * n_groups * 2);
   threads_.parallel_for(x.rows, 16, [&](int64_t begin, int64_t end, int) {
-    kernels_.quantize_activations({x.rows_at(begin, end - begin), codes + begin * x.cols, scales + begin * n_groups,
-                                   scaled_sums + begin * n_groups, negated_sums16 + begin * n_groups * 2});
+    kernels_.quantize_activations({x.rows_at(begin, end - begin), codes + begin * x.cols,
+                                   scales + begin * n_groups, scaled_sums + begin * n_groups,
+                                   negated_sums16 + begin * n_groups * 2});
   });
   out.codes = codes;
   out.scales = scales;
@@ -135,11 +143,26 @@ Activations CpuBackend::prepare(MatrixView<const float> x, bool needs_codes, Qua
   return out;
 }
 
+void CpuBackend::parallel_for(int64_t n_items, int64_t chunk, int64_t n_multiplications,
+                              const std::function<void(int64_t begin, int64_t end, int worker_idx)>& task) {
+  // Waking the others and waiting for them costs a few microseconds, ten times that when the machine is busy
+  // with other work; a core does a million multiplications in ten.
+  constexpr int64_t kWorthForking = 1 << 20;
+  if (n_multiplications >= kWorthForking) return threads_.parallel_for(n_items, chunk, task);
+  if (n_items > 0) task(0, n_items, 0);
+}
+
 void CpuBackend::matmul(const Activations& x, const CpuWeight& weight, MatrixView<float> y, bool accumulate) {
-  threads_.parallel_for(weight.rows(), rows_per_task(weight.rows(), threads_.n_threads()), [&](int64_t begin, int64_t end, int) {
-    weight.variant().run({.weight = weight.expert(0), .first_row = begin, .n_rows = end - begin, .x = x, .n_tokens = x.n_rows(),
-                          .y = y, .accumulate = accumulate});
-  });
+  parallel_for(weight.rows(), rows_per_task(weight.rows(), threads_.n_threads()),
+               weight.rows() * weight.cols() * x.n_rows(), [&](int64_t begin, int64_t end, int) {
+                 weight.variant().run({.weight = weight.expert(0),
+                                       .first_row = begin,
+                                       .n_rows = end - begin,
+                                       .x = x,
+                                       .n_tokens = x.n_rows(),
+                                       .y = y,
+                                       .accumulate = accumulate});
+               });
 }
 
 void CpuBackend::linear(MatrixView<const float> x, std::span<const PlacedWeight* const> weights,
@@ -148,31 +171,41 @@ void CpuBackend::linear(MatrixView<const float> x, std::span<const PlacedWeight*
   int64_t n_rows = 0;
   for (const PlacedWeight* weight : weights) {
     needs_codes |= cpu_weight(*weight).variant().needs_codes;
-    // A task's rows are a multiple of 16, and matrices start on task boundaries, so that tiles are never shared.
+    // A task's rows are a multiple of 16, and matrices start on task boundaries, so that tiles are never
+    // shared.
     n_rows += (weight->rows() + kTileRows - 1) / kTileRows * kTileRows;
   }
   const Activations prepared = prepare(x, needs_codes, x_scratch_);
   if (weights.size() == 1) return matmul(prepared, cpu_weight(*weights[0]), outs[0], false);
   // One region over the concatenated rows: q, k and v are too small to be worth a barrier each.
-  threads_.parallel_for(n_rows, rows_per_task(n_rows, threads_.n_threads()), [&](int64_t begin, int64_t end, int) {
-    int64_t first = 0;
-    for (size_t i = 0; i < weights.size(); ++i) {
-      const CpuWeight& weight = cpu_weight(*weights[i]);
-      const int64_t from = std::max<int64_t>(begin - first, 0), to = std::min(end - first, weight.rows());
-      if (from < to) {
-        weight.variant().run({.weight = weight.expert(0), .first_row = from, .n_rows = to - from, .x = prepared, .n_tokens = x.rows,
-                              .y = outs[i]});
-      }
-      first += (weight.rows() + kTileRows - 1) / kTileRows * kTileRows;
-    }
-  });
+  parallel_for(n_rows, rows_per_task(n_rows, threads_.n_threads()), n_rows * x.cols * x.rows,
+               [&](int64_t begin, int64_t end, int) {
+                 int64_t first = 0;
+                 for (size_t i = 0; i < weights.size(); ++i) {
+                   const CpuWeight& weight = cpu_weight(*weights[i]);
+                   const int64_t from = std::max<int64_t>(begin - first, 0),
+                                 to = std::min(end - first, weight.rows());
+                   if (from < to) {
+                     weight.variant().run({.weight = weight.expert(0),
+                                           .first_row = from,
+                                           .n_rows = to - from,
+                                           .x = prepared,
+                                           .n_tokens = x.rows,
+                                           .y = outs[i]});
+                   }
+                   first += (weight.rows() + kTileRows - 1) / kTileRows * kTileRows;
+                 }
+               });
 }
 
-void CpuBackend::linear_add(MatrixView<const float> x, const PlacedWeight& weight, MatrixView<float> residual) {
-  matmul(prepare(x, cpu_weight(weight).variant().needs_codes, x_scratch_), cpu_weight(weight), residual, true);
+void CpuBackend::linear_add(MatrixView<const float> x, const PlacedWeight& weight,
+                            MatrixView<float> residual) {
+  matmul(prepare(x, cpu_weight(weight).variant().needs_codes, x_scratch_), cpu_weight(weight), residual,
+         true);
 }
 
-void CpuBackend::rope_angles(std::span<const int32_t> positions, std::span<const float> inverse_frequencies, MatrixView<float> out) {
+void CpuBackend::rope_angles(std::span<const int32_t> positions, std::span<const float> inverse_frequencies,
+                             MatrixView<float> out) {
   const int64_t n = static_cast<int64_t>(inverse_frequencies.size());
   threads_.parallel_for(static_cast<int64_t>(positions.size()), 16, [&](int64_t begin, int64_t end, int) {
     for (int64_t t = begin; t < end; ++t) {
@@ -187,6 +220,24 @@ void CpuBackend::rope_angles(std::span<const int32_t> positions, std::span<const
   });
 }
 
+namespace {
+
+/// Which sequence a batch row belongs to, and where in it the row's token stands.
+struct RowPlace {
+  const AttentionSequence* sequence;
+  int64_t position;
+};
+
+std::vector<RowPlace> place_rows(std::span<const AttentionSequence> sequences) {
+  std::vector<RowPlace> places;
+  for (const AttentionSequence& sequence : sequences) {
+    for (int64_t i = 0; i < sequence.n_new; ++i) places.push_back({&sequence, sequence.n_past + i});
+  }
+  return places;
+}
+
+}  // namespace
+
 void CpuBackend::normalise_rotate_store(const AttentionArgs& args, KvStorage& kv) {
   const auto& storage = static_cast<const CpuKvStorage&>(kv);
   const int64_t head_dim = args.head_dim;
@@ -195,56 +246,64 @@ void CpuBackend::normalise_rotate_store(const AttentionArgs& args, KvStorage& kv
     const float* angles = args.rope.row_data(row);
     kernels_.rope({head, angles, angles + head_dim / 2, head_dim});
   };
-  int64_t first_row = 0;
-  for (const AttentionSequence& sequence : args.sequences) {
-    threads_.parallel_for(sequence.n_new, 8, [&](int64_t begin, int64_t end, int) {
-      for (int64_t i = begin; i < end; ++i) {
-        const int64_t row = first_row + i, position = sequence.n_past + i;
-        for (int64_t h = 0; h < args.n_heads; ++h) normalise_rotate(args.q.row_data(row) + h * head_dim, args.q_norm, row);
-        for (int64_t h = 0; h < args.n_kv_heads; ++h) {
-          float* k = args.k.row_data(row) + h * head_dim;
-          normalise_rotate(k, args.k_norm, row);
-          const PageId page = sequence.pages[static_cast<size_t>(position / kKvPageTokens)];
-          kernels_.kv_store({k, args.v.row_data(row) + h * head_dim, storage.page(args.layer_idx, page, h), position % kKvPageTokens,
-                             head_dim, kv_type_});
-        }
+  const std::vector<RowPlace> places = place_rows(args.sequences);
+  threads_.parallel_for(static_cast<int64_t>(places.size()), 8, [&](int64_t begin, int64_t end, int) {
+    for (int64_t row = begin; row < end; ++row) {
+      const auto [sequence, position] = places[static_cast<size_t>(row)];
+      const PageId page = sequence->pages[static_cast<size_t>(position / kKvPageTokens)];
+      for (int64_t h = 0; h < args.n_heads; ++h) {
+        normalise_rotate(args.q.row_data(row) + h * head_dim, args.q_norm, row);
       }
-    });
-    first_row += sequence.n_new;
-  }
+      for (int64_t h = 0; h < args.n_kv_heads; ++h) {
+        float* k = args.k.row_data(row) + h * head_dim;
+        normalise_rotate(k, args.k_norm, row);
+        kernels_.kv_store({k, args.v.row_data(row) + h * head_dim, storage.page(args.layer_idx, page, h),
+                           position % kKvPageTokens, head_dim, kv_type_});
+      }
+    }
+  });
 }
 
 void CpuBackend::attention(const AttentionArgs& args, KvStorage& kv) {
   normalise_rotate_store(args, kv);
   const auto& storage = static_cast<const CpuKvStorage&>(kv);
+  const std::vector<RowPlace> places = place_rows(args.sequences);
+  const auto n_rows = static_cast<int64_t>(places.size());
   const int64_t group = args.n_heads / args.n_kv_heads;
-  int64_t first_row = 0;
-  for (const AttentionSequence& sequence : args.sequences) {
-    // Heads outermost: neighbouring tasks share one head's keys and values, which then stay in the cache.
-    const int64_t n_tasks = args.n_kv_heads * sequence.n_new;
-    const int64_t tasks_at_once = std::clamp<int64_t>(sequence.n_new / 4, 1, 16);
-    threads_.parallel_for(n_tasks, tasks_at_once, [&](int64_t begin, int64_t end, int) {
-      std::vector<const std::byte*> pages(sequence.pages.size());
-      int64_t head_of_pages = -1;
-      for (int64_t task = begin; task < end; ++task) {
-        const int64_t kv_head = task / sequence.n_new, i = task % sequence.n_new;
-        if (kv_head != head_of_pages) {
-          for (size_t p = 0; p < pages.size(); ++p) pages[p] = storage.page(args.layer_idx, sequence.pages[p], kv_head);
-          head_of_pages = kv_head;
-        }
-        for (int64_t h = 0; h < group; h += kMaxQueryGroup) {
-          const int64_t offset = (kv_head * group + h) * args.head_dim;
-          kernels_.attention({.q = args.q.row_data(first_row + i) + offset, .out = args.out.row_data(first_row + i) + offset,
-                              .n_heads = std::min(kMaxQueryGroup, group - h), .head_dim = args.head_dim, .scale = args.scale,
-                              .pages = pages, .n_keys = sequence.n_past + i + 1, .type = kv_type_});
-        }
-      }
-    });
-    first_row += sequence.n_new;
-  }
+  int64_t n_keys = 0;
+  for (const RowPlace& place : places) n_keys += place.position + 1;
+  // Heads outermost: neighbouring tasks share one head's keys and values, which then stay in the cache.
+  const int64_t chunk = std::clamp<int64_t>(n_rows / 4, 1, 16);
+  parallel_for(args.n_kv_heads * n_rows, chunk, 2 * n_keys * args.n_heads * args.head_dim,
+               [&](int64_t begin, int64_t end, int) {
+                 std::vector<const std::byte*> pages;
+                 std::pair<int64_t, const AttentionSequence*> owner_of_pages;
+                 for (int64_t task = begin; task < end; ++task) {
+                   const int64_t kv_head = task / n_rows, row = task % n_rows;
+                   const auto [sequence, position] = places[static_cast<size_t>(row)];
+                   if (owner_of_pages != std::pair(kv_head, sequence)) {
+                     owner_of_pages = {kv_head, sequence};
+                     pages.clear();
+                     for (PageId page : sequence->pages)
+                       pages.push_back(storage.page(args.layer_idx, page, kv_head));
+                   }
+                   for (int64_t h = 0; h < group; h += kMaxQueryGroup) {
+                     const int64_t offset = (kv_head * group + h) * args.head_dim;
+                     kernels_.attention({.q = args.q.row_data(row) + offset,
+                                         .out = args.out.row_data(row) + offset,
+                                         .n_heads = std::min(kMaxQueryGroup, group - h),
+                                         .head_dim = args.head_dim,
+                                         .scale = args.scale,
+                                         .pages = pages,
+                                         .n_keys = position + 1,
+                                         .type = kv_type_});
+                   }
+                 }
+               });
 }
 
-void CpuBackend::gather_rows(MatrixView<const float> x, std::span<const int32_t> rows, MatrixView<float> out) {
+void CpuBackend::gather_rows(MatrixView<const float> x, std::span<const int32_t> rows,
+                             MatrixView<float> out) {
   for (size_t i = 0; i < rows.size(); ++i) {
     const float* row = x.row_data(rows[i]);
     std::copy(row, row + x.cols, out.row_data(static_cast<int64_t>(i)));
@@ -261,7 +320,8 @@ void CpuBackend::dense_ffn(const DenseFfnArgs& args) {
   threads_.parallel_for(n_tokens, 4, [&](int64_t begin, int64_t end, int) {
     for (int64_t t = begin; t < end; ++t) kernels_.swiglu({gate.row_data(t), up.row_data(t), width});
   });
-  matmul(prepare(gate, cpu_weight(args.down).variant().needs_codes, hidden_scratch_), cpu_weight(args.down), args.residual, true);
+  matmul(prepare(gate, cpu_weight(args.down).variant().needs_codes, hidden_scratch_), cpu_weight(args.down),
+         args.residual, true);
 }
 
 }  // namespace halod

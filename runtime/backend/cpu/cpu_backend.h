@@ -1,6 +1,7 @@
 // The CPU backend: decides layouts and threads; all arithmetic is in kernels/.
 //
-// Every operation is one or a few parallel regions over (weight rows, experts, heads or tokens); results do not depend on how they are cut.
+// Every operation is one or a few parallel regions over (weight rows, experts, heads or tokens); results do
+// not depend on how they are cut.
 #pragma once
 
 #include <memory>
@@ -33,10 +34,13 @@ class CpuBackend final : public Backend {
 
   void embed(std::span<const TokenId> tokens, const PlacedWeight& embedding, MatrixView<float> out) override;
   void gather_rows(MatrixView<const float> x, std::span<const int32_t> rows, MatrixView<float> out) override;
-  void rms_norm(MatrixView<const float> x, std::span<const float> weight, float epsilon, MatrixView<float> out) override;
-  void linear(MatrixView<const float> x, std::span<const PlacedWeight* const> weights, std::span<const MatrixView<float>> outs) override;
+  void rms_norm(MatrixView<const float> x, std::span<const float> weight, float epsilon,
+                MatrixView<float> out) override;
+  void linear(MatrixView<const float> x, std::span<const PlacedWeight* const> weights,
+              std::span<const MatrixView<float>> outs) override;
   void linear_add(MatrixView<const float> x, const PlacedWeight& weight, MatrixView<float> residual) override;
-  void rope_angles(std::span<const int32_t> positions, std::span<const float> inverse_frequencies, MatrixView<float> out) override;
+  void rope_angles(std::span<const int32_t> positions, std::span<const float> inverse_frequencies,
+                   MatrixView<float> out) override;
   void attention(const AttentionArgs& args, KvStorage& kv) override;
   void moe(const MoeArgs& args) override;
   void dense_ffn(const DenseFfnArgs& args) override;
@@ -74,7 +78,9 @@ class CpuBackend final : public Backend {
     Scratch<int8_t> codes;
     Scratch<float> scales, scaled_sums;
     Scratch<int32_t> negated_sums16;
-    uint64_t bytes() const { return codes.bytes() + scales.bytes() + scaled_sums.bytes() + negated_sums16.bytes(); }
+    uint64_t bytes() const {
+      return codes.bytes() + scales.bytes() + scaled_sums.bytes() + negated_sums16.bytes();
+    }
   };
   /// Which rows of the batch go to which expert, and with what weight.
   struct Routing {
@@ -86,6 +92,9 @@ class CpuBackend final : public Backend {
     std::vector<int32_t> active;      ///< experts with at least one token
   };
 
+  /// ThreadPool::parallel_for where there is enough work to share, otherwise on this thread.
+  void parallel_for(int64_t n_items, int64_t chunk, int64_t n_multiplications,
+                    const std::function<void(int64_t begin, int64_t end, int worker_idx)>& task);
   /// Prepares rows for a matmul; the 8-bit form only when one of the users needs it.
   Activations prepare(MatrixView<const float> x, bool needs_codes, QuantizedScratch& scratch);
   void route(const MoeArgs& args);

@@ -1,4 +1,5 @@
-// The mixture of experts on the CPU: tokens grouped by expert, one parallel region per stage over (expert, rows).
+// The mixture of experts on the CPU: tokens grouped by expert, one parallel region per stage over (expert,
+// rows).
 #include <algorithm>
 #include <cstring>
 
@@ -8,7 +9,8 @@
 namespace halod {
 namespace {
 
-// Rows of one expert per task: four tiles of 2048 columns at 4 bits are 74 kB, a few microseconds at memory speed.
+// Rows of one expert per task: four tiles of 2048 columns at 4 bits are 74 kB, a few microseconds at memory
+// speed.
 constexpr int64_t kRowsPerTask = 4 * kTileRows;
 
 int64_t n_tasks_per_expert(int64_t rows) { return (rows + kRowsPerTask - 1) / kRowsPerTask; }
@@ -18,7 +20,8 @@ int64_t n_tasks_per_expert(int64_t rows) { return (rows + kRowsPerTask - 1) / kR
 void CpuBackend::route(const MoeArgs& args) {
   const int64_t n_tokens = args.x.rows, n_experts = args.router.rows(), k = args.n_experts_per_token;
   const MatrixView<float> logits(router_logits_.at_least(n_tokens * n_experts), n_tokens, n_experts);
-  matmul(prepare(args.x, cpu_weight(args.router).variant().needs_codes, x_scratch_), cpu_weight(args.router), logits, false);
+  matmul(prepare(args.x, cpu_weight(args.router).variant().needs_codes, x_scratch_), cpu_weight(args.router),
+         logits, false);
 
   Routing& r = routing_;
   const auto n_pairs = static_cast<size_t>(n_tokens * k);
@@ -28,7 +31,8 @@ void CpuBackend::route(const MoeArgs& args) {
   r.slots.resize(n_pairs);
   threads_.parallel_for(n_tokens, 16, [&](int64_t begin, int64_t end, int) {
     for (int64_t t = begin; t < end; ++t) {
-      kernels_.router_top_k({logits.row_data(t), n_experts, k, r.experts.data() + t * k, r.weights.data() + t * k});
+      kernels_.router_top_k(
+          {logits.row_data(t), n_experts, k, r.experts.data() + t * k, r.weights.data() + t * k});
     }
   });
 
@@ -45,51 +49,72 @@ void CpuBackend::route(const MoeArgs& args) {
   }
   r.active.clear();
   for (int32_t e = 0; e < n_experts; ++e) {
-    if (r.first_slot[static_cast<size_t>(e)] < r.first_slot[static_cast<size_t>(e) + 1]) r.active.push_back(e);
+    if (r.first_slot[static_cast<size_t>(e)] < r.first_slot[static_cast<size_t>(e) + 1])
+      r.active.push_back(e);
   }
 }
 
 void CpuBackend::experts_gate_up(const MoeArgs& args, const Activations& x, MatrixView<float> hidden) {
   const CpuWeight &gate = cpu_weight(args.gate), &up = cpu_weight(args.up);
   const int64_t tasks_per_expert = n_tasks_per_expert(gate.rows());
-  threads_.parallel_for(static_cast<int64_t>(routing_.active.size()) * tasks_per_expert, 1, [&](int64_t begin, int64_t end, int worker_idx) {
-    for (int64_t task = begin; task < end; ++task) {
-      const int32_t expert = routing_.active[static_cast<size_t>(task / tasks_per_expert)];
-      const int64_t first_row = task % tasks_per_expert * kRowsPerTask, n_rows = std::min(kRowsPerTask, gate.rows() - first_row);
-      const auto first = static_cast<size_t>(routing_.first_slot[static_cast<size_t>(expert)]);
-      const int64_t n_tokens = routing_.first_slot[static_cast<size_t>(expert) + 1] - static_cast<int64_t>(first);
-      const int32_t* slots = routing_.slots.data() + first;
-      MatmulArgs matmul_args{.weight = gate.expert(expert), .first_row = first_row, .n_rows = n_rows, .x = x, .n_tokens = n_tokens,
-                             .x_rows = routing_.token_rows.data() + first, .y_rows = slots, .y = hidden};
-      gate.variant().run(matmul_args);
-      // `up` only lives until it is multiplied in: n_tokens x 64 values of this worker's own.
-      float* up_tile = up_tile_[static_cast<size_t>(worker_idx)].at_least(n_tokens * kRowsPerTask);
-      matmul_args.weight = up.expert(expert);
-      matmul_args.y_rows = nullptr;
-      matmul_args.y = {up_tile, n_tokens, kRowsPerTask};
-      matmul_args.y_origin = first_row;
-      up.variant().run(matmul_args);
-      for (int64_t t = 0; t < n_tokens; ++t) {
-        kernels_.swiglu({hidden.row_data(slots[t]) + first_row, up_tile + t * kRowsPerTask, n_rows});
-      }
-    }
-  });
+  const int64_t n_multiplications =
+      2 * static_cast<int64_t>(routing_.slots.size()) * gate.rows() * gate.cols();
+  parallel_for(
+      static_cast<int64_t>(routing_.active.size()) * tasks_per_expert, 1, n_multiplications,
+      [&](int64_t begin, int64_t end, int worker_idx) {
+        for (int64_t task = begin; task < end; ++task) {
+          const int32_t expert = routing_.active[static_cast<size_t>(task / tasks_per_expert)];
+          const int64_t first_row = task % tasks_per_expert * kRowsPerTask,
+                        n_rows = std::min(kRowsPerTask, gate.rows() - first_row);
+          const auto first = static_cast<size_t>(routing_.first_slot[static_cast<size_t>(expert)]);
+          const int64_t n_tokens =
+              routing_.first_slot[static_cast<size_t>(expert) + 1] - static_cast<int64_t>(first);
+          const int32_t* slots = routing_.slots.data() + first;
+          MatmulArgs matmul_args{.weight = gate.expert(expert),
+                                 .first_row = first_row,
+                                 .n_rows = n_rows,
+                                 .x = x,
+                                 .n_tokens = n_tokens,
+                                 .x_rows = routing_.token_rows.data() + first,
+                                 .y_rows = slots,
+                                 .y = hidden};
+          gate.variant().run(matmul_args);
+          // `up` only lives until it is multiplied in: n_tokens x 64 values of this worker's own.
+          float* up_tile = up_tile_[static_cast<size_t>(worker_idx)].at_least(n_tokens * kRowsPerTask);
+          matmul_args.weight = up.expert(expert);
+          matmul_args.y_rows = nullptr;
+          matmul_args.y = {up_tile, n_tokens, kRowsPerTask};
+          matmul_args.y_origin = first_row;
+          up.variant().run(matmul_args);
+          for (int64_t t = 0; t < n_tokens; ++t) {
+            kernels_.swiglu({hidden.row_data(slots[t]) + first_row, up_tile + t * kRowsPerTask, n_rows});
+          }
+        }
+      });
 }
 
 void CpuBackend::experts_down(const MoeArgs& args, const Activations& hidden, MatrixView<float> outputs) {
   const CpuWeight& down = cpu_weight(args.down);
   const int64_t tasks_per_expert = n_tasks_per_expert(down.rows());
-  threads_.parallel_for(static_cast<int64_t>(routing_.active.size()) * tasks_per_expert, 1, [&](int64_t begin, int64_t end, int) {
-    for (int64_t task = begin; task < end; ++task) {
-      const int32_t expert = routing_.active[static_cast<size_t>(task / tasks_per_expert)];
-      const int64_t first_row = task % tasks_per_expert * kRowsPerTask;
-      const auto first = static_cast<size_t>(routing_.first_slot[static_cast<size_t>(expert)]);
-      const int32_t* slots = routing_.slots.data() + first;
-      down.variant().run({.weight = down.expert(expert), .first_row = first_row, .n_rows = std::min(kRowsPerTask, down.rows() - first_row),
-                          .x = hidden, .n_tokens = routing_.first_slot[static_cast<size_t>(expert) + 1] - static_cast<int64_t>(first),
-                          .x_rows = slots, .y_rows = slots, .y = outputs});
-    }
-  });
+  const int64_t n_multiplications = static_cast<int64_t>(routing_.slots.size()) * down.rows() * down.cols();
+  parallel_for(static_cast<int64_t>(routing_.active.size()) * tasks_per_expert, 1, n_multiplications,
+               [&](int64_t begin, int64_t end, int) {
+                 for (int64_t task = begin; task < end; ++task) {
+                   const int32_t expert = routing_.active[static_cast<size_t>(task / tasks_per_expert)];
+                   const int64_t first_row = task % tasks_per_expert * kRowsPerTask;
+                   const auto first = static_cast<size_t>(routing_.first_slot[static_cast<size_t>(expert)]);
+                   const int32_t* slots = routing_.slots.data() + first;
+                   down.variant().run({.weight = down.expert(expert),
+                                       .first_row = first_row,
+                                       .n_rows = std::min(kRowsPerTask, down.rows() - first_row),
+                                       .x = hidden,
+                                       .n_tokens = routing_.first_slot[static_cast<size_t>(expert) + 1] -
+                                                   static_cast<int64_t>(first),
+                                       .x_rows = slots,
+                                       .y_rows = slots,
+                                       .y = outputs});
+                 }
+               });
 }
 
 void CpuBackend::moe(const MoeArgs& args) {
@@ -106,8 +131,10 @@ void CpuBackend::moe(const MoeArgs& args) {
   threads_.parallel_for(n_tokens, 8, [&](int64_t begin, int64_t end, int) {
     std::vector<const float*> terms(static_cast<size_t>(k));
     for (int64_t t = begin; t < end; ++t) {
-      for (int64_t rank = 0; rank < k; ++rank) terms[static_cast<size_t>(rank)] = outputs.row_data(t * k + rank);
-      kernels_.weighted_sum({terms.data(), routing_.weights.data() + t * k, k, args.residual.row_data(t), args.residual.cols});
+      for (int64_t rank = 0; rank < k; ++rank)
+        terms[static_cast<size_t>(rank)] = outputs.row_data(t * k + rank);
+      kernels_.weighted_sum(
+          {terms.data(), routing_.weights.data() + t * k, k, args.residual.row_data(t), args.residual.cols});
     }
   });
 }

@@ -12,10 +12,13 @@
 namespace halod {
 namespace {
 
-// Large enough that reading dominates the calls, small enough that it stays in the second-level cache while it is packed.
+// Large enough that reading dominates the calls, small enough that it stays in the second-level cache while
+// it is packed.
 constexpr int64_t kPieceBytes = 512 << 10;
 
-int64_t matrix_rows(const TensorInfo& tensor) { return tensor.shape.size() < 2 ? 1 : tensor.shape[tensor.shape.size() - 2]; }
+int64_t matrix_rows(const TensorInfo& tensor) {
+  return tensor.shape.size() < 2 ? 1 : tensor.shape[tensor.shape.size() - 2];
+}
 int64_t n_matrices(const TensorInfo& tensor) { return tensor.shape.size() == 3 ? tensor.shape[0] : 1; }
 
 /// One expert's rows [first, first + n) of a tensor on their way into memory.
@@ -26,7 +29,8 @@ struct Piece {
 };
 
 std::vector<Piece> cut_into_pieces(int64_t n_experts, int64_t rows, int64_t row_bytes) {
-  const int64_t rows_per_piece = std::max<int64_t>(kTileRows, kPieceBytes / row_bytes / kTileRows * kTileRows);
+  const int64_t rows_per_piece =
+      std::max<int64_t>(kTileRows, kPieceBytes / row_bytes / kTileRows * kTileRows);
   std::vector<Piece> pieces;
   for (int64_t expert_idx = 0; expert_idx < n_experts; ++expert_idx) {
     for (int64_t row = 0; row < rows; row += rows_per_piece) {
@@ -38,21 +42,25 @@ std::vector<Piece> cut_into_pieces(int64_t n_experts, int64_t rows, int64_t row_
 
 }  // namespace
 
-CpuWeight::CpuWeight(const TensorInfo& tensor, const MatmulVariant& variant, MappedMemory memory, int64_t expert_bytes)
+CpuWeight::CpuWeight(const TensorInfo& tensor, const MatmulVariant& variant, MappedMemory memory,
+                     int64_t expert_bytes)
     : PlacedWeight(matrix_rows(tensor), tensor.cols(), n_matrices(tensor), memory.size()),
       format_(tensor.format),
       variant_(&variant),
       memory_(std::move(memory)),
       expert_bytes_(expert_bytes) {}
 
-Result<std::unique_ptr<PlacedWeight>> CpuWeight::place(const GgufFile& file, const TensorInfo& tensor, bool exact, ThreadPool& threads,
+Result<std::unique_ptr<PlacedWeight>> CpuWeight::place(const GgufFile& file, const TensorInfo& tensor,
+                                                       bool exact, ThreadPool& threads,
                                                        const std::function<void(uint64_t)>& on_bytes) {
   const FormatTraits& format = traits(tensor.format);
   const int64_t cols = tensor.cols(), rows = matrix_rows(tensor), n_experts = n_matrices(tensor);
   const MatmulVariant* variant = select_matmul(tensor.format, cols, exact);
   if (variant == nullptr) {
-    return Error{ErrorCode::kUnsupported, fmt::format("{}: tensor '{}': no CPU kernel multiplies {} rows of {} values",
-                                                      file.path().string(), tensor.name, format.name, cols), tensor.name};
+    return Error{ErrorCode::kUnsupported,
+                 fmt::format("{}: tensor '{}': no CPU kernel multiplies {} rows of {} values",
+                             file.path().string(), tensor.name, format.name, cols),
+                 tensor.name};
   }
   const bool tiles = variant->layout == WeightLayout::kTiles16;
   const TileLayout* layout = tiles ? find_tile_layout(tensor.format) : nullptr;
@@ -79,8 +87,8 @@ Result<std::unique_ptr<PlacedWeight>> CpuWeight::place(const GgufFile& file, con
       const Result<> read = file.read(tensor, offset, {target, n_bytes});
       if (tiles && read) {
         for (int64_t row = 0; row < piece.n_rows; row += kTileRows) {
-          layout->pack(staging.data() + row * row_bytes, row_bytes, std::min(kTileRows, piece.n_rows - row), cols,
-                       expert + (piece.first_row + row) / kTileRows * layout->tile_bytes(cols));
+          layout->pack(staging.data() + row * row_bytes, row_bytes, std::min(kTileRows, piece.n_rows - row),
+                       cols, expert + (piece.first_row + row) / kTileRows * layout->tile_bytes(cols));
         }
       }
       std::lock_guard lock(mutex);
@@ -101,7 +109,8 @@ void CpuWeight::expand_row(int64_t row, float* out) const {
   }
   const TileLayout& layout = *find_tile_layout(format_);
   std::vector<std::byte> blocks(static_cast<size_t>(format.row_bytes(cols())));
-  layout.unpack_row(memory_.data() + row / kTileRows * layout.tile_bytes(cols()), row % kTileRows, cols(), blocks.data());
+  layout.unpack_row(memory_.data() + row / kTileRows * layout.tile_bytes(cols()), row % kTileRows, cols(),
+                    blocks.data());
   format.dequantize(blocks.data(), cols(), out);
 }
 

@@ -13,9 +13,10 @@ namespace halod {
 
 class CpuWeight final : public PlacedWeight {
  public:
-  /// Reads the tensor in pieces and packs each piece, so that the peak is the packed weight plus a few megabytes.
-  /// Errors: as Backend::place_weight.
-  static Result<std::unique_ptr<PlacedWeight>> place(const GgufFile& file, const TensorInfo& tensor, bool exact, ThreadPool& threads,
+  /// Reads the tensor in pieces and packs each piece, so that the peak is the packed weight plus a few
+  /// megabytes. Errors: as Backend::place_weight.
+  static Result<std::unique_ptr<PlacedWeight>> place(const GgufFile& file, const TensorInfo& tensor,
+                                                     bool exact, ThreadPool& threads,
                                                      const std::function<void(uint64_t)>& on_bytes);
 
   WeightMatrix expert(int64_t expert_idx) const {
@@ -26,7 +27,8 @@ class CpuWeight final : public PlacedWeight {
   void expand_row(int64_t row, float* out) const;
 
  private:
-  CpuWeight(const TensorInfo& tensor, const MatmulVariant& variant, MappedMemory memory, int64_t expert_bytes);
+  CpuWeight(const TensorInfo& tensor, const MatmulVariant& variant, MappedMemory memory,
+            int64_t expert_bytes);
 
   Format format_;
   const MatmulVariant* variant_;
@@ -35,6 +37,8 @@ class CpuWeight final : public PlacedWeight {
 };
 
 /// A weight that a CpuBackend placed. REQUIRES: it did; backends never see each other's weights.
-inline const CpuWeight& cpu_weight(const PlacedWeight& weight) { return static_cast<const CpuWeight&>(weight); }
+inline const CpuWeight& cpu_weight(const PlacedWeight& weight) {
+  return static_cast<const CpuWeight&>(weight);
+}
 
 }  // namespace halod

@@ -17,7 +17,8 @@ TEST_P(EveryTileLayout, GivesBackEveryBitOfEveryRow) {
   std::mt19937 generator(7);
   for (int64_t n_blocks : {1, 2, 5}) {
     for (int64_t n_rows : {1, 15, 16}) {
-      const int64_t cols = n_blocks * std::max<int64_t>(format.block_elements, 32), row_bytes = format.row_bytes(cols);
+      const int64_t cols = n_blocks * std::max<int64_t>(format.block_elements, 32),
+                    row_bytes = format.row_bytes(cols);
       std::vector<std::byte> rows(static_cast<size_t>(n_rows * row_bytes));
       for (std::byte& b : rows) b = static_cast<std::byte>(generator());
       std::vector<std::byte> tile(static_cast<size_t>(layout.tile_bytes(cols)), std::byte{0xaa});
@@ -25,7 +26,8 @@ TEST_P(EveryTileLayout, GivesBackEveryBitOfEveryRow) {
       for (int64_t row = 0; row < 16; ++row) {
         std::vector<std::byte> blocks(static_cast<size_t>(row_bytes), std::byte{0x55});
         layout.unpack_row(tile.data(), row, cols, blocks.data());
-        const auto expected = row < n_rows ? std::vector<std::byte>(rows.begin() + row * row_bytes, rows.begin() + (row + 1) * row_bytes)
+        const auto expected = row < n_rows ? std::vector<std::byte>(rows.begin() + row * row_bytes,
+                                                                    rows.begin() + (row + 1) * row_bytes)
                                            : blocks;
         EXPECT_EQ(blocks, expected) << "row " << row << " of " << n_rows << ", " << n_blocks << " blocks";
         if (row >= n_rows) {

@@ -15,13 +15,18 @@ namespace {
 using test::nmse;
 using test::random_values;
 
-/// Pages filled token by token through the variant's own store kernel; unused slots hold NaN, which must never be looked at.
-std::vector<std::vector<std::byte>> fill_pages(const KvStoreVariant& store, KvType type, int64_t head_dim, int64_t n_keys) {
-  const std::vector<float> k = random_values(n_keys * head_dim, 31, 0.3F), v = random_values(n_keys * head_dim, 32);
+/// Pages filled token by token through the variant's own store kernel; unused slots hold NaN, which must
+/// never be looked at.
+std::vector<std::vector<std::byte>> fill_pages(const KvStoreVariant& store, KvType type, int64_t head_dim,
+                                               int64_t n_keys) {
+  const std::vector<float> k = random_values(n_keys * head_dim, 31, 0.3F),
+                           v = random_values(n_keys * head_dim, 32);
   std::vector<std::vector<std::byte>> pages(static_cast<size_t>((n_keys + 31) / 32));
-  for (auto& page : pages) page.assign(static_cast<size_t>(kv_head_page_bytes(type, head_dim)), std::byte{0xff});
+  for (auto& page : pages)
+    page.assign(static_cast<size_t>(kv_head_page_bytes(type, head_dim)), std::byte{0xff});
   for (int64_t j = 0; j < n_keys; ++j) {
-    store.run({k.data() + j * head_dim, v.data() + j * head_dim, pages[static_cast<size_t>(j / 32)].data(), j % 32, head_dim, type});
+    store.run({k.data() + j * head_dim, v.data() + j * head_dim, pages[static_cast<size_t>(j / 32)].data(),
+               j % 32, head_dim, type});
   }
   return pages;
 }
@@ -45,12 +50,19 @@ TEST_P(EveryAttentionVariant, MatchesTheReferenceForOddLengthsAndGroups) {
       for (int64_t n_heads : {1, 2, 3, 7, 8}) {
         const std::vector<float> q = random_values(n_heads * head_dim, 33);
         std::vector<float> out(q.size()), expected(q.size());
-        AttentionKernelArgs args{.q = q.data(), .out = out.data(), .n_heads = n_heads, .head_dim = head_dim,
-                                 .scale = 0.2F, .pages = page_pointers, .n_keys = n_keys, .type = type()};
+        AttentionKernelArgs args{.q = q.data(),
+                                 .out = out.data(),
+                                 .n_heads = n_heads,
+                                 .head_dim = head_dim,
+                                 .scale = 0.2F,
+                                 .pages = page_pointers,
+                                 .n_keys = n_keys,
+                                 .type = type()};
         variant().run(args);
         args.out = expected.data();
         reference::attention(args);
-        EXPECT_LT(nmse(out, expected), 1e-11) << head_dim << " wide, " << n_keys << " keys, " << n_heads << " heads";
+        EXPECT_LT(nmse(out, expected), 1e-11)
+            << head_dim << " wide, " << n_keys << " keys, " << n_heads << " heads";
       }
     }
   }
@@ -63,8 +75,14 @@ TEST_P(EveryAttentionVariant, GivesAHeadTheSameBitsAloneAndInAGroup) {
   for (const auto& page : pages) page_pointers.push_back(page.data());
   const std::vector<float> q = random_values(n_heads * head_dim, 34);
   std::vector<float> together(q.size()), alone(q.size());
-  AttentionKernelArgs args{.q = q.data(), .out = together.data(), .n_heads = n_heads, .head_dim = head_dim,
-                           .scale = 0.125F, .pages = page_pointers, .n_keys = n_keys, .type = type()};
+  AttentionKernelArgs args{.q = q.data(),
+                           .out = together.data(),
+                           .n_heads = n_heads,
+                           .head_dim = head_dim,
+                           .scale = 0.125F,
+                           .pages = page_pointers,
+                           .n_keys = n_keys,
+                           .type = type()};
   variant().run(args);
   args.n_heads = 1;
   for (int64_t h = 0; h < n_heads; ++h) {

@@ -19,16 +19,18 @@ using test::random_values;
 /// A quantised matrix in the file's layout and in the variant's.
 class TestMatrix {
  public:
-  TestMatrix(Format format, int64_t rows, int64_t cols, uint32_t seed) : rows_(rows), cols_(cols), format_(format) {
+  TestMatrix(Format format, int64_t rows, int64_t cols, uint32_t seed)
+      : rows_(rows), cols_(cols), format_(format) {
     const FormatTraits& f = traits(format);
     const std::vector<float> values = random_values(rows * cols, seed, 0.05F);
     file_.resize(static_cast<size_t>(rows * f.row_bytes(cols)));
-    for (int64_t r = 0; r < rows; ++r) f.quantize(values.data() + r * cols, cols, file_.data() + r * f.row_bytes(cols));
+    for (int64_t r = 0; r < rows; ++r)
+      f.quantize(values.data() + r * cols, cols, file_.data() + r * f.row_bytes(cols));
     if (const TileLayout* layout = find_tile_layout(format)) {
       tiles_.resize(static_cast<size_t>(layout->matrix_bytes(rows, cols)));
       for (int64_t r = 0; r < rows; r += kTileRows) {
-        layout->pack(file_.data() + r * f.row_bytes(cols), f.row_bytes(cols), std::min(kTileRows, rows - r), cols,
-                     tiles_.data() + r / kTileRows * layout->tile_bytes(cols));
+        layout->pack(file_.data() + r * f.row_bytes(cols), f.row_bytes(cols), std::min(kTileRows, rows - r),
+                     cols, tiles_.data() + r / kTileRows * layout->tile_bytes(cols));
       }
     }
   }
@@ -53,7 +55,8 @@ class TestActivations {
     sums_.resize(n / 16 + 1);
     view_ = {.values = {values_.data(), n_rows, cols}};
     if (cols % kActivationGroup == 0) {
-      reference::quantize_activations({view_.values, codes_.data(), scales_.data(), scaled_sums_.data(), sums_.data()});
+      reference::quantize_activations(
+          {view_.values, codes_.data(), scales_.data(), scaled_sums_.data(), sums_.data()});
       view_.codes = codes_.data();
       view_.scales = scales_.data();
       view_.scaled_sums = scaled_sums_.data();
@@ -83,10 +86,12 @@ struct Case {
 class EveryMatmulVariant : public testing::TestWithParam<Case> {
  protected:
   void SetUp() override {
-    if (!runs_on(GetParam().variant->isa, cpu_features())) GTEST_SKIP() << "this CPU cannot run " << GetParam().variant->name;
+    if (!runs_on(GetParam().variant->isa, cpu_features()))
+      GTEST_SKIP() << "this CPU cannot run " << GetParam().variant->name;
   }
   int64_t a_valid_cols(int64_t wanted) const {
-    const int64_t block = std::max<int64_t>(traits(GetParam().format).block_elements, GetParam().variant->needs_codes ? 32 : 1);
+    const int64_t block =
+        std::max<int64_t>(traits(GetParam().format).block_elements, GetParam().variant->needs_codes ? 32 : 1);
     return std::max(block, wanted / block * block);
   }
 };
@@ -100,7 +105,10 @@ TEST_P(EveryMatmulVariant, MatchesTheReferenceOnTheActivationsItSees) {
       for (int64_t n_tokens : {1, 2, 3, 5, 8, 13}) {
         const TestActivations x(n_tokens, cols, static_cast<uint32_t>(97 * rows + cols));
         std::vector<float> y(static_cast<size_t>(n_tokens * rows), 0.5F), expected = y;
-        MatmulArgs args{.weight = matrix.view(variant->layout), .n_rows = rows, .x = x.view(), .n_tokens = n_tokens,
+        MatmulArgs args{.weight = matrix.view(variant->layout),
+                        .n_rows = rows,
+                        .x = x.view(),
+                        .n_tokens = n_tokens,
                         .y = {y.data(), n_tokens, rows}};
         variant->run(args);
         args.weight = matrix.view(WeightLayout::kRows);
@@ -124,7 +132,10 @@ TEST_P(EveryMatmulVariant, GivesTheSameBitsAloneAndInABatch) {
   const TestMatrix matrix(format, rows, cols, 5);
   const TestActivations x(n_tokens, cols, 6);
   std::vector<float> together(static_cast<size_t>(n_tokens * rows)), alone(together.size());
-  MatmulArgs args{.weight = matrix.view(variant->layout), .n_rows = rows, .x = x.view(), .n_tokens = n_tokens,
+  MatmulArgs args{.weight = matrix.view(variant->layout),
+                  .n_rows = rows,
+                  .x = x.view(),
+                  .n_tokens = n_tokens,
                   .y = {together.data(), n_tokens, rows}};
   variant->run(args);
   for (int32_t t = 0; t < n_tokens; ++t) {
@@ -147,7 +158,11 @@ TEST_P(EveryMatmulVariant, GathersScattersAndAccumulates) {
   const TestActivations x(6, cols, 4);
   const std::vector<int32_t> x_rows = {5, 0, 3}, y_rows = {1, 2, 0};
   std::vector<float> plain(static_cast<size_t>(6 * rows)), y(static_cast<size_t>(3 * rows), 1.0F);
-  MatmulArgs args{.weight = matrix.view(variant->layout), .n_rows = rows, .x = x.view(), .n_tokens = 6, .y = {plain.data(), 6, rows}};
+  MatmulArgs args{.weight = matrix.view(variant->layout),
+                  .n_rows = rows,
+                  .x = x.view(),
+                  .n_tokens = 6,
+                  .y = {plain.data(), 6, rows}};
   variant->run(args);
   args.n_tokens = 3;
   args.x_rows = x_rows.data();
@@ -166,7 +181,8 @@ std::vector<Case> all_cases() {
   std::vector<Case> cases;
   for (const MatmulVariant& variant : matmul_variants()) {
     for (const FormatTraits& format : all_formats()) {
-      if (variant.supports(format.format, format.block_elements * 32)) cases.push_back({&variant, format.format});
+      if (variant.supports(format.format, format.block_elements * 32))
+        cases.push_back({&variant, format.format});
     }
   }
   return cases;
@@ -199,13 +215,15 @@ TEST_P(EveryQuantizeActivationsVariant, GivesTheReferencesBits) {
   } ours, expected;
   const MatrixView<const float> view(values.data(), n_rows, cols);
   GetParam().run({view, ours.codes.data(), ours.scales.data(), ours.sums.data(), ours.negated.data()});
-  reference::quantize_activations({view, expected.codes.data(), expected.scales.data(), expected.sums.data(), expected.negated.data()});
+  reference::quantize_activations(
+      {view, expected.codes.data(), expected.scales.data(), expected.sums.data(), expected.negated.data()});
   EXPECT_EQ(ours, expected);
   EXPECT_EQ(ours.scales[1], 0.0F);
 }
 
-INSTANTIATE_TEST_SUITE_P(Table, EveryQuantizeActivationsVariant, testing::ValuesIn(quantize_activations_variants().begin(),
-                                                                                  quantize_activations_variants().end()),
+INSTANTIATE_TEST_SUITE_P(Table, EveryQuantizeActivationsVariant,
+                         testing::ValuesIn(quantize_activations_variants().begin(),
+                                           quantize_activations_variants().end()),
                          [](const auto& param) { return std::string(param.param.name); });
 
 }  // namespace

@@ -28,11 +28,14 @@ class Decoder {
     for (int64_t layer = 0; layer < config_.n_layers; ++layer) {
       prefix_ = "blk." + std::to_string(layer) + ".";
       add_attention(hidden);
-      for (Vector& x : hidden) add(x, config_.is_moe() ? mixture(rms_norm(x, at("ffn_norm"))) : swiglu(rms_norm(x, at("ffn_norm")), "", 0));
+      for (Vector& x : hidden)
+        add(x, config_.is_moe() ? mixture(rms_norm(x, at("ffn_norm")))
+                                : swiglu(rms_norm(x, at("ffn_norm")), "", 0));
     }
     const Vector output = file_.find_tensor("output.weight") ? tensor("output.weight") : embedding;
     std::vector<Vector> result;
-    for (const Vector& x : hidden) result.push_back(multiply(output, config_.vocab_size, rms_norm(x, tensor("output_norm.weight"))));
+    for (const Vector& x : hidden)
+      result.push_back(multiply(output, config_.vocab_size, rms_norm(x, tensor("output_norm.weight"))));
     return result;
   }
 
@@ -53,13 +56,15 @@ class Decoder {
   static Vector multiply(std::span<const double> w, int64_t n_rows, const Vector& x) {
     Vector y(static_cast<size_t>(n_rows));
     for (size_t r = 0; r < y.size(); ++r) {
-      y[r] = std::inner_product(x.begin(), x.end(), w.begin() + static_cast<std::ptrdiff_t>(r * x.size()), 0.0);
+      y[r] =
+          std::inner_product(x.begin(), x.end(), w.begin() + static_cast<std::ptrdiff_t>(r * x.size()), 0.0);
     }
     return y;
   }
   Vector rms_norm(const Vector& x, const Vector& weight) const {
     const double squares = std::inner_product(x.begin(), x.end(), x.begin(), 0.0);
-    const double scale = 1.0 / std::sqrt(squares / static_cast<double>(x.size()) + static_cast<double>(config_.rms_norm_eps));
+    const double scale =
+        1.0 / std::sqrt(squares / static_cast<double>(x.size()) + static_cast<double>(config_.rms_norm_eps));
     Vector y(x.size());
     for (size_t i = 0; i < x.size(); ++i) y[i] = x[i] * scale * weight[i];
     return y;
@@ -69,10 +74,13 @@ class Decoder {
     const auto dim = static_cast<size_t>(config_.head_dim);
     Vector out;
     for (size_t h = 0; h < heads.size() / dim; ++h) {
-      const Vector x = rms_norm({heads.begin() + static_cast<std::ptrdiff_t>(h * dim), heads.begin() + static_cast<std::ptrdiff_t>((h + 1) * dim)}, norm);
+      const Vector x = rms_norm({heads.begin() + static_cast<std::ptrdiff_t>(h * dim),
+                                 heads.begin() + static_cast<std::ptrdiff_t>((h + 1) * dim)},
+                                norm);
       for (size_t i = 0; i < dim; ++i) {
         const double angle = static_cast<double>(position) *
-                             std::pow(static_cast<double>(config_.rope_theta), -2.0 * static_cast<double>(i % (dim / 2)) / static_cast<double>(dim));
+                             std::pow(static_cast<double>(config_.rope_theta),
+                                      -2.0 * static_cast<double>(i % (dim / 2)) / static_cast<double>(dim));
         const double partner = i < dim / 2 ? -x[i + dim / 2] : x[i - dim / 2];
         out.push_back(x[i] * std::cos(angle) + partner * std::sin(angle));
       }
@@ -81,7 +89,8 @@ class Decoder {
   }
 
   void add_attention(std::vector<Vector>& hidden) const {
-    const int64_t q_size = config_.n_heads * config_.head_dim, kv_size = config_.n_kv_heads * config_.head_dim;
+    const int64_t q_size = config_.n_heads * config_.head_dim,
+                  kv_size = config_.n_kv_heads * config_.head_dim;
     const Vector wq = at("attn_q"), wk = at("attn_k"), wv = at("attn_v"), wo = at("attn_output");
     std::vector<Vector> q, k, v;
     for (size_t t = 0; t < hidden.size(); ++t) {
@@ -94,7 +103,8 @@ class Decoder {
     for (size_t t = 0; t < hidden.size(); ++t) {
       Vector attended(static_cast<size_t>(q_size));
       for (size_t h = 0; h < static_cast<size_t>(config_.n_heads); ++h) {
-        const size_t kv_head = h * static_cast<size_t>(config_.n_kv_heads) / static_cast<size_t>(config_.n_heads);
+        const size_t kv_head =
+            h * static_cast<size_t>(config_.n_kv_heads) / static_cast<size_t>(config_.n_heads);
         Vector weights;
         for (size_t s = 0; s <= t; ++s) {
           double dot = 0;
@@ -121,8 +131,11 @@ class Decoder {
   Vector swiglu(const Vector& x, const std::string& kind, size_t expert) const {
     const int64_t width = config_.is_moe() ? config_.moe_intermediate_size : config_.intermediate_size;
     const auto matrix_size = static_cast<size_t>(width * config_.hidden_size);
-    const auto part = [&](const Vector& all) { return std::span(all).subspan(expert * matrix_size, matrix_size); };
-    const Vector gate_weights = at("ffn_gate" + kind), up_weights = at("ffn_up" + kind), down_weights = at("ffn_down" + kind);
+    const auto part = [&](const Vector& all) {
+      return std::span(all).subspan(expert * matrix_size, matrix_size);
+    };
+    const Vector gate_weights = at("ffn_gate" + kind), up_weights = at("ffn_up" + kind),
+                 down_weights = at("ffn_down" + kind);
     Vector gate = multiply(part(gate_weights), width, x);
     const Vector up = multiply(part(up_weights), width, x);
     for (size_t i = 0; i < gate.size(); ++i) gate[i] = gate[i] / (1.0 + std::exp(-gate[i])) * up[i];
@@ -134,7 +147,8 @@ class Decoder {
     softmax(probabilities);
     std::vector<size_t> order(probabilities.size());
     std::iota(order.begin(), order.end(), size_t{0});
-    std::stable_sort(order.begin(), order.end(), [&](size_t a, size_t b) { return probabilities[a] > probabilities[b]; });
+    std::stable_sort(order.begin(), order.end(),
+                     [&](size_t a, size_t b) { return probabilities[a] > probabilities[b]; });
     order.resize(static_cast<size_t>(config_.n_experts_per_token));
     double chosen = 0;
     for (size_t expert : order) chosen += probabilities[expert];
@@ -154,7 +168,8 @@ class Decoder {
 
 }  // namespace
 
-std::vector<std::vector<double>> float64_logits(const std::filesystem::path& model, std::span<const TokenId> tokens) {
+std::vector<std::vector<double>> float64_logits(const std::filesystem::path& model,
+                                                std::span<const TokenId> tokens) {
   return Decoder(model).logits(tokens);
 }
 

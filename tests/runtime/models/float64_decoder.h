@@ -1,5 +1,6 @@
-// A second, independent implementation of Qwen3 and Qwen3-MoE, written from Hugging Face's definition (modeling_qwen3.py,
-// modeling_qwen3_moe.py) in double precision: whole prompt at once, no cache, no shared code with runtime/models or kernels/.
+// A second, independent implementation of Qwen3 and Qwen3-MoE, written from Hugging Face's definition
+// (modeling_qwen3.py, modeling_qwen3_moe.py) in double precision: whole prompt at once, no cache, no shared
+// code with runtime/models or kernels/.
 #pragma once
 
 #include <filesystem>
@@ -11,6 +12,7 @@
 namespace halod::test {
 
 /// Logits of every position, [n_tokens][vocab_size].
-std::vector<std::vector<double>> float64_logits(const std::filesystem::path& model, std::span<const TokenId> tokens);
+std::vector<std::vector<double>> float64_logits(const std::filesystem::path& model,
+                                                std::span<const TokenId> tokens);
 
 }  // namespace halod::test

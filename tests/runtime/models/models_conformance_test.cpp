@@ -1,5 +1,5 @@
-// Every qwen3 and qwen3moe model of the conformance kit whose formats this build has, against its reference logits and greedy continuations.
-// Limits: the kit's README.
+// Every qwen3 and qwen3moe model of the conformance kit whose formats this build has, against its reference
+// logits and greedy continuations. Limits: the kit's README.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -56,8 +56,9 @@ class TheConformanceKit : public testing::Test {
     for (const json::value& model : manifest_.at("models").as_array()) {
       const std::string name(model.at("model").as_string());
       if (!name.starts_with("gguf/qwen3moe") && !name.starts_with("gguf/qwen3-")) continue;
-      const bool formats_known = std::all_of(model.at("tensor_types").as_object().begin(), model.at("tensor_types").as_object().end(),
-                                             [](const auto& type) { return find_format_by_name(std::string_view(type.key())) != nullptr; });
+      const bool formats_known = std::all_of(
+          model.at("tensor_types").as_object().begin(), model.at("tensor_types").as_object().end(),
+          [](const auto& type) { return find_format_by_name(std::string_view(type.key())) != nullptr; });
       if (!formats_known) {
         std::printf("left out, a format is missing: %s\n", name.c_str());
         continue;
@@ -72,7 +73,10 @@ class TheConformanceKit : public testing::Test {
   }
 
   static LoadedModel load(const std::filesystem::path& path, bool exact) {
-    return LoadedModel({.path = path, .backend = {.n_threads = 2, .exact = exact}, .context_length = 256, .max_logit_rows = 64});
+    return LoadedModel({.path = path,
+                        .backend = {.n_threads = 2, .exact = exact},
+                        .context_length = 256,
+                        .max_logit_rows = 64});
   }
 
   /// Per given position: largest absolute error and NMSE of our logits.
@@ -81,9 +85,11 @@ class TheConformanceKit : public testing::Test {
   };
   static std::vector<PositionError> errors(LoadedModel& model, const json::value& sequence, int64_t chunk) {
     const std::vector<TokenId> ids = token_ids(sequence.at("ids"));
-    const std::vector<float> reference = read_floats(kKit / std::string(sequence.at("refs").at("f32").at("logits").as_string()));
+    const std::vector<float> reference =
+        read_floats(kKit / std::string(sequence.at("refs").at("f32").at("logits").as_string()));
     const auto n_positions = static_cast<int64_t>(sequence.at("positions").as_array().size());
-    const std::vector<float> logits = model.append(ids, static_cast<int64_t>(ids.size()) - n_positions, chunk);
+    const std::vector<float> logits =
+        model.append(ids, static_cast<int64_t>(ids.size()) - n_positions, chunk);
     EXPECT_EQ(logits.size(), reference.size());
     const size_t vocab_size = reference.size() / static_cast<size_t>(n_positions);
     std::vector<PositionError> result;
@@ -114,39 +120,43 @@ TEST_F(TheConformanceKit, IsMatchedStrictlyByTheExactPathAtEveryPosition) {
 }
 
 TEST_F(TheConformanceKit, IsMatchedByTheFastPathWithinItsActivationTypesLimits) {
-  for_each_sequence([](const std::string& name, const std::filesystem::path& path, const json::value& sequence) {
-    LoadedModel model = load(path, false);
-    // Float weights meet f32 activations and an f16 KV cache; quantised ones 8-bit activations.
-    const double limit = name.find("-q-") == std::string::npos ? 1e-4 : 5e-3;
-    const json::value* margins = sequence.as_object().if_contains("router_margin");
-    const auto position_errors = errors(model, sequence, 512);
-    int n_excused = 0;
-    for (size_t i = 0; i < position_errors.size(); ++i) {
-      if (position_errors[i].nmse < limit) continue;
-      ASSERT_NE(margins, nullptr) << "position " << i << ": NMSE " << position_errors[i].nmse;
-      EXPECT_LT(margins->at("at_positions").at(i).to_number<double>(), 0.05) << "position " << i << ": NMSE " << position_errors[i].nmse;
-      ++n_excused;
-    }
-    EXPECT_LE(n_excused * 5, static_cast<int>(position_errors.size()));
-  });
+  for_each_sequence(
+      [](const std::string& name, const std::filesystem::path& path, const json::value& sequence) {
+        LoadedModel model = load(path, false);
+        // Float weights meet f32 activations and an f16 KV cache; quantised ones 8-bit activations.
+        const double limit = name.find("-q-") == std::string::npos ? 1e-4 : 5e-3;
+        const json::value* margins = sequence.as_object().if_contains("router_margin");
+        const auto position_errors = errors(model, sequence, 512);
+        int n_excused = 0;
+        for (size_t i = 0; i < position_errors.size(); ++i) {
+          if (position_errors[i].nmse < limit) continue;
+          ASSERT_NE(margins, nullptr) << "position " << i << ": NMSE " << position_errors[i].nmse;
+          EXPECT_LT(margins->at("at_positions").at(i).to_number<double>(), 0.05)
+              << "position " << i << ": NMSE " << position_errors[i].nmse;
+          ++n_excused;
+        }
+        EXPECT_LE(n_excused * 5, static_cast<int>(position_errors.size()));
+      });
 }
 
 TEST_F(TheConformanceKit, IsContinuedGreedilyAsTheReferenceWhereverTheMarginAllows) {
-  for_each_sequence([](const std::string& name, const std::filesystem::path& path, const json::value& sequence) {
-    for (bool exact : {true, false}) {
-      LoadedModel model = load(path, exact);
-      const json::value& reference = sequence.at("refs").at("f32");
-      // About 20 times the path's error in a logit of standard deviation 2 to 3.
-      const double needed_margin = exact ? 1e-3 : name.find("-q-") == std::string::npos ? 0.06 : 1.0;
-      std::vector<float> logits = model.append(token_ids(sequence.at("ids")));
-      for (size_t step = 0; step < reference.at("greedy").as_array().size(); ++step) {
-        const TokenId token = LoadedModel::argmax(logits);
-        if (reference.at("greedy_margin").at(step).to_number<double>() < needed_margin) break;
-        ASSERT_EQ(to_int(token), reference.at("greedy").at(step).to_number<int32_t>()) << "step " << step << (exact ? ", exact" : "");
-        logits = model.append({&token, 1});
-      }
-    }
-  });
+  for_each_sequence(
+      [](const std::string& name, const std::filesystem::path& path, const json::value& sequence) {
+        for (bool exact : {true, false}) {
+          LoadedModel model = load(path, exact);
+          const json::value& reference = sequence.at("refs").at("f32");
+          // About 20 times the path's error in a logit of standard deviation 2 to 3.
+          const double needed_margin = exact ? 1e-3 : name.find("-q-") == std::string::npos ? 0.06 : 1.0;
+          std::vector<float> logits = model.append(token_ids(sequence.at("ids")));
+          for (size_t step = 0; step < reference.at("greedy").as_array().size(); ++step) {
+            const TokenId token = LoadedModel::argmax(logits);
+            if (reference.at("greedy_margin").at(step).to_number<double>() < needed_margin) break;
+            ASSERT_EQ(to_int(token), reference.at("greedy").at(step).to_number<int32_t>())
+                << "step " << step << (exact ? ", exact" : "");
+            logits = model.append({&token, 1});
+          }
+        }
+      });
 }
 
 TEST_F(TheConformanceKit, GivesTheSameBitsTokenByTokenAndInChunks) {

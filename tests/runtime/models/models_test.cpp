@@ -20,9 +20,13 @@ using bench::LoadedModel;
 class TemporaryModel {
  public:
   TemporaryModel(const std::string& shape, const std::string& recipe)
-      : path_(std::filesystem::temp_directory_path() / ("halod-models-test-" + std::to_string(getpid()) + "-" + shape + recipe + ".gguf")) {
+      : path_(std::filesystem::temp_directory_path() /
+              ("halod-models-test-" + std::to_string(getpid()) + "-" + shape + recipe + ".gguf")) {
     const ModelShape& found = *find_model_shape(shape);
-    SyntheticModel({.shape = found, .recipe = *find_format_recipe(recipe), .n_layers = found.default_layers, .seed = 5}).write(path_).value();
+    SyntheticModel(
+        {.shape = found, .recipe = *find_format_recipe(recipe), .n_layers = found.default_layers, .seed = 5})
+        .write(path_)
+        .value();
   }
   ~TemporaryModel() { std::filesystem::remove(path_); }
   const std::filesystem::path& path() const { return path_; }
@@ -34,12 +38,16 @@ class TemporaryModel {
 std::vector<TokenId> random_ids(int64_t n, int64_t vocab_size, uint32_t seed) {
   std::mt19937 generator(seed);
   std::vector<TokenId> ids;
-  for (int64_t i = 0; i < n; ++i) ids.push_back(static_cast<TokenId>(generator() % static_cast<uint32_t>(vocab_size)));
+  for (int64_t i = 0; i < n; ++i)
+    ids.push_back(static_cast<TokenId>(generator() % static_cast<uint32_t>(vocab_size)));
   return ids;
 }
 
 LoadedModel load(const TemporaryModel& model, bool exact = false, int n_threads = 2) {
-  return LoadedModel({.path = model.path(), .backend = {.n_threads = n_threads, .exact = exact}, .context_length = 256, .max_logit_rows = 64});
+  return LoadedModel({.path = model.path(),
+                      .backend = {.n_threads = n_threads, .exact = exact},
+                      .context_length = 256,
+                      .max_logit_rows = 64});
 }
 
 struct Case {
@@ -72,8 +80,9 @@ TEST_P(EveryArchitectureAndFormat, AgreesWithAnIndependentFloat64Implementation)
     n_loose += fast_error / power > GetParam().nmse_bound;
     EXPECT_LT(fast_error / power, 0.3) << "position " << t;
   }
-  // With rounded activations a close choice of experts may go the other way; that position, and those that attend to it, then differ honestly. A
-  // random router's choices are closer than a trained one's. A wrong kernel is loose at every position.
+  // With rounded activations a close choice of experts may go the other way; that position, and those that
+  // attend to it, then differ honestly. A random router's choices are closer than a trained one's. A wrong
+  // kernel is loose at every position.
   EXPECT_LE(n_loose, static_cast<int>(ids.size()) / 3);
 }
 
@@ -101,7 +110,8 @@ TEST_P(EveryArchitectureAndFormat, GivesASequenceTheSameBitsAloneAndInABatch) {
   const int64_t vocab_size = model.config().vocab_size;
   // Three sequences of different lengths, one of them past a page's end, in pages that are not neighbours.
   const std::vector<std::vector<PageId>> pages = {{PageId{6}}, {PageId{3}, PageId{1}}, {PageId{5}}};
-  const std::vector<std::vector<TokenId>> ids = {random_ids(9, vocab_size, 1), random_ids(40, vocab_size, 2), random_ids(1, vocab_size, 3)};
+  const std::vector<std::vector<TokenId>> ids = {random_ids(9, vocab_size, 1), random_ids(40, vocab_size, 2),
+                                                 random_ids(1, vocab_size, 3)};
   std::vector<TokenId> tokens;
   std::vector<SequenceSlice> slices;
   std::vector<int32_t> last_rows;
@@ -115,16 +125,20 @@ TEST_P(EveryArchitectureAndFormat, GivesASequenceTheSameBitsAloneAndInABatch) {
   for (size_t s = 0; s < ids.size(); ++s) {
     model.rewind();
     const std::vector<float> alone = model.append(ids[s]);
-    EXPECT_TRUE(std::equal(alone.begin(), alone.end(), together.begin() + static_cast<std::ptrdiff_t>(s) * vocab_size)) << "sequence " << s;
+    EXPECT_TRUE(std::equal(alone.begin(), alone.end(),
+                           together.begin() + static_cast<std::ptrdiff_t>(s) * vocab_size))
+        << "sequence " << s;
   }
 }
 
-// 8-bit activations: the rounding of each product's input is about 1e-4 of its power, and two layers have a dozen products. Float weights
-// see it only in the f16 KV cache.
+// 8-bit activations: the rounding of each product's input is about 1e-4 of its power, and two layers have a
+// dozen products. Float weights see it only in the f16 KV cache.
 INSTANTIATE_TEST_SUITE_P(Synthetic, EveryArchitectureAndFormat,
-                         testing::Values(Case{"tiny-moe", "F32", 1e-4}, Case{"tiny-moe", "BF16", 1e-4}, Case{"tiny-moe", "Q8_0", 5e-3},
-                                         Case{"tiny-moe", "Q4_0", 5e-3}, Case{"tiny-moe", "Q4_K_M", 5e-3}, Case{"tiny-moe", "Q5_K", 5e-3},
-                                         Case{"tiny-dense", "F16", 1e-4}, Case{"tiny-dense", "Q4_K_M", 5e-3}, Case{"tiny-dense", "Q6_K", 5e-3}),
+                         testing::Values(Case{"tiny-moe", "F32", 1e-4}, Case{"tiny-moe", "BF16", 1e-4},
+                                         Case{"tiny-moe", "Q8_0", 5e-3}, Case{"tiny-moe", "Q4_0", 5e-3},
+                                         Case{"tiny-moe", "Q4_K_M", 5e-3}, Case{"tiny-moe", "Q5_K", 5e-3},
+                                         Case{"tiny-dense", "F16", 1e-4}, Case{"tiny-dense", "Q4_K_M", 5e-3},
+                                         Case{"tiny-dense", "Q6_K", 5e-3}),
                          [](const auto& param) {
                            std::string name = std::string(param.param.shape) + "_" + param.param.recipe;
                            std::replace(name.begin(), name.end(), '-', '_');
@@ -141,7 +155,8 @@ TEST(LoadingAModel, HoldsThePackedWeightsOnceAndReportsThem) {
                      }});
   EXPECT_EQ(last_done, total);
   // Tiles pad rows to sixteen and bytes to 64, no more.
-  EXPECT_NEAR(static_cast<double>(model.model().weight_bytes()), static_cast<double>(total), 0.02 * static_cast<double>(total));
+  EXPECT_NEAR(static_cast<double>(model.model().weight_bytes()), static_cast<double>(total),
+              0.02 * static_cast<double>(total));
 }
 
 TEST(LoadingAModel, NamesFileAndTensorWhenTheFileIsCutShortAfterOpening) {
@@ -150,9 +165,11 @@ TEST(LoadingAModel, NamesFileAndTensorWhenTheFileIsCutShortAfterOpening) {
   ASSERT_TRUE(opened);
   std::filesystem::resize_file(file.path(), std::filesystem::file_size(file.path()) / 2);
   auto backend = make_backend({.n_threads = 2}).value();
-  const auto model = load_model(*opened, *backend, {.n_kv_pages = 1, .max_batch_tokens = 8, .max_logit_rows = 1}, {});
+  const auto model =
+      load_model(*opened, *backend, {.n_kv_pages = 1, .max_batch_tokens = 8, .max_logit_rows = 1}, {});
   ASSERT_FALSE(model);
-  EXPECT_NE(model.error().message.find(file.path().filename().string()), std::string::npos) << model.error().message;
+  EXPECT_NE(model.error().message.find(file.path().filename().string()), std::string::npos)
+      << model.error().message;
 }
 
 }  // namespace
