@@ -79,7 +79,7 @@ Result<json::object> parse_json_body(std::string_view body) {
   json::stream_parser parser({}, options());
   json::error_code ec;
   const size_t n_read = parser.write_some(body.data(), body.size(), ec);
-  if (!ec) parser.finish(ec);
+  if (!ec && !parser.done()) parser.finish(ec);
   if (ec) {
     return Error{ErrorCode::kInvalidArgument,
                  fmt::format("the request body is not valid JSON: {} at byte {} of {}", ec.message(), n_read,

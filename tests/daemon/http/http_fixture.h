@@ -1,0 +1,112 @@
+// halod's whole control plane on a thread, with an engine that the test plays, and clients on real loopback
+// sockets.
+#pragma once
+
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/use_future.hpp>
+#include <boost/json/value.hpp>
+#include <deque>
+#include <future>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "daemon/http/routes/routes.h"
+#include "daemon/http/server.h"
+#include "tests/daemon/support/fake_engine.h"
+#include "tests/daemon/support/io_thread.h"
+
+namespace halod {
+
+struct HttpReply {
+  unsigned status = 0;
+  std::string body;
+  std::map<std::string, std::string> headers;  ///< names in lower case
+  bool keep_alive = false;
+
+  boost::json::value json() const;
+  /// {"error": …} of the body.
+  std::string error(std::string_view member) const;
+  /// The JSON of each event of a stream, [DONE] left out.
+  std::vector<boost::json::value> events() const;
+  /// choices[choice_idx]'s text over all events, or of the whole answer.
+  std::string text(size_t choice_idx = 0) const;
+};
+
+/// A blocking client with one connection.
+class HttpClient {
+ public:
+  explicit HttpClient(uint16_t port);
+  void send(std::string_view bytes);
+  void send_request(std::string_view method, std::string_view path, std::string_view body = "",
+                    std::string_view headers = "");
+  HttpReply receive(bool to_head = false);
+  HttpReply post(std::string_view path, std::string_view body, std::string_view headers = "");
+  HttpReply get(std::string_view path, std::string_view headers = "");
+  /// Reads raw bytes until `mark` has come; returns all of them. For streams that are looked at on their way.
+  std::string read_until(std::string_view mark);
+  /// True when the server closed the connection (after at most ten seconds).
+  bool closed_by_server();
+  void hang_up() { socket_.close(); }
+  void reset_connection();
+  boost::asio::ip::tcp::socket& socket() { return socket_; }
+
+ private:
+  boost::asio::io_context io_;
+  boost::asio::ip::tcp::socket socket_;
+  std::string buffer_;
+};
+
+/// The engine answers with the prompt's last user text in upper case, unless the test sets `answer`.
+class ADaemon : public ::testing::Test {
+ protected:
+  ADaemon();
+  ~ADaemon() override;
+
+  void start();
+  void start_and_wait();
+  HttpClient connect() const { return HttpClient(port_); }
+  /// One request on a connection of its own.
+  HttpReply post(std::string_view path, std::string_view body) { return connect().post(path, body); }
+  HttpReply chat(std::string_view members) { return post("/v1/chat/completions", chat_body(members)); }
+  HttpReply complete(std::string_view members) { return post("/v1/completions", complete_body(members)); }
+  HttpReply get(std::string_view path) { return connect().get(path); }
+  /// A body with one user message, "hello", and further members such as `"stream": true`.
+  static std::string chat_body(std::string_view members = "");
+  static std::string complete_body(std::string_view members = "");
+
+  template <class Condition>
+  bool wait_until(Condition condition) {
+    return thread_.wait_until(std::move(condition));
+  }
+  template <class Function>
+  void on_engine(Function function) {
+    thread_.call([&] { function(engine_); });
+  }
+  int n_submitted() {
+    return thread_.call([this] { return static_cast<int>(engine_.submitted.size()); });
+  }
+
+  std::string answer = "HELLO";  ///< what the model says; set before a request, or by on_engine
+  Config config_;
+  Metrics metrics_;
+  TextModel text_;
+  ServedModel model_;
+  IoThread thread_;
+  FakeEngine engine_{thread_.io().get_executor()};
+  WorkerPool workers_{2};
+  Router router_;
+  std::unique_ptr<EngineSupervisor> supervisor_;
+  std::unique_ptr<Server> server_;
+  std::future<Result<>> ran_;
+  uint16_t port_ = 0;
+};
+
+}  // namespace halod
