@@ -17,6 +17,9 @@ using Clock = std::chrono::steady_clock;
 // scheduler tick.
 constexpr std::chrono::microseconds kSpinTime{400};
 
+// Yielding costs a system call; the usual wait is over before this.
+constexpr std::chrono::microseconds kUndisturbedSpinTime{10};
+
 void cpu_relax() {
 #if defined(__x86_64__)
   __builtin_ia32_pause();
@@ -28,13 +31,16 @@ void cpu_relax() {
 /// Spins until done() or the spin time is over; says which.
 template <class Done>
 bool spin_until(const Done& done) {
-  const auto deadline = Clock::now() + kSpinTime;
+  const auto start = Clock::now();
   while (true) {
     for (int i = 0; i < 64; ++i) {
       if (done()) return true;
       cpu_relax();
     }
-    if (Clock::now() > deadline) return false;
+    const auto spent = Clock::now() - start;
+    if (spent > kSpinTime) return false;
+    // Whom we wait for may itself wait for this core, when more threads want to run than there are cores.
+    if (spent > kUndisturbedSpinTime) std::this_thread::yield();
   }
 }
 
