@@ -7,7 +7,9 @@ target_compile_options(halod_options INTERFACE
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
   # GCC 12 reports false positives of these from inlined library code (PR 105329, PR 107852).
   target_compile_options(halod_options INTERFACE -Wno-restrict -Wno-stringop-overflow -Wno-missing-field-initializers
-    -Wno-maybe-uninitialized -Wno-array-bounds)
+    -Wno-maybe-uninitialized -Wno-array-bounds
+    # Coroutine frames whose promise has its own operator delete (Asio's), seen with -fsanitize.
+    -Wno-mismatched-new-delete)
 else()
   target_compile_options(halod_options INTERFACE -Wno-missing-field-initializers)
 endif()
