@@ -43,6 +43,8 @@ class Session {
         buffer_(setup.config.max_header_bytes + 2 * kReadBytes) {}
 
   asio::awaitable<void> run() {
+    beast::error_code ignored;  // fails for a closed socket only, which the first read notices
+    stream_.socket().non_blocking(true, ignored);
     bool first = true;
     bool open = true;
     while (open) {
@@ -53,11 +55,21 @@ class Session {
   }
 
  private:
+  /// Takes what has already arrived into the buffer. Asio's reactor is edge-triggered and takes a short read
+  /// for all that is there, so an asynchronous read alone would miss an end of stream that came together with
+  /// the last bytes.
+  beast::error_code take_arrived() {
+    beast::error_code ec;
+    buffer_.commit(stream_.socket().read_some(buffer_.prepare(kReadBytes), ec));
+    return ec == asio::error::would_block ? beast::error_code() : ec;
+  }
+
   /// True when bytes of a request are there.
   asio::awaitable<bool> wait_for_request(bool first) {
     if (buffer_.size() > 0) co_return true;
-    if (state_.stopping) co_return false;
-    state_.idle = true;
+    if (state_.stopping || take_arrived()) co_return false;
+    state_.idle = buffer_.size() == 0;
+    if (!state_.idle) co_return true;
     stream_.expires_after(first ? setup_.config.read_timeout : setup_.config.idle_timeout);
     const auto [ec, n_bytes] = co_await stream_.async_read_some(buffer_.prepare(kReadBytes), kAwaitTuple);
     if (ec)
@@ -201,6 +213,7 @@ class Session {
         co_await socket.async_wait(asio::ip::tcp::socket::wait_error, kAwaitTuple);
         co_return;
       }
+      if (take_arrived()) co_return;
       // On the socket itself, not through tcp_stream: the timeout there is for this request's writes.
       const auto [ec, n_bytes] = co_await socket.async_read_some(buffer_.prepare(kReadBytes), kAwaitTuple);
       if (ec) co_return;
