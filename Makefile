@@ -14,6 +14,8 @@ PREFIX ?= /usr/local
 JOBS ?= $(shell nproc)
 # More arguments for every cmake configuration, for example CMAKE_ARGS=-DHALOD_WERROR=ON.
 CMAKE_ARGS ?=
+# Stages of `make check`; empty for all of them: release asan tsan fuzz.
+STAGES ?=
 BIN := build/cpu-release/bin
 
 .PHONY: serve check build install format lint clean
@@ -24,7 +26,7 @@ serve: build
 
 check:
 	scripts/install-deps check
-	JOBS=$(JOBS) CMAKE_ARGS="$(CMAKE_ARGS)" scripts/check
+	JOBS=$(JOBS) CMAKE_ARGS="$(CMAKE_ARGS)" scripts/check $(STAGES)
 
 build:
 	scripts/install-deps build
