@@ -42,3 +42,10 @@ find_program(HALOD_CCACHE ccache)
 if(HALOD_CCACHE AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
   set(CMAKE_CXX_COMPILER_LAUNCHER ${HALOD_CCACHE})
 endif()
+
+# halod_precompile_headers(<target> <headers>): as target_precompile_headers, without ccache for that target. ccache 4.7 handles
+# precompiled headers with special settings only, and now and then loses their dependency file, which fails the build.
+function(halod_precompile_headers target)
+  target_precompile_headers(${target} PRIVATE ${ARGN})
+  set_target_properties(${target} PROPERTIES CXX_COMPILER_LAUNCHER "")
+endfunction()
