@@ -22,7 +22,7 @@ void run(const GenerateOptions& options) {
   LoadedModel model({.path = options.model,
                      .backend = options.backend,
                      .context_length = static_cast<int64_t>(prompt.size()) + options.n,
-                     .progress = terminal_progress()});
+                     .callbacks = terminal_progress()});
   boost::json::array answer;
   std::vector<float> logits = model.append(prompt);
   while (true) {

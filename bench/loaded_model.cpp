@@ -18,7 +18,7 @@ LoadedModel::LoadedModel(const LoadOptions& options) : options_(options) {
                       {.n_kv_pages = n_pages,
                        .max_batch_tokens = options.max_batch_tokens,
                        .max_logit_rows = options.max_logit_rows},
-                      options.progress)
+                      options.callbacks)
                .value();
 }
 
@@ -89,15 +89,15 @@ std::vector<TokenId> parse_token_ids(const std::string& text) {
   return ids;
 }
 
-LoadProgressCallback terminal_progress() {
+LoadCallbacks terminal_progress() {
   if (isatty(STDERR_FILENO) == 0) return {};
-  return [last_percent = uint64_t{101}](uint64_t done, uint64_t total) mutable {
+  return {.on_bytes = [last_percent = uint64_t{101}](uint64_t done, uint64_t total) mutable {
     const uint64_t percent = total > 0 ? done * 100 / total : 100;
     if (percent == last_percent) return;
     last_percent = percent;
     std::fprintf(stderr, "\rloading %3d %%%s", static_cast<int>(percent),
                  percent >= 100 ? "\r           \r" : "");
-  };
+  }};
 }
 
 }  // namespace halod::bench

@@ -21,7 +21,7 @@ struct LoadOptions {
   int64_t context_length = 0;  ///< tokens of KV to have room for
   int64_t max_batch_tokens = 512;
   int64_t max_logit_rows = 1;
-  LoadProgressCallback progress = {};
+  LoadCallbacks callbacks = {};
 };
 
 class LoadedModel {
@@ -57,6 +57,6 @@ class LoadedModel {
 std::vector<TokenId> parse_token_ids(const std::string& text);
 
 /// Draws load progress on standard error when that is a terminal.
-LoadProgressCallback terminal_progress();
+LoadCallbacks terminal_progress();
 
 }  // namespace halod::bench

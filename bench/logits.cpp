@@ -45,7 +45,7 @@ void run(const LogitsOptions& options) {
                      .backend = options.backend,
                      .context_length = n_tokens,
                      .max_logit_rows = std::min<int64_t>(n_tokens - first, 64),
-                     .progress = terminal_progress()});
+                     .callbacks = terminal_progress()});
   const std::vector<float> logits = model.append(ids, first, options.chunk);
   std::ofstream file(options.out, std::ios::binary);
   file.write(reinterpret_cast<const char*>(logits.data()),

@@ -11,6 +11,8 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   app.set_version_flag("--version", HALOD_VERSION);
   halod::bench::add_speed_command(app);
+  halod::bench::add_bandwidth_command(app);
+  halod::bench::add_selftest_command(app);
   halod::bench::add_logits_command(app);
   halod::bench::add_generate_command(app);
   halod::bench::add_synth_command(app);

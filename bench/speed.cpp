@@ -69,7 +69,7 @@ SpeedResults measure(const SpeedOptions& options) {
                                                       .backend = options.backend,
                                                       .context_length = context,
                                                       .max_batch_tokens = options.chunk,
-                                                      .progress = terminal_progress()});
+                                                      .callbacks = terminal_progress()});
   });
   const ModelConfig& config = model->config();
   results.weight_bytes = model->model().weight_bytes();

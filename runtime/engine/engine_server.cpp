@@ -79,11 +79,13 @@ Result<> EngineServer::handle(const wire::Frame& frame) {
     case FrameType::kLoad:
       return post<wire::LoadModel>(frame);
     case FrameType::kSubmit:
-      return post<GenerationRequest>(frame);
+      return post<wire::Submit>(frame);
     case FrameType::kCancel:
       return post<wire::Cancel>(frame);
     case FrameType::kPing:
       return post<wire::Ping>(frame);
+    case FrameType::kUnload:
+      return post<wire::Unload>(frame);
     case FrameType::kShutdown:
       shutdown_requested_ = true;
       return {};

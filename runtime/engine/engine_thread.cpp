@@ -4,6 +4,7 @@
 #include <pthread.h>
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <exception>
 #include <utility>
 
@@ -13,14 +14,10 @@ namespace {
 using Clock = std::chrono::steady_clock;
 constexpr std::chrono::milliseconds kProgressInterval{100};
 
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
 }  // namespace
 
 EngineThread::EngineThread(ModelFactory factory, FrameOutbox& outbox)
-    : factory_(std::move(factory)), outbox_(outbox), thread_([this] { run(); }) {}
+    : outbox_(outbox), models_(std::move(factory), sink_), thread_([this] { run(); }) {}
 
 EngineThread::~EngineThread() {
   {
@@ -62,7 +59,7 @@ void EngineThread::loop() {
     }
     if (took_commands)
       outbox_.wake();  // the socket thread may have stopped reading because the inbox was full
-    if (engine_) engine_->step();
+    models_.step();
     flush_round();
   }
 }
@@ -70,17 +67,27 @@ void EngineThread::loop() {
 /// False when the thread shall end.
 bool EngineThread::wait_for_work() {
   std::unique_lock lock(mutex_);
-  if (!engine_ || !engine_->has_work()) wake_.wait(lock, [this] { return stopping_ || !inbox_.empty(); });
+  if (!models_.has_work()) wake_.wait(lock, [this] { return stopping_ || !inbox_.empty(); });
   return !stopping_;
 }
 
+/// During a load, what concerns only what is resident overtakes the rest.
 std::optional<EngineThread::Command> EngineThread::next_command() {
   const std::lock_guard lock(mutex_);
-  if (inbox_.empty()) return std::nullopt;
-  QueuedCommand next = std::move(inbox_.front());
-  inbox_.pop_front();
-  n_queued_bytes_.fetch_sub(next.n_bytes, std::memory_order_relaxed);
-  return std::move(next.command);
+  const auto next = std::ranges::find_if(
+      inbox_, [this](const QueuedCommand& queued) { return !loading_ || !can_wait(queued.command); });
+  if (next == inbox_.end()) return std::nullopt;
+  Command command = std::move(next->command);
+  n_queued_bytes_.fetch_sub(next->n_bytes, std::memory_order_relaxed);
+  inbox_.erase(next);
+  return command;
+}
+
+/// A load that is to come, and requests for the model that is being loaded.
+bool EngineThread::can_wait(const Command& command) const {
+  if (std::holds_alternative<wire::LoadModel>(command)) return true;
+  const auto* submission = std::get_if<wire::Submit>(&command);
+  return submission != nullptr && !models_.contains(submission->model_id);
 }
 
 template <class Message>
@@ -96,110 +103,70 @@ void EngineThread::flush_round() {
 }
 
 void EngineThread::handle(const wire::LoadModel& request) {
-  if (engine_) {
-    send(wire::FrameType::kLoadFailed,
-         wire::Failure{std::string(to_string(ErrorCode::kInvalidArgument)),
-                       "this engine has a model already; start another engine"});
-    return;
-  }
-  const auto start = Clock::now();
   last_progress_ = {};
-  auto loaded = factory_(request, [this](uint64_t n_done, uint64_t n_total) {
-    report_progress("weights", n_done, n_total);
-    answer_pings_while_loading();
-  });
-  if (!loaded) {
-    const Error error = loaded.error();
-    spdlog::error("{} cannot be loaded: {}", request.path, error.message);
-    send(wire::FrameType::kLoadFailed, wire::Failure{std::string(to_string(error.code)), error.message});
-    return;
-  }
-  start_engine(request, std::move(*loaded), seconds_since(start));
+  loading_ = request.model_id;
+  load_cancelled_ = false;
+  const auto loaded = models_.load(
+      request,
+      [this](std::string_view stage, uint64_t n_done, uint64_t n_total) {
+        report_progress(stage, n_done, n_total);
+      },
+      [this] { return serve_meanwhile(); });
+  loading_.reset();
+  if (loaded) return send(wire::FrameType::kLoaded, *loaded);
+  const Error& error = loaded.error();
+  spdlog::log(error.code == ErrorCode::kCancelled ? spdlog::level::info : spdlog::level::err,
+              "{} cannot be loaded: {}", request.path, error.message);
+  send(wire::FrameType::kLoadFailed, wire::LoadFailure{.model_id = request.model_id,
+                                                       .error_code = std::string(to_string(error.code)),
+                                                       .message = error.message,
+                                                       .needed_bytes = error.needed_bytes,
+                                                       .available_bytes = error.available_bytes});
 }
 
-void EngineThread::start_engine(const wire::LoadModel& request, LoadedModel loaded,
-                                double load_seconds_so_far) {
-  const auto start = Clock::now();
-  loaded_ = std::move(loaded);
-  Model& model = *loaded_->model;
-  engine_ = std::make_unique<Engine>(model, loaded_->engine_options, sink_);
-  report_progress("warm-up", 0, 1);
-  engine_->warm_up();
-  report_progress("warm-up", 1, 1);
-  const wire::ModelLoaded message{
-      .architecture = model.config().architecture,
-      .backend = loaded_->backend_name,
-      .device = loaded_->device_name,
-      .vocab_size = static_cast<uint32_t>(model.config().vocab_size),
-      .context_length = static_cast<uint32_t>(engine_->context_length()),
-      .max_sequences = static_cast<uint32_t>(loaded_->engine_options.max_sequences),
-      .kv_cache_tokens = static_cast<uint64_t>(model.n_kv_pages() * kKvPageTokens),
-      .weight_bytes = model.weight_bytes(),
-      .kv_cache_bytes = static_cast<uint64_t>(model.n_kv_pages()) * model.kv_page_bytes(),
-      .scratch_bytes = model.scratch_bytes(),
-      .load_seconds = load_seconds_so_far + seconds_since(start)};
-  spdlog::info("{} is ready on {} after {:.1f} s", request.path, message.device, message.load_seconds);
-  send(wire::FrameType::kLoaded, message);
+/// Between two tensors of a load: what came in the meantime, and a step of the models that are there.
+Result<> EngineThread::serve_meanwhile() {
+  bool took_commands = false;
+  while (auto command = next_command()) {
+    std::visit([this](auto& message) { handle(message); }, *command);
+    took_commands = true;
+  }
+  if (took_commands) outbox_.wake();
+  models_.step();
+  flush_round();
+  {
+    const std::lock_guard lock(mutex_);
+    load_cancelled_ = load_cancelled_ || stopping_;
+  }
+  if (load_cancelled_) return Error{ErrorCode::kCancelled, "the load was cancelled"};
+  return {};
 }
 
 void EngineThread::report_progress(std::string_view stage, uint64_t n_done, uint64_t n_total) {
   const auto now = Clock::now();
   if (n_done != 0 && n_done != n_total && now - last_progress_ < kProgressInterval) return;
   last_progress_ = now;
-  send(wire::FrameType::kLoadProgress, wire::LoadProgress{std::string(stage), n_done, n_total});
+  send(wire::FrameType::kLoadProgress, wire::LoadProgress{.model_id = loading_.value_or(0),
+                                                          .stage = std::string(stage),
+                                                          .bytes_done = n_done,
+                                                          .bytes_total = n_total});
 }
 
-void EngineThread::answer_pings_while_loading() {
-  std::vector<wire::Ping> pings;
-  {
-    const std::lock_guard lock(mutex_);
-    std::erase_if(inbox_, [&](const QueuedCommand& queued) {
-      const auto* ping = std::get_if<wire::Ping>(&queued.command);
-      if (ping == nullptr) return false;
-      pings.push_back(*ping);
-      n_queued_bytes_.fetch_sub(queued.n_bytes, std::memory_order_relaxed);
-      return true;
-    });
-  }
-  for (const wire::Ping& ping : pings) handle(ping);
-}
-
-void EngineThread::handle(GenerationRequest& request) {
-  if (!engine_) {
-    sink_.on_finished({.request_id = request.request_id,
-                       .reason = FinishReason::error,
-                       .error_code = std::string(to_string(ErrorCode::kUnavailable)),
-                       .error_message = "no model is loaded yet; retry when it is",
-                       .n_prompt_tokens = static_cast<uint32_t>(request.prompt.size()),
-                       .n_generated_tokens = static_cast<uint32_t>(request.generated.size())});
+void EngineThread::handle(const wire::Unload& request) {
+  if (loading_ == request.model_id) {
+    load_cancelled_ = true;  // kLoadFailed says when it is over
     return;
   }
-  if (engine_->contains(RequestId{request.request_id})) {
-    // The first one goes on; an answer to the second would be taken for the first one's end.
-    spdlog::error("request {} was submitted twice; the second one is ignored", request.request_id);
-    return;
-  }
-  engine_->submit(std::move(request));
+  models_.unload(request.model_id);
+  send(wire::FrameType::kUnloaded, wire::Unloaded{request.model_id});
 }
 
-void EngineThread::handle(const wire::Cancel& cancel) {
-  if (engine_) engine_->cancel(RequestId{cancel.request_id});
-}
+void EngineThread::handle(wire::Submit& submission) { models_.submit(std::move(submission)); }
+
+void EngineThread::handle(const wire::Cancel& cancel) { models_.cancel(RequestId{cancel.request_id}); }
 
 void EngineThread::handle(const wire::Ping& ping) {
-  wire::Pong pong{.nonce = ping.nonce};
-  if (engine_) {
-    const EngineStats stats = engine_->stats();
-    pong.n_running = static_cast<uint32_t>(stats.n_running);
-    pong.n_waiting = static_cast<uint32_t>(stats.n_waiting);
-    pong.kv_pages_used = static_cast<uint64_t>(stats.n_pages_used);
-    pong.kv_pages_total = static_cast<uint64_t>(stats.n_pages);
-    pong.n_prompt_tokens = stats.n_prompt_tokens;
-    pong.n_generated_tokens = stats.n_generated_tokens;
-    pong.n_steps = stats.n_steps;
-    pong.busy_seconds = stats.busy_seconds;
-  }
-  send(wire::FrameType::kPong, pong);
+  send(wire::FrameType::kPong, wire::Pong{.nonce = ping.nonce, .models = models_.stats()});
 }
 
 }  // namespace halod

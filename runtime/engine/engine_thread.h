@@ -13,20 +13,19 @@
 #include <variant>
 #include <vector>
 
-#include "runtime/engine/engine.h"
 #include "runtime/engine/frame_outbox.h"
-#include "runtime/engine/model_loading.h"
+#include "runtime/engine/model_host.h"
 #include "runtime/engine/wire.h"
 
 namespace halod {
 
 /// Takes commands, runs steps while there is work and sleeps otherwise. Answers go to the outbox as whole
-/// frames: the tokens of a step in one, then the requests that ended with it. Pings are answered between
-/// steps, between commands, and from the load's progress callback: what hangs does not answer. Thread: public
-/// functions from any thread.
+/// frames: the tokens of a round in one, then the requests that ended with it. While a model is loaded the
+/// other models go on between its tensors. Pings are answered between steps, between commands and between
+/// tensors: what hangs does not answer. Thread: public functions from any thread.
 class EngineThread {
  public:
-  using Command = std::variant<wire::LoadModel, GenerationRequest, wire::Cancel, wire::Ping>;
+  using Command = std::variant<wire::LoadModel, wire::Unload, wire::Submit, wire::Cancel, wire::Ping>;
 
   /// Starts the thread. The outbox must outlive it.
   EngineThread(ModelFactory factory, FrameOutbox& outbox);
@@ -60,19 +59,19 @@ class EngineThread {
   void loop();
   bool wait_for_work();
   std::optional<Command> next_command();
-  void answer_pings_while_loading();
+  bool can_wait(const Command& command) const;
+  Result<> serve_meanwhile();
   void flush_round();
   template <class Message>
   void send(wire::FrameType type, const Message& message);
 
   void handle(const wire::LoadModel& request);
-  void handle(GenerationRequest& request);
+  void handle(const wire::Unload& request);
+  void handle(wire::Submit& submission);
   void handle(const wire::Cancel& cancel);
   void handle(const wire::Ping& ping);
   void report_progress(std::string_view stage, uint64_t n_done, uint64_t n_total);
-  void start_engine(const wire::LoadModel& request, LoadedModel loaded, double load_seconds_so_far);
 
-  const ModelFactory factory_;
   FrameOutbox& outbox_;
   std::atomic<bool> failed_{false};
   std::atomic<size_t> n_queued_bytes_{0};
@@ -84,8 +83,9 @@ class EngineThread {
 
   // The engine thread's own.
   RoundSink sink_;
-  std::optional<LoadedModel> loaded_;
-  std::unique_ptr<Engine> engine_;  // after the model: destroyed before it
+  ModelHost models_;
+  std::optional<uint32_t> loading_{};  // the model that is being loaded ...
+  bool load_cancelled_ = false;        // ... and shall not be any more
   std::chrono::steady_clock::time_point last_progress_{};
 
   std::thread thread_;  // last: everything above exists before it starts

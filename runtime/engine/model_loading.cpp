@@ -2,14 +2,16 @@
 
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
+
 #include "runtime/engine/serving_plan.h"
 #include "runtime/weights/gguf_file.h"
 #include "runtime/weights/model_config.h"
 
 namespace halod {
 
-Result<LoadedModel> load_model_for_serving(const wire::LoadModel& request,
-                                           const LoadProgressCallback& progress) {
+Result<LoadedModel> load_model_for_serving(const wire::LoadModel& request, const ResidentMemory& residents,
+                                           const LoadCallbacks& callbacks) {
   const auto file = GgufFile::open(request.path);
   if (!file) return file.error();
   const auto config = read_model_config(*file);
@@ -18,8 +20,11 @@ Result<LoadedModel> load_model_for_serving(const wire::LoadModel& request,
   auto backend = make_backend({.kind = request.backend, .n_threads = static_cast<int>(request.n_threads)});
   if (!backend) return backend.error();
   loaded.backend = std::move(*backend);
-  const auto memory = read_machine_memory();
+  auto memory = read_machine_memory();
   if (!memory) return memory.error();
+  // Pages that a resident model was promised but has not touched yet still count as available to the kernel.
+  const uint64_t touched = std::min(read_process_anonymous_bytes(), residents.promised_bytes);
+  memory->available_bytes -= std::min(memory->available_bytes, residents.promised_bytes - touched);
   const auto plan = plan_serving({.request = request,
                                   .config = *config,
                                   .weight_bytes = file->total_tensor_bytes(),
@@ -37,7 +42,7 @@ Result<LoadedModel> load_model_for_serving(const wire::LoadModel& request,
                           {.n_kv_pages = plan->n_kv_pages,
                            .max_batch_tokens = max_batch_tokens(loaded.engine_options),
                            .max_logit_rows = plan->max_sequences},
-                          progress);
+                          callbacks);
   if (!model) return model.error();
   loaded.model = std::move(*model);
   loaded.backend_name = loaded.backend->name();

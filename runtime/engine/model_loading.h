@@ -21,13 +21,19 @@ struct LoadedModel {
   EngineOptions engine_options;
 };
 
-/// How an engine gets its model; tests put a fake one here. Called on the engine thread; the callback must be
-/// called on it too.
-using ModelFactory = std::function<Result<LoadedModel>(const wire::LoadModel&, const LoadProgressCallback&)>;
+/// What the models that are resident already have been promised.
+struct ResidentMemory {
+  uint64_t promised_bytes = 0;  ///< weights, KV and scratch of all of them, whether touched yet or not
+};
+
+/// How an engine gets its models; tests put a fake one here. Called on the engine thread, on which
+/// `between_tensors` must be called too.
+using ModelFactory =
+    std::function<Result<LoadedModel>(const wire::LoadModel&, const ResidentMemory&, const LoadCallbacks&)>;
 
 /// Opens the file, chooses the backend, plans the memory (serving_plan.h) and loads.
 /// Errors: those of GgufFile::open, read_model_config, make_backend, plan_serving and load_model.
-Result<LoadedModel> load_model_for_serving(const wire::LoadModel& request,
-                                           const LoadProgressCallback& progress);
+Result<LoadedModel> load_model_for_serving(const wire::LoadModel& request, const ResidentMemory& residents,
+                                           const LoadCallbacks& callbacks);
 
 }  // namespace halod

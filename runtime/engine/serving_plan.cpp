@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <fstream>
 #include <string>
 
 #include "runtime/backend/backend.h"
@@ -53,7 +52,7 @@ Error too_large(const ServingDemand& demand, const Budget& budget, int64_t n_tok
                       demand.request.path, n_tokens, gib(needed), gib(demand.weight_bytes),
                       gib(minus(budget.available, budget.kept_free)), gib(budget.available),
                       gib(budget.kept_free), remedy),
-          field};
+          field, needed, minus(budget.available, budget.kept_free)};
 }
 
 Result<> check_limits(const ServingDemand& demand) {
@@ -84,25 +83,6 @@ Result<> check_limits(const ServingDemand& demand) {
 }
 
 }  // namespace
-
-Result<MachineMemory> parse_meminfo(std::istream& meminfo) {
-  MachineMemory memory;
-  std::string key;
-  for (std::string line; std::getline(meminfo, line);) {
-    const auto kib = [&line] { return std::stoull(line.substr(line.find(':') + 1)) * 1024; };
-    if (line.starts_with("MemTotal:")) memory.total_bytes = kib();
-    if (line.starts_with("MemAvailable:")) memory.available_bytes = kib();
-  }
-  if (memory.total_bytes == 0 || memory.available_bytes == 0) {
-    return Error{ErrorCode::kIo, "/proc/meminfo does not state MemTotal and MemAvailable"};
-  }
-  return memory;
-}
-
-Result<MachineMemory> read_machine_memory() {
-  std::ifstream meminfo("/proc/meminfo");
-  return parse_meminfo(meminfo);
-}
 
 uint64_t estimated_scratch_bytes(const ModelConfig& config, int64_t n_rows, int64_t n_logit_rows) {
   const int64_t n_attention = (2 * config.n_heads + 2 * config.n_kv_heads) * config.head_dim;

@@ -2,22 +2,13 @@
 #pragma once
 
 #include <cstdint>
-#include <istream>
 
 #include "base/error.h"
+#include "base/machine/memory.h"
 #include "runtime/engine/wire.h"
 #include "runtime/weights/model_config.h"
 
 namespace halod {
-
-struct MachineMemory {
-  uint64_t total_bytes = 0;
-  uint64_t available_bytes = 0;  ///< without swapping: the kernel's MemAvailable
-};
-
-/// Reads MemTotal and MemAvailable in /proc/meminfo's format. Errors: kIo when one of them is missing.
-Result<MachineMemory> parse_meminfo(std::istream& meminfo);
-Result<MachineMemory> read_machine_memory();
 
 struct ServingPlan {
   int64_t context_length = 0;

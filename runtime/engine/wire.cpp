@@ -12,7 +12,8 @@ void append_little_endian(std::string& out, uint64_t value, int n_bytes) {
 uint32_t read_little_endian(std::string_view bytes, size_t offset, int n_bytes) {
   uint32_t value = 0;
   for (int i = 0; i < n_bytes; ++i) {
-    value |= static_cast<uint32_t>(static_cast<unsigned char>(bytes[offset + static_cast<size_t>(i)])) << (8 * i);
+    value |= static_cast<uint32_t>(static_cast<unsigned char>(bytes[offset + static_cast<size_t>(i)]))
+             << (8 * i);
   }
   return value;
 }
@@ -31,8 +32,10 @@ std::string frame_bytes(FrameType type, std::string_view payload) {
 }
 
 Error decode_error(FrameType type, std::string_view reason) {
-  return {ErrorCode::kInternal, fmt::format("engine protocol: frame of type {} cannot be read: {}; halod and halo-engine must come "
-                                            "from the same build", static_cast<int>(type), reason)};
+  return {ErrorCode::kInternal,
+          fmt::format("engine protocol: frame of type {} cannot be read: {}; halod and halo-engine must come "
+                      "from the same build",
+                      static_cast<int>(type), reason)};
 }
 
 Result<std::optional<Frame>> FrameParser::next() {
@@ -41,14 +44,17 @@ Result<std::optional<Frame>> FrameParser::next() {
   const uint32_t length = read_little_endian(rest, 0, 4);
   const uint32_t version = read_little_endian(rest, 6, 2);
   if (version != kVersion) {
-    return Error{ErrorCode::kInternal, fmt::format("engine protocol: version {} where this build speaks {}", version, kVersion)};
+    return Error{ErrorCode::kInternal,
+                 fmt::format("engine protocol: version {} where this build speaks {}", version, kVersion)};
   }
   if (length > kMaxPayloadBytes) {
     return Error{ErrorCode::kInternal,
-                 fmt::format("engine protocol: a frame of {} bytes is over the limit of {}", length, kMaxPayloadBytes)};
+                 fmt::format("engine protocol: a frame of {} bytes is over the limit of {}", length,
+                             kMaxPayloadBytes)};
   }
   if (rest.size() < kHeaderBytes + length) return std::optional<Frame>();
-  Frame frame{static_cast<FrameType>(read_little_endian(rest, 4, 2)), std::string(rest.substr(kHeaderBytes, length))};
+  Frame frame{static_cast<FrameType>(read_little_endian(rest, 4, 2)),
+              std::string(rest.substr(kHeaderBytes, length))};
   consumed_ += kHeaderBytes + length;
   // Compact only when half is behind us, so that a burst of small frames costs linear time.
   if (consumed_ * 2 >= buffer_.size()) {

@@ -24,7 +24,7 @@
 
 namespace halod::wire {
 
-inline constexpr uint16_t kVersion = 1;
+inline constexpr uint16_t kVersion = 2;
 inline constexpr size_t kHeaderBytes = 8;
 /// A 1M-token prompt as JSON is about 8 MB; anything larger is a broken peer.
 inline constexpr uint32_t kMaxPayloadBytes = 64U << 20;
@@ -32,25 +32,28 @@ inline constexpr uint32_t kMaxPayloadBytes = 64U << 20;
 enum class FrameType : uint16_t {
   // halod -> engine
   kLoad = 1,      // LoadModel
-  kSubmit = 2,    // GenerationRequest
+  kSubmit = 2,    // Submit
   kCancel = 3,    // Cancel
   kPing = 4,      // Ping; answered by kPong from the *engine* thread, so a hung step is seen
   kShutdown = 5,  // Empty: finish nothing, exit 0
+  kUnload = 6,    // Unload: of a resident model, or of the one that is being loaded
   // engine -> halod
   kHello = 64,         // Hello, first frame
   kLoadProgress = 65,  // LoadProgress
   kLoaded = 66,        // ModelLoaded
-  kLoadFailed = 67,    // Failure
+  kLoadFailed = 67,    // LoadFailure
   kTokens = 68,        // Tokens: all tokens of one engine step
   kFinished = 69,      // RequestFinished
   kPong = 70,          // Pong
+  kUnloaded = 71,      // Unloaded
 };
 
 struct Empty {};
 BOOST_DESCRIBE_STRUCT(Empty, (), ())
 
-/// Loads a model; one per engine for now. 0 means "decide from the model and the machine".
+/// Loads one more model. 0 means "decide from the model and the machine".
 struct LoadModel {
+  uint32_t model_id = 0;  ///< halod's choice, new with each load of an engine's life
   std::string path;
   std::string backend = "auto";  ///< auto, cpu, hip
   uint32_t n_threads = 0;        ///< 0 = one per physical core
@@ -61,8 +64,26 @@ struct LoadModel {
   uint32_t prefill_chunk = 0;  ///< tokens computed per step at most; 0 = 512
 };
 BOOST_DESCRIBE_STRUCT(LoadModel, (),
-                      (path, backend, n_threads, context_length, max_sequences, kv_cache_tokens,
+                      (model_id, path, backend, n_threads, context_length, max_sequences, kv_cache_tokens,
                        prefill_chunk))
+
+/// Ends a model: its memory is given back, and what it was running is forgotten without a word, because halod
+/// keeps every request and knows what to do with it. One that is being loaded ends with kLoadFailed instead.
+struct Unload {
+  uint32_t model_id = 0;
+};
+BOOST_DESCRIBE_STRUCT(Unload, (), (model_id))
+
+struct Unloaded {
+  uint32_t model_id = 0;
+};
+BOOST_DESCRIBE_STRUCT(Unloaded, (), (model_id))
+
+struct Submit {
+  uint32_t model_id = 0;
+  GenerationRequest request;
+};
+BOOST_DESCRIBE_STRUCT(Submit, (), (model_id, request))
 
 struct Cancel {
   uint64_t request_id = 0;
@@ -81,13 +102,15 @@ struct Hello {
 BOOST_DESCRIBE_STRUCT(Hello, (), (engine_version, pid))
 
 struct LoadProgress {
+  uint32_t model_id = 0;
   std::string stage;  ///< "weights", "warm-up"
   uint64_t bytes_done = 0;
   uint64_t bytes_total = 0;
 };
-BOOST_DESCRIBE_STRUCT(LoadProgress, (), (stage, bytes_done, bytes_total))
+BOOST_DESCRIBE_STRUCT(LoadProgress, (), (model_id, stage, bytes_done, bytes_total))
 
 struct ModelLoaded {
+  uint32_t model_id = 0;
   std::string architecture;  ///< "qwen3moe"
   std::string backend;       ///< the backend that was chosen: "cpu"
   std::string device;        ///< human-readable
@@ -101,35 +124,45 @@ struct ModelLoaded {
   double load_seconds = 0;
 };
 BOOST_DESCRIBE_STRUCT(ModelLoaded, (),
-                      (architecture, backend, device, vocab_size, context_length, max_sequences,
+                      (model_id, architecture, backend, device, vocab_size, context_length, max_sequences,
                        kv_cache_tokens, weight_bytes, kv_cache_bytes, scratch_bytes, load_seconds))
 
-struct Failure {
+struct LoadFailure {
+  uint32_t model_id = 0;
   std::string error_code;  ///< to_string(ErrorCode)
   std::string message;
+  uint64_t needed_bytes = 0;  ///< for out_of_memory: of everything, and what there is for it
+  uint64_t available_bytes = 0;
 };
-BOOST_DESCRIBE_STRUCT(Failure, (), (error_code, message))
+BOOST_DESCRIBE_STRUCT(LoadFailure, (), (model_id, error_code, message, needed_bytes, available_bytes))
 
 struct Tokens {
   std::vector<GeneratedToken> tokens;
 };
 BOOST_DESCRIBE_STRUCT(Tokens, (), (tokens))
 
-/// The engine's heartbeat, with the numbers for /metrics.
-struct Pong {
-  uint64_t nonce = 0;
+/// What one resident model has done since it was loaded.
+struct ModelStats {
+  uint32_t model_id = 0;
   uint32_t n_running = 0;
   uint32_t n_waiting = 0;
   uint64_t kv_pages_used = 0;
   uint64_t kv_pages_total = 0;
-  uint64_t n_prompt_tokens = 0;     ///< computed since the engine started
-  uint64_t n_generated_tokens = 0;  ///< since the engine started
+  uint64_t n_prompt_tokens = 0;  ///< computed
+  uint64_t n_generated_tokens = 0;
   uint64_t n_steps = 0;
   double busy_seconds = 0;  ///< time inside steps
 };
-BOOST_DESCRIBE_STRUCT(Pong, (),
-                      (nonce, n_running, n_waiting, kv_pages_used, kv_pages_total, n_prompt_tokens,
+BOOST_DESCRIBE_STRUCT(ModelStats, (),
+                      (model_id, n_running, n_waiting, kv_pages_used, kv_pages_total, n_prompt_tokens,
                        n_generated_tokens, n_steps, busy_seconds))
+
+/// The engine's heartbeat, with the numbers for /metrics.
+struct Pong {
+  uint64_t nonce = 0;
+  std::vector<ModelStats> models;
+};
+BOOST_DESCRIBE_STRUCT(Pong, (), (nonce, models))
 
 struct Frame {
   FrameType type{};

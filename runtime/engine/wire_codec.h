@@ -1,4 +1,5 @@
-// The template half of wire.h, which includes this at its end; include wire.h instead. JSON by Boost.Describe.
+// The template half of wire.h, which includes this at its end; include wire.h instead. JSON by
+// Boost.Describe.
 #pragma once
 
 #include <boost/json/parse.hpp>

@@ -38,8 +38,14 @@ struct ModelOptions {
   int64_t max_logit_rows = 0;    ///< upper bound of Batch::logit_rows
 };
 
-/// Bytes of weight data placed so far, for progress bars.
-using LoadProgressCallback = std::function<void(uint64_t bytes_done, uint64_t bytes_total)>;
+/// What a load tells while it goes on. Either may be empty.
+struct LoadCallbacks {
+  /// Bytes of weight data placed so far. One call at a time, but from any thread.
+  std::function<void(uint64_t bytes_done, uint64_t bytes_total)> on_bytes = {};
+  /// Called on the loading thread before each tensor, which may compute something else meanwhile. An error
+  /// ends the load, which then returns it.
+  std::function<Result<>()> between_tensors = {};
+};
 
 /// Every row's result is bit-identical whatever else is in the batch and however the prompt was cut into
 /// steps: kernels treat rows independently and in one order. Thread: the engine thread alone.
@@ -64,9 +70,9 @@ class Model {
 
 /// Places the weights on `backend` (which must outlive the model) and allocates KV and scratch.
 /// Errors: kUnsupported (architecture or format), kCorruptFile (a tensor missing or of the wrong shape),
-/// kOutOfMemory, kIo.
+/// kOutOfMemory, kIo; what `between_tensors` returned.
 Result<std::unique_ptr<Model>> load_model(const GgufFile& file, Backend& backend, const ModelOptions& options,
-                                          const LoadProgressCallback& progress);
+                                          const LoadCallbacks& callbacks);
 
 /// KV bytes that one page of `config` takes on `backend`, before anything is loaded; for sizing the pool.
 uint64_t kv_page_bytes(const ModelConfig& config, const Backend& backend);

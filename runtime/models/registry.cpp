@@ -32,7 +32,7 @@ const Architecture* find_architecture(std::string_view name) {
 }  // namespace
 
 Result<std::unique_ptr<Model>> load_model(const GgufFile& file, Backend& backend, const ModelOptions& options,
-                                          const LoadProgressCallback& progress) {
+                                          const LoadCallbacks& callbacks) {
   HALOD_ASSERT(options.n_kv_pages > 0 && options.max_batch_tokens > 0 && options.max_logit_rows > 0);
   auto config = read_model_config(file);
   if (!config) return config.error();
@@ -44,7 +44,7 @@ Result<std::unique_ptr<Model>> load_model(const GgufFile& file, Backend& backend
                  "general.architecture"};
   }
   try {
-    TensorLoader loader(file, backend, progress);
+    TensorLoader loader(file, backend, callbacks);
     return std::unique_ptr<Model>(
         std::make_unique<DecoderModel>(loader, std::move(*config), options, architecture->make_layer));
   } catch (const ErrorException& failure) {

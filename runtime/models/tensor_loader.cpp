@@ -8,8 +8,8 @@
 
 namespace halod {
 
-TensorLoader::TensorLoader(const GgufFile& file, Backend& backend, LoadProgressCallback progress)
-    : file_(file), backend_(backend), progress_(std::move(progress)) {}
+TensorLoader::TensorLoader(const GgufFile& file, Backend& backend, LoadCallbacks callbacks)
+    : file_(file), backend_(backend), callbacks_(std::move(callbacks)) {}
 
 const TensorInfo& TensorLoader::require(const std::string& name, const std::vector<int64_t>& shape) const {
   const TensorInfo* tensor = file_.find_tensor(name);
@@ -30,9 +30,10 @@ const TensorInfo& TensorLoader::require(const std::string& name, const std::vect
 }
 
 std::unique_ptr<PlacedWeight> TensorLoader::place(const TensorInfo& tensor) {
+  if (callbacks_.between_tensors) callbacks_.between_tensors().value();
   auto weight = backend_.place_weight(file_, tensor, [this](uint64_t n_bytes) {
     bytes_done_ += n_bytes;
-    if (progress_) progress_(bytes_done_, file_.total_tensor_bytes());
+    if (callbacks_.on_bytes) callbacks_.on_bytes(bytes_done_, file_.total_tensor_bytes());
   });
   std::unique_ptr<PlacedWeight> placed = std::move(weight).value();
   weight_bytes_ += placed->bytes();

@@ -15,7 +15,7 @@ namespace halod {
 /// For constructors of models: every failure is an ErrorException, which load_model turns into its Result.
 class TensorLoader {
  public:
-  TensorLoader(const GgufFile& file, Backend& backend, LoadProgressCallback progress);
+  TensorLoader(const GgufFile& file, Backend& backend, LoadCallbacks callbacks);
 
   bool has(const std::string& name) const { return file_.find_tensor(name) != nullptr; }
   /// A [rows, cols] matrix on the device.
@@ -35,7 +35,7 @@ class TensorLoader {
 
   const GgufFile& file_;
   Backend& backend_;
-  LoadProgressCallback progress_;
+  LoadCallbacks callbacks_;
   uint64_t bytes_done_ = 0;
   uint64_t weight_bytes_ = 0;
 };

@@ -32,9 +32,9 @@ std::string supported_architectures() {
 constexpr int64_t kMaxExtent = int64_t{1} << 24;
 constexpr int64_t kMaxLayers = 4096;
 
-class Reader {
+class ModelConfigReader {
  public:
-  explicit Reader(const GgufFile& file) : file_(file), metadata_(file.metadata()) {}
+  explicit ModelConfigReader(const GgufFile& file) : file_(file), metadata_(file.metadata()) {}
 
   ModelConfig read() {
     read_architecture();
@@ -199,7 +199,7 @@ class Reader {
 
 Result<ModelConfig> read_model_config(const GgufFile& file) {
   try {
-    return Reader(file).read();
+    return ModelConfigReader(file).read();
   } catch (const ErrorException& exception) {
     return exception.error();
   }

@@ -22,9 +22,9 @@ constexpr std::string_view kEndOfGenerationTexts[] = {
 constexpr std::string_view kEndOfGenerationKeys[] = {
     "tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id"};
 
-class Reader {
+class TokenizerDataReader {
  public:
-  explicit Reader(const Metadata& metadata) : metadata_(metadata) {}
+  explicit TokenizerDataReader(const Metadata& metadata) : metadata_(metadata) {}
 
   TokenizerData read() {
     data_.model = metadata_.string("tokenizer.ggml.model").value();
@@ -130,7 +130,7 @@ class Reader {
 
 Result<TokenizerData> read_tokenizer_data(const Metadata& metadata) {
   try {
-    return Reader(metadata).read();
+    return TokenizerDataReader(metadata).read();
   } catch (const ErrorException& exception) {
     return exception.error();
   }

@@ -5,6 +5,7 @@
 #include <future>
 #include <stdexcept>
 #include <thread>
+#include <utility>
 
 #include "tests/runtime/engine/engine_fixture.h"
 #include "tests/runtime/engine/wire_client.h"
@@ -20,9 +21,13 @@ using wire::FrameType;
 
 constexpr int64_t kPages = 64;
 
-Result<LoadedModel> load_fake(const wire::LoadModel& request, const LoadProgressCallback& progress) {
+Result<LoadedModel> load_fake(const wire::LoadModel& request, const ResidentMemory&,
+                              const LoadCallbacks& callbacks) {
   if (request.path != "fake") return Error{ErrorCode::kNotFound, "there is no " + request.path};
-  for (uint64_t done = 0; done <= 1000; ++done) progress(done, 1000);
+  for (uint64_t done = 0; done <= 1000; ++done) {
+    if (auto meanwhile = callbacks.between_tensors(); !meanwhile) return meanwhile.error();
+    callbacks.on_bytes(done, 1000);
+  }
   LoadedModel loaded;
   loaded.engine_options = {.context_length = 256, .max_sequences = 4, .prefill_chunk = 32};
   loaded.model = std::make_unique<FakeModel>(
@@ -45,7 +50,7 @@ class AnEngineServer : public testing::Test {
     });
   }
   void load() {
-    client->send(FrameType::kLoad, wire::LoadModel{.path = "fake"});
+    client->send(FrameType::kLoad, wire::LoadModel{.model_id = 1, .path = "fake"});
     ASSERT_EQ(client->read_until(FrameType::kLoaded).type, FrameType::kLoaded);
   }
   EngineExit wait_for_exit() {
@@ -73,7 +78,7 @@ TEST_F(AnEngineServer, SaysHelloFirst) {
 
 TEST_F(AnEngineServer, ReportsItsProgressSparinglyAndThenWhatItLoaded) {
   start();
-  client->send(FrameType::kLoad, wire::LoadModel{.path = "fake"});
+  client->send(FrameType::kLoad, wire::LoadModel{.model_id = 1, .path = "fake"});
   std::vector<wire::LoadProgress> progress;
   wire::Frame frame = client->read();
   for (; frame.type != FrameType::kLoaded && frame.type != FrameType{}; frame = client->read()) {
@@ -105,7 +110,7 @@ TEST_F(AnEngineServer, AnswersRequestsAsTheEngineDoesAlone) {
   std::vector<GenerationRequest> requests;
   for (uint64_t id = 1; id <= 12; ++id) {
     requests.push_back(make_request(id, 5 + id * 11, 30, {.temperature = id % 2 == 0 ? 0.0F : 0.8F}));
-    client->send(FrameType::kSubmit, requests.back());
+    client->submit(requests.back());
   }
   size_t n_tokens = 0;
   for (const GenerationRequest& request : requests) {
@@ -118,20 +123,23 @@ TEST_F(AnEngineServer, AnswersRequestsAsTheEngineDoesAlone) {
 
 /// Loads until the future is ready, reporting progress all the while.
 ModelFactory load_until(std::shared_future<void> released) {
-  return
-      [released = std::move(released)](const wire::LoadModel& request, const LoadProgressCallback& progress) {
-        while (released.wait_for(std::chrono::milliseconds(1)) != std::future_status::ready)
-          progress(500, 1000);
-        return load_fake(request, progress);
-      };
+  return [released = std::move(released)](const wire::LoadModel& request, const ResidentMemory& residents,
+                                          const LoadCallbacks& callbacks) -> Result<LoadedModel> {
+    while (request.path == "fake" &&
+           released.wait_for(std::chrono::milliseconds(1)) != std::future_status::ready) {
+      callbacks.on_bytes(500, 1000);
+      if (auto meanwhile = callbacks.between_tensors(); !meanwhile) return meanwhile.error();
+    }
+    return load_fake(request, residents, callbacks);
+  };
 }
 
 TEST_F(AnEngineServer, SendsTheTokensOfAStepInOneFrame) {
   std::promise<void> queued;
   start(load_until(queued.get_future().share()));
-  client->send(FrameType::kLoad, wire::LoadModel{.path = "fake"});
-  client->send(FrameType::kSubmit, make_request(1, 4, 5));
-  client->send(FrameType::kSubmit, make_request(2, 4, 5));
+  client->send(FrameType::kLoad, wire::LoadModel{.model_id = 1, .path = "fake"});
+  client->submit(make_request(1, 4, 5));
+  client->submit(make_request(2, 4, 5));
   client->send(FrameType::kPing, wire::Ping{1});
   client->read_until(FrameType::kPong);  // so both requests are in the queue, and begin with the same step
   queued.set_value();
@@ -142,7 +150,7 @@ TEST_F(AnEngineServer, SendsTheTokensOfAStepInOneFrame) {
 
 TEST_F(AnEngineServer, RefusesRequestsUntilAModelIsLoaded) {
   start();
-  client->send(FrameType::kSubmit, make_request(7, 3, 5));
+  client->submit(make_request(7, 3, 5));
   const RequestFinished& end = client->wait_for_end(7);
   EXPECT_EQ(end.reason, FinishReason::error);
   EXPECT_EQ(end.error_code, "unavailable");
@@ -150,24 +158,88 @@ TEST_F(AnEngineServer, RefusesRequestsUntilAModelIsLoaded) {
 
 TEST_F(AnEngineServer, StaysForAnotherTryAfterAFailedLoad) {
   start();
-  client->send(FrameType::kLoad, wire::LoadModel{.path = "missing"});
-  const auto failure = client->expect<wire::Failure>(FrameType::kLoadFailed);
+  client->send(FrameType::kLoad, wire::LoadModel{.model_id = 1, .path = "missing"});
+  const auto failure = client->expect<wire::LoadFailure>(FrameType::kLoadFailed);
   EXPECT_EQ(failure.error_code, "not_found");
   EXPECT_EQ(failure.message, "there is no missing");
   load();
 }
 
-TEST_F(AnEngineServer, RefusesASecondModel) {
+TEST_F(AnEngineServer, RefusesAModelIdThatIsTaken) {
   start();
   load();
-  client->send(FrameType::kLoad, wire::LoadModel{.path = "fake"});
-  EXPECT_EQ(client->expect<wire::Failure>(FrameType::kLoadFailed).error_code, "invalid_argument");
+  client->send(FrameType::kLoad, wire::LoadModel{.model_id = 1, .path = "fake"});
+  EXPECT_EQ(client->expect<wire::LoadFailure>(FrameType::kLoadFailed).error_code, "invalid_argument");
+}
+
+TEST_F(AnEngineServer, RunsSeveralModelsSideBySide) {
+  start();
+  load();
+  client->send(FrameType::kLoad, wire::LoadModel{.model_id = 2, .path = "fake"});
+  EXPECT_EQ(client->expect<wire::ModelLoaded>(FrameType::kLoaded).model_id, 2U);
+  for (uint64_t id = 1; id <= 6; ++id) client->submit(make_request(id, 10 + id, 30), id % 2 == 0 ? 1 : 2);
+  for (uint64_t id = 1; id <= 6; ++id) {
+    client->wait_for_end(id);
+    EXPECT_EQ(client->answers[id], answer_alone(make_request(id, 10 + id, 30)));
+  }
+  client->send(FrameType::kPing, wire::Ping{2});
+  const auto pong = client->expect<wire::Pong>(FrameType::kPong);
+  ASSERT_EQ(pong.models.size(), 2U);
+  EXPECT_EQ(pong.models[0].n_generated_tokens, 90U);
+  EXPECT_EQ(pong.models[1].n_generated_tokens, 90U);
+}
+
+TEST_F(AnEngineServer, ForgetsWhatAnUnloadedModelRanAndServesTheOthers) {
+  start();
+  load();
+  client->send(FrameType::kLoad, wire::LoadModel{.model_id = 2, .path = "fake"});
+  client->read_until(FrameType::kLoaded);
+  client->submit(make_request(1, 20, 200), 1);
+  client->read_until(FrameType::kTokens);
+  client->send(FrameType::kUnload, wire::Unload{1});
+  EXPECT_EQ(client->expect<wire::Unloaded>(FrameType::kUnloaded).model_id, 1U);
+  client->submit(make_request(2, 20, 20), 2);
+  EXPECT_EQ(client->wait_for_end(2).reason, FinishReason::length);
+  EXPECT_FALSE(client->finished.contains(1)) << "halod resubmits it when the model is back";
+  client->submit(make_request(3, 20, 20), 1);
+  EXPECT_EQ(client->wait_for_end(3).error_code, "unavailable");
+  load();  // the id is free again
+}
+
+TEST_F(AnEngineServer, AnswersOnAResidentModelWhileItLoadsAnother) {
+  std::promise<void> released;
+  bool first = true;
+  start([&, slow = load_until(released.get_future().share())](const auto& request, const auto& residents,
+                                                              const auto& callbacks) {
+    return std::exchange(first, false) ? load_fake(request, residents, callbacks)
+                                       : slow(request, residents, callbacks);
+  });
+  load();
+  client->send(FrameType::kLoad, wire::LoadModel{.model_id = 2, .path = "fake"});
+  client->submit(make_request(2, 9, 20), 2);  // waits for the load
+  client->submit(make_request(1, 20, 50), 1);
+  EXPECT_EQ(client->wait_for_end(1).reason, FinishReason::length);
+  EXPECT_FALSE(client->finished.contains(2));
+  released.set_value();
+  EXPECT_EQ(client->wait_for_end(2).reason, FinishReason::length);
+  EXPECT_EQ(client->answers[2], answer_alone(make_request(2, 9, 20)));
+}
+
+TEST_F(AnEngineServer, EndsALoadThatIsUnloaded) {
+  std::promise<void> never;
+  start(load_until(never.get_future().share()));
+  client->send(FrameType::kLoad, wire::LoadModel{.model_id = 1, .path = "fake"});
+  client->read_until(FrameType::kLoadProgress);
+  client->send(FrameType::kUnload, wire::Unload{1});
+  EXPECT_EQ(client->expect<wire::LoadFailure>(FrameType::kLoadFailed).error_code, "cancelled");
+  client->send(FrameType::kPing, wire::Ping{1});
+  EXPECT_TRUE(client->expect<wire::Pong>(FrameType::kPong).models.empty());
 }
 
 TEST_F(AnEngineServer, StopsACancelledRequest) {
   start();
   load();
-  client->send(FrameType::kSubmit, make_request(1, 20, 200));
+  client->submit(make_request(1, 20, 200));
   client->read_until(FrameType::kTokens);
   client->send(FrameType::kCancel, wire::Cancel{1});
   client->send(FrameType::kCancel, wire::Cancel{99});
@@ -176,15 +248,15 @@ TEST_F(AnEngineServer, StopsACancelledRequest) {
   EXPECT_TRUE(end.reason == FinishReason::cancelled || end.n_generated_tokens == 200)
       << end.n_generated_tokens;
   client->send(FrameType::kPing, wire::Ping{5});
-  EXPECT_EQ(client->expect<wire::Pong>(FrameType::kPong).kv_pages_used, 0U);
+  EXPECT_EQ(client->expect<wire::Pong>(FrameType::kPong).models.at(0).kv_pages_used, 0U);
 }
 
 TEST_F(AnEngineServer, IgnoresASecondSubmissionOfALiveRequest) {
   start();
   load();
   const GenerationRequest request = make_request(1, 20, 50);
-  client->send(FrameType::kSubmit, request);
-  client->send(FrameType::kSubmit, request);
+  client->submit(request);
+  client->submit(request);
   client->wait_for_end(1);
   EXPECT_EQ(client->answers[1], answer_alone(request));
 }
@@ -194,10 +266,11 @@ TEST_F(AnEngineServer, AnswersAPingWithItsNumbers) {
   client->send(FrameType::kPing, wire::Ping{uint64_t{1} << 63});
   EXPECT_EQ(client->expect<wire::Pong>(FrameType::kPong).nonce, uint64_t{1} << 63);
   load();
-  client->send(FrameType::kSubmit, make_request(1, 40, 10));
+  client->submit(make_request(1, 40, 10));
   client->wait_for_end(1);
   client->send(FrameType::kPing, wire::Ping{2});
-  const auto pong = client->expect<wire::Pong>(FrameType::kPong);
+  const auto pong = client->expect<wire::Pong>(FrameType::kPong).models.at(0);
+  EXPECT_EQ(pong.model_id, 1U);
   EXPECT_EQ(pong.n_prompt_tokens, 40U);
   EXPECT_EQ(pong.n_generated_tokens, 10U);
   EXPECT_EQ(pong.kv_pages_total, static_cast<uint64_t>(kPages));
@@ -209,7 +282,7 @@ TEST_F(AnEngineServer, AnswersAPingWithItsNumbers) {
 TEST_F(AnEngineServer, AnswersPingsWhileItLoads) {
   std::promise<void> ponged;
   start(load_until(ponged.get_future().share()));
-  client->send(FrameType::kLoad, wire::LoadModel{.path = "fake"});
+  client->send(FrameType::kLoad, wire::LoadModel{.model_id = 1, .path = "fake"});
   client->send(FrameType::kPing, wire::Ping{3});
   EXPECT_EQ(client->expect<wire::Pong>(FrameType::kPong).nonce, 3U);
   ponged.set_value();
@@ -219,7 +292,7 @@ TEST_F(AnEngineServer, AnswersPingsWhileItLoads) {
 TEST_F(AnEngineServer, EndsWhenItsParentHangsUp) {
   start();
   load();
-  client->send(FrameType::kSubmit, make_request(1, 20, 200));
+  client->submit(make_request(1, 20, 200));
   client->hang_up();
   EXPECT_EQ(wait_for_exit(), EngineExit::kParentGone);
 }
@@ -227,14 +300,14 @@ TEST_F(AnEngineServer, EndsWhenItsParentHangsUp) {
 TEST_F(AnEngineServer, EndsWhenToldToShutDown) {
   start();
   load();
-  client->send(FrameType::kSubmit, make_request(1, 20, 200));
+  client->submit(make_request(1, 20, 200));
   client->send(FrameType::kShutdown, wire::Empty{});
   EXPECT_EQ(wait_for_exit(), EngineExit::kParentGone);
 }
 
 TEST_F(AnEngineServer, EndsWithItsOwnCodeWhenTheDeviceFails) {
-  start([](const wire::LoadModel& request, const LoadProgressCallback& progress) {
-    auto loaded = load_fake(request, progress);
+  start([](const wire::LoadModel& request, const ResidentMemory& residents, const LoadCallbacks& callbacks) {
+    auto loaded = load_fake(request, residents, callbacks);
     auto& model = static_cast<FakeModel&>(*loaded->model);
     model.before_forward = [&model](const Batch&) {
       if (model.n_steps > 6) throw DeviceError("the GPU hung");
@@ -242,7 +315,7 @@ TEST_F(AnEngineServer, EndsWithItsOwnCodeWhenTheDeviceFails) {
     return loaded;
   });
   load();
-  client->send(FrameType::kSubmit, make_request(1, 4, 20));
+  client->submit(make_request(1, 4, 20));
   EXPECT_EQ(client->read_until(FrameType::kFinished).type, FrameType{})
       << "halod resumes the request, so nothing may end it";
   EXPECT_EQ(wait_for_exit(), EngineExit::kEngineFailed);
@@ -252,7 +325,7 @@ TEST_F(AnEngineServer, EndsWithItsOwnCodeWhenTheDeviceFails) {
 TEST_F(AnEngineServer, EndsOnFramesThatItCannotRead) {
   const std::string other_version = [] {
     std::string bytes = wire::encode(FrameType::kPing, wire::Ping{1});
-    bytes[6] = 2;
+    bytes[6] = 1;
     return bytes;
   }();
   for (const std::string& bytes :
@@ -277,7 +350,7 @@ TEST_F(AnEngineServer, DeliversEverythingToAClientThatReadsLate) {
   // Far more than the socket's own buffer holds; the engine goes on meanwhile.
   constexpr uint64_t kRequests = 100;
   for (uint64_t id = 1; id <= kRequests; ++id) {
-    client->send(FrameType::kSubmit, make_request(id, 10, 100, {.temperature = 0, .n_logprobs = 20}));
+    client->submit(make_request(id, 10, 100, {.temperature = 0, .n_logprobs = 20}));
   }
   for (uint64_t id = 1; id <= kRequests; ++id) EXPECT_EQ(client->wait_for_end(id).n_generated_tokens, 100U);
   for (uint64_t id = 1; id <= kRequests; ++id) EXPECT_EQ(client->answers[id].size(), 100U);

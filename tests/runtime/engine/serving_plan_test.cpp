@@ -128,16 +128,5 @@ TEST(AServingPlan, RefusesNumbersOutOfRange) {
   }
 }
 
-TEST(MachineMemoryReading, TakesTheKernelsNumbersAndRefusesOtherText) {
-  std::istringstream meminfo(
-      "MemTotal:       24576000 kB\nMemFree:         1000 kB\nMemAvailable:   20480000 kB\nBuffers: 1 kB\n");
-  const MachineMemory memory = parse_meminfo(meminfo).value();
-  EXPECT_EQ(memory.total_bytes, 24576000ULL * 1024);
-  EXPECT_EQ(memory.available_bytes, 20480000ULL * 1024);
-  std::istringstream other("nothing of the kind\n");
-  EXPECT_FALSE(parse_meminfo(other));
-  EXPECT_TRUE(read_machine_memory());
-}
-
 }  // namespace
 }  // namespace halod

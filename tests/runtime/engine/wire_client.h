@@ -43,6 +43,10 @@ class WireClient {
     send_bytes(wire::encode(type, message));
   }
 
+  void submit(GenerationRequest request, uint32_t model_id = 1) const {
+    send(wire::FrameType::kSubmit, wire::Submit{model_id, std::move(request)});
+  }
+
   /// The next frame; one of type 0 at the end of the stream.
   wire::Frame read() {
     while (true) {

@@ -23,7 +23,8 @@ Message over_the_wire(FrameType type, const Message& message) {
 }
 
 TEST(AWireMessage, CarriesALoadRequest) {
-  const LoadModel sent{.path = "/models/a \"quoted\"\n.gguf",
+  const LoadModel sent{.model_id = 4,
+                       .path = "/models/a \"quoted\"\n.gguf",
                        .backend = "cpu",
                        .n_threads = 3,
                        .context_length = 40960,
@@ -31,6 +32,7 @@ TEST(AWireMessage, CarriesALoadRequest) {
                        .kv_cache_tokens = uint64_t{1} << 40,
                        .prefill_chunk = 256};
   const LoadModel got = over_the_wire(FrameType::kLoad, sent);
+  EXPECT_EQ(got.model_id, 4U);
   EXPECT_EQ(got.path, sent.path);
   EXPECT_EQ(got.backend, sent.backend);
   EXPECT_EQ(got.n_threads, sent.n_threads);
@@ -56,7 +58,9 @@ TEST(AWireMessage, CarriesAGenerationRequestExactly) {
                    .logit_bias = {{42, -100.0F}, {43, 0.7F}},
                    .seed = kHuge,
                    .n_logprobs = 20};
-  const GenerationRequest got = over_the_wire(FrameType::kSubmit, sent);
+  const Submit submission = over_the_wire(FrameType::kSubmit, Submit{3, sent});
+  EXPECT_EQ(submission.model_id, 3U);
+  const GenerationRequest& got = submission.request;
   EXPECT_EQ(got.request_id, sent.request_id);
   EXPECT_EQ(got.prompt, sent.prompt);
   EXPECT_EQ(got.generated, sent.generated);
@@ -80,15 +84,22 @@ TEST(AWireMessage, CarriesSmallFrames) {
   EXPECT_EQ(over_the_wire(FrameType::kCancel, Cancel{kHuge}).request_id, kHuge);
   EXPECT_EQ(over_the_wire(FrameType::kPing, Ping{kHuge}).nonce, kHuge);
   over_the_wire(FrameType::kShutdown, Empty{});
+  EXPECT_EQ(over_the_wire(FrameType::kUnload, Unload{6}).model_id, 6U);
+  EXPECT_EQ(over_the_wire(FrameType::kUnloaded, Unloaded{6}).model_id, 6U);
   const Hello hello = over_the_wire(FrameType::kHello, Hello{"0.1.0", 4711});
   EXPECT_EQ(hello.engine_version, "0.1.0");
   EXPECT_EQ(hello.pid, 4711);
-  const LoadProgress progress = over_the_wire(FrameType::kLoadProgress, LoadProgress{"weights", 3, kHuge});
+  const LoadProgress progress = over_the_wire(FrameType::kLoadProgress, LoadProgress{2, "weights", 3, kHuge});
+  EXPECT_EQ(progress.model_id, 2U);
   EXPECT_EQ(progress.stage, "weights");
   EXPECT_EQ(progress.bytes_done, 3U);
   EXPECT_EQ(progress.bytes_total, kHuge);
-  const Failure failure = over_the_wire(FrameType::kLoadFailed, Failure{"not_found", "größer"});
-  EXPECT_EQ(failure.error_code, "not_found");
+  const LoadFailure failure =
+      over_the_wire(FrameType::kLoadFailed, LoadFailure{5, "out_of_memory", "größer", kHuge, 7});
+  EXPECT_EQ(failure.model_id, 5U);
+  EXPECT_EQ(failure.needed_bytes, kHuge);
+  EXPECT_EQ(failure.available_bytes, 7U);
+  EXPECT_EQ(failure.error_code, "out_of_memory");
   EXPECT_EQ(failure.message, "größer");
 }
 
@@ -163,17 +174,20 @@ TEST(AWireMessage, CarriesEveryFinishReason) {
 }
 
 TEST(AWireMessage, CarriesAHeartbeat) {
-  const Pong sent{.nonce = kHuge,
-                  .n_running = 1,
-                  .n_waiting = 2,
-                  .kv_pages_used = 3,
-                  .kv_pages_total = 4,
-                  .n_prompt_tokens = 5,
-                  .n_generated_tokens = 6,
-                  .n_steps = 7,
-                  .busy_seconds = 0.5};
-  const Pong got = over_the_wire(FrameType::kPong, sent);
-  EXPECT_EQ(got.nonce, kHuge);
+  const ModelStats sent{.model_id = 9,
+                        .n_running = 1,
+                        .n_waiting = 2,
+                        .kv_pages_used = 3,
+                        .kv_pages_total = 4,
+                        .n_prompt_tokens = 5,
+                        .n_generated_tokens = 6,
+                        .n_steps = 7,
+                        .busy_seconds = 0.5};
+  const Pong pong = over_the_wire(FrameType::kPong, Pong{kHuge, {sent, {}}});
+  EXPECT_EQ(pong.nonce, kHuge);
+  ASSERT_EQ(pong.models.size(), 2U);
+  const ModelStats& got = pong.models.front();
+  EXPECT_EQ(got.model_id, 9U);
   EXPECT_EQ(got.n_running, 1U);
   EXPECT_EQ(got.n_waiting, 2U);
   EXPECT_EQ(got.kv_pages_used, 3U);
@@ -256,7 +270,7 @@ TEST(AFrameDecoder, AnswersWithAnErrorForPayloadsThatAreNotTheMessage) {
 TEST(AFrameDecoder, SurvivesFlippedBits) {
   GenerationRequest request{.request_id = 7, .prompt = {1, 2, 3}, .max_tokens = 5};
   request.sampling.logit_bias = {{1, 2.0F}};
-  const std::string bytes = encode(FrameType::kSubmit, request);
+  const std::string bytes = encode(FrameType::kSubmit, Submit{1, request});
   std::mt19937 random(11);
   for (int i = 0; i < 3000; ++i) {
     std::string damaged = bytes;
@@ -267,7 +281,7 @@ TEST(AFrameDecoder, SurvivesFlippedBits) {
     parser.append(damaged);
     const auto frame = parser.next();
     if (frame && *frame)
-      static_cast<void>(decode<GenerationRequest>(**frame));  // any answer will do, as long as there is one
+      static_cast<void>(decode<Submit>(**frame));  // any answer will do, as long as there is one
   }
 }
 

@@ -148,11 +148,12 @@ INSTANTIATE_TEST_SUITE_P(Synthetic, EveryArchitectureAndFormat,
 TEST(LoadingAModel, HoldsThePackedWeightsOnceAndReportsThem) {
   const TemporaryModel file("tiny-moe", "Q4_K_M");
   uint64_t last_done = 0, total = 0;
-  LoadedModel model({.path = file.path(), .context_length = 32, .progress = [&](uint64_t done, uint64_t all) {
-                       EXPECT_GE(done, last_done);
-                       last_done = done;
-                       total = all;
-                     }});
+  const auto on_bytes = [&](uint64_t done, uint64_t all) {
+    EXPECT_GE(done, last_done);
+    last_done = done;
+    total = all;
+  };
+  LoadedModel model({.path = file.path(), .context_length = 32, .callbacks = {.on_bytes = on_bytes}});
   EXPECT_EQ(last_done, total);
   // Tiles pad rows to sixteen and bytes to 64, no more.
   EXPECT_NEAR(static_cast<double>(model.model().weight_bytes()), static_cast<double>(total),
