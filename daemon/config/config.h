@@ -21,12 +21,37 @@ struct HttpConfig {
       120'000};                       ///< 100 ms … 1 h: a client that takes nothing for so long is dropped
   std::string allow_origin;           ///< CORS: empty = no headers; "*" or one origin
   std::vector<std::string> api_keys;  ///< empty = open to whoever reaches the port
+  std::vector<std::string> admin_keys;  ///< empty = no /v1/admin routes
 };
 
-struct ServedModelConfig {
-  std::string path;                ///< GGUF file; empty = the bundled demo model
-  std::string name;                ///< name in the API; empty = the file's name without .gguf
-  std::string chat_template_file;  ///< Jinja file to use instead of the model's own template
+/// One model of models.list.
+struct ModelEntryConfig {
+  std::string path;                  ///< GGUF file
+  std::string name;                  ///< name in the API; empty = the file's name without .gguf
+  std::vector<std::string> aliases;  ///< other names that clients may use
+  std::string chat_template_file;    ///< Jinja file to use instead of the model's own template
+  bool pinned = false;               ///< never unloaded to make room
+  std::chrono::milliseconds time_to_live{
+      0};                       ///< 0 … 30 days; unloaded when unused for so long; 0 = models.time_to_live
+  uint32_t context_length = 0;  ///< as in EngineConfig; 0 = what that says
+  uint32_t max_sequences = 0;
+  uint64_t kv_cache_tokens = 0;
+
+  friend bool operator==(const ModelEntryConfig&, const ModelEntryConfig&) = default;
+};
+
+struct ModelsConfig {
+  std::string directory;      ///< searched for *.gguf files, folders below it too; empty = none
+  std::string default_model;  ///< loaded at the start and meant by requests that name none; empty = the first
+  bool load_on_request = true;  ///< a request for a model that is not loaded loads it
+  uint32_t max_resident = 0;    ///< models in memory at once, 0 … 64; 0 = as many as fit
+  std::string swap_policy =
+      "drain";  ///< drain, pause: what becomes of requests that run on a model that goes
+  std::chrono::milliseconds drain_timeout{30'000};  ///< 0 … 1 h: those that did not finish by then are paused
+  std::chrono::milliseconds wait_timeout{120'000};  ///< 1 s … 1 h: how long a request waits for its model
+  std::chrono::milliseconds time_to_live{0};        ///< 0 … 30 days: unused models go after it; 0 = never
+  std::vector<ModelEntryConfig> list;               ///< the models that need settings of their own
+  std::string bundled_model;  ///< not a key: served while list and directory have none; empty = none
 };
 
 struct EngineConfig {
@@ -70,13 +95,19 @@ struct LogConfig {
   std::string level = "info";  ///< trace, debug, info, warning, error, critical
 };
 
+struct DBusConfig {
+  std::string bus = "auto";  ///< system, session, none; auto = that of the systemd that started halod, else none
+  std::string address;       ///< of another bus instead, as "unix:path=/run/bus"; empty = the usual one
+};
+
 struct Config {
   HttpConfig http;
-  ServedModelConfig model;
+  ModelsConfig models;
   EngineConfig engine;
   LimitsConfig limits;
   DefaultsConfig defaults;
   LogConfig log;
+  DBusConfig dbus;
 };
 
 }  // namespace halod

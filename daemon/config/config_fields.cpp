@@ -21,24 +21,33 @@ constexpr double kKiB = 1024;
 constexpr double kMiB = 1024 * kKiB;
 constexpr double kGiB = 1024 * kMiB;
 
+constexpr double kMonth = 30 * 24 * kHour;
+
 template <auto Section, auto Member>
 FieldPointer pointer_to(Config& config) {
   return &((config.*Section).*Member);
 }
 
+template <auto Member>
+FieldPointer in_last_model(Config& config) {
+  return &(config.models.list.back().*Member);
+}
+
 std::vector<ConfigField> make_fields() {
   using C = Config;
   using H = HttpConfig;
-  using M = ServedModelConfig;
+  using M = ModelsConfig;
+  using Entry = ModelEntryConfig;
   using E = EngineConfig;
   using L = LimitsConfig;
   using D = DefaultsConfig;
   return {
-      {.key = "http.listen", .pointer = pointer_to<&C::http, &H::listen>},
+      {.key = "http.listen", .pointer = pointer_to<&C::http, &H::listen>, .needs_restart = true},
       {.key = "http.max_connections",
        .pointer = pointer_to<&C::http, &H::max_connections>,
        .min = 1,
-       .max = 65536},
+       .max = 65536,
+       .needs_restart = true},
       {.key = "http.max_header_bytes",
        .pointer = pointer_to<&C::http, &H::max_header_bytes>,
        .min = kKiB,
@@ -63,54 +72,98 @@ std::vector<ConfigField> make_fields() {
        .max = kHour},
       {.key = "http.allow_origin", .pointer = pointer_to<&C::http, &H::allow_origin>},
       {.key = "http.api_keys", .pointer = pointer_to<&C::http, &H::api_keys>},
-      {.key = "model.path", .pointer = pointer_to<&C::model, &M::path>},
-      {.key = "model.name", .pointer = pointer_to<&C::model, &M::name>},
-      {.key = "model.chat_template_file", .pointer = pointer_to<&C::model, &M::chat_template_file>},
-      {.key = "engine.binary", .pointer = pointer_to<&C::engine, &E::binary>},
+      {.key = "http.admin_keys", .pointer = pointer_to<&C::http, &H::admin_keys>},
+      {.key = "models.directory", .pointer = pointer_to<&C::models, &M::directory>},
+      {.key = "models.default", .pointer = pointer_to<&C::models, &M::default_model>},
+      {.key = "models.load_on_request", .pointer = pointer_to<&C::models, &M::load_on_request>},
+      {.key = "models.max_resident", .pointer = pointer_to<&C::models, &M::max_resident>, .max = 64},
+      {.key = "models.swap_policy",
+       .pointer = pointer_to<&C::models, &M::swap_policy>,
+       .choices = {"drain", "pause"}},
+      {.key = "models.drain_timeout", .pointer = pointer_to<&C::models, &M::drain_timeout>, .max = kHour},
+      {.key = "models.wait_timeout",
+       .pointer = pointer_to<&C::models, &M::wait_timeout>,
+       .min = kSecond,
+       .max = kHour},
+      {.key = "models.time_to_live", .pointer = pointer_to<&C::models, &M::time_to_live>, .max = kMonth},
+      {.key = "models.list.path", .pointer = in_last_model<&Entry::path>},
+      {.key = "models.list.name", .pointer = in_last_model<&Entry::name>},
+      {.key = "models.list.aliases", .pointer = in_last_model<&Entry::aliases>},
+      {.key = "models.list.chat_template_file", .pointer = in_last_model<&Entry::chat_template_file>},
+      {.key = "models.list.pinned", .pointer = in_last_model<&Entry::pinned>},
+      {.key = "models.list.time_to_live", .pointer = in_last_model<&Entry::time_to_live>, .max = kMonth},
+      {.key = "models.list.context_length",
+       .pointer = in_last_model<&Entry::context_length>,
+       .max = 16 * kMiB},
+      {.key = "models.list.max_sequences", .pointer = in_last_model<&Entry::max_sequences>, .max = 4096},
+      {.key = "models.list.kv_cache_tokens",
+       .pointer = in_last_model<&Entry::kv_cache_tokens>,
+       .max = 1024 * kGiB},
+      {.key = "engine.binary", .pointer = pointer_to<&C::engine, &E::binary>, .needs_restart = true},
       {.key = "engine.backend",
        .pointer = pointer_to<&C::engine, &E::backend>,
+       .needs_restart = true,
        .choices = {"auto", "cpu", "hip"}},
-      {.key = "engine.n_threads", .pointer = pointer_to<&C::engine, &E::n_threads>, .max = 1024},
+      {.key = "engine.n_threads",
+       .pointer = pointer_to<&C::engine, &E::n_threads>,
+       .max = 1024,
+       .needs_restart = true},
       {.key = "engine.context_length",
        .pointer = pointer_to<&C::engine, &E::context_length>,
-       .max = 16 * kMiB},
-      {.key = "engine.max_sequences", .pointer = pointer_to<&C::engine, &E::max_sequences>, .max = 4096},
+       .max = 16 * kMiB,
+       .needs_restart = true},
+      {.key = "engine.max_sequences",
+       .pointer = pointer_to<&C::engine, &E::max_sequences>,
+       .max = 4096,
+       .needs_restart = true},
       {.key = "engine.kv_cache_tokens",
        .pointer = pointer_to<&C::engine, &E::kv_cache_tokens>,
-       .max = 1024 * kGiB},
-      {.key = "engine.prefill_chunk", .pointer = pointer_to<&C::engine, &E::prefill_chunk>, .max = 65536},
+       .max = 1024 * kGiB,
+       .needs_restart = true},
+      {.key = "engine.prefill_chunk",
+       .pointer = pointer_to<&C::engine, &E::prefill_chunk>,
+       .max = 65536,
+       .needs_restart = true},
       {.key = "engine.heartbeat_interval",
        .pointer = pointer_to<&C::engine, &E::heartbeat_interval>,
        .min = 10,
-       .max = 60'000},
+       .max = 60'000,
+       .needs_restart = true},
       {.key = "engine.heartbeat_timeout",
        .pointer = pointer_to<&C::engine, &E::heartbeat_timeout>,
        .min = 100,
-       .max = kHour},
+       .max = kHour,
+       .needs_restart = true},
       {.key = "engine.restart_delay_min",
        .pointer = pointer_to<&C::engine, &E::restart_delay_min>,
        .min = 1,
-       .max = 60'000},
+       .max = 60'000,
+       .needs_restart = true},
       {.key = "engine.restart_delay_max",
        .pointer = pointer_to<&C::engine, &E::restart_delay_max>,
        .min = 1,
-       .max = kHour},
+       .max = kHour,
+       .needs_restart = true},
       {.key = "engine.healthy_after",
        .pointer = pointer_to<&C::engine, &E::healthy_after>,
        .min = 1,
-       .max = kHour},
+       .max = kHour,
+       .needs_restart = true},
       {.key = "engine.max_deaths_per_request",
        .pointer = pointer_to<&C::engine, &E::max_deaths_per_request>,
        .min = 1,
-       .max = 100},
+       .max = 100,
+       .needs_restart = true},
       {.key = "limits.max_requests",
        .pointer = pointer_to<&C::limits, &L::max_requests>,
        .min = 1,
-       .max = 65536},
+       .max = 65536,
+       .needs_restart = true},
       {.key = "limits.text_threads",
        .pointer = pointer_to<&C::limits, &L::text_threads>,
        .min = 1,
-       .max = 64},
+       .max = 64,
+       .needs_restart = true},
       {.key = "limits.shutdown_timeout",
        .pointer = pointer_to<&C::limits, &L::shutdown_timeout>,
        .max = kHour},
@@ -140,6 +193,11 @@ std::vector<ConfigField> make_fields() {
       {.key = "log.level",
        .pointer = pointer_to<&C::log, &LogConfig::level>,
        .choices = {"trace", "debug", "info", "warning", "error", "critical"}},
+      {.key = "dbus.bus",
+       .pointer = pointer_to<&C::dbus, &DBusConfig::bus>,
+       .needs_restart = true,
+       .choices = {"system", "session", "none", "auto"}},
+      {.key = "dbus.address", .pointer = pointer_to<&C::dbus, &DBusConfig::address>, .needs_restart = true},
   };
 }
 
@@ -214,6 +272,12 @@ Result<> assign_number(const ConfigField& field, std::string_view text, Number& 
   return {};
 }
 
+Result<> assign_boolean(const ConfigField& field, std::string_view text, bool& target) {
+  if (text != "true" && text != "false") return not_allowed(field, text);
+  target = text == "true";
+  return {};
+}
+
 Result<> assign_string(const ConfigField& field, std::string_view text, std::string& target) {
   if (!field.choices.empty() && std::ranges::find(field.choices, text) == field.choices.end())
     return not_allowed(field, text);
@@ -264,7 +328,9 @@ std::string_view nearest_key(std::string_view key, std::span<const std::string_v
 
 std::string describe_allowed(const ConfigField& field) {
   Config config;
+  config.models.list.emplace_back();
   const FieldPointer pointer = field.pointer(config);
+  if (std::holds_alternative<bool*>(pointer)) return "true or false";
   if (std::holds_alternative<std::vector<std::string>*>(pointer)) return "a list of strings";
   if (std::holds_alternative<std::string*>(pointer)) {
     return field.choices.empty() ? "a string" : fmt::format("one of {}", fmt::join(field.choices, ", "));
@@ -281,6 +347,7 @@ std::string describe_allowed(const ConfigField& field) {
 
 std::string format_value(const ConfigField& field, const Config& config) {
   Config copy = config;
+  if (copy.models.list.empty()) copy.models.list.emplace_back();
   return std::visit(
       [&field](auto* value) -> std::string {
         using T = std::remove_pointer_t<decltype(value)>;
@@ -288,6 +355,8 @@ std::string format_value(const ConfigField& field, const Config& config) {
           return value->empty() ? "\"\"" : *value;
         } else if constexpr (std::is_same_v<T, std::vector<std::string>>) {
           return fmt::format("[{}]", fmt::join(*value, ", "));
+        } else if constexpr (std::is_same_v<T, bool>) {
+          return *value ? "true" : "false";
         } else if constexpr (std::is_same_v<T, milliseconds>) {
           return format_number(field, static_cast<double>(value->count()), true);
         } else {
@@ -295,6 +364,11 @@ std::string format_value(const ConfigField& field, const Config& config) {
         }
       },
       field.pointer(copy));
+}
+
+void copy_value(const ConfigField& field, Config& from, Config& to) {
+  std::visit([&](auto* source) { *std::get<decltype(source)>(field.pointer(to)) = *source; },
+             field.pointer(from));
 }
 
 Result<> assign_scalar(const ConfigField& field, std::string_view text, Config& config) {
@@ -305,6 +379,8 @@ Result<> assign_scalar(const ConfigField& field, std::string_view text, Config& 
           return assign_string(field, text, *target);
         } else if constexpr (std::is_same_v<T, std::vector<std::string>>) {
           return not_allowed(field, text);
+        } else if constexpr (std::is_same_v<T, bool>) {
+          return assign_boolean(field, text, *target);
         } else {
           return assign_number(field, text, *target);
         }

@@ -14,6 +14,10 @@
 namespace halod {
 namespace {
 
+constexpr const char* kModels = "models";
+constexpr const char* kList = "list";
+constexpr const char* kModelList = "models.list";
+
 /// Walks one document; every error is told with its place in the file.
 class ConfigReader {
  public:
@@ -45,11 +49,33 @@ class ConfigReader {
     std::set<std::string> seen;
     for (const auto& item : node) {
       const std::string name = item.first.IsScalar() ? item.first.Scalar() : "";
+      if (section == kModels && name == kList) {
+        if (!seen.insert(name).second) return error_at(item.first, "models.list is given twice", kModelList);
+        if (auto read = read_models(item.second); !read) return read.error();
+        continue;
+      }
       const ConfigField* field = find_config_field(section + "." + name);
       if (!field) return unknown(item.first, section + ".", name, names);
       if (!seen.insert(name).second)
         return error_at(item.first, fmt::format("{} is given twice", field->key), field->key);
       if (auto assigned = read_value(*field, item.second); !assigned) return assigned.error();
+    }
+    return {};
+  }
+
+  /// models.list, the one key whose entries have keys of their own.
+  Result<> read_models(const YAML::Node& node) {
+    if (node.IsNull()) return {};
+    if (!node.IsSequence())
+      return error_at(node, "models.list takes a list of models, each with a 'path:' and perhaps more",
+                      kModelList);
+    for (const auto& entry : node) {
+      config_.models.list.emplace_back();
+      if (!entry.IsMap())
+        return error_at(entry, "a model in models.list takes keys, at least 'path:'", kModelList);
+      if (auto read = read_section(kModelList, entry); !read) return read.error();
+      if (config_.models.list.back().path.empty())
+        return error_at(entry, "a model in models.list has no path", "models.list.path");
     }
     return {};
   }
@@ -85,10 +111,11 @@ class ConfigReader {
   static std::vector<std::string_view> known_names(const std::string& section) {
     std::vector<std::string_view> names;
     for (const ConfigField& field : config_fields()) {
-      const size_t dot = field.key.find('.');
-      const std::string_view name = section.empty() ? field.key.substr(0, dot) : field.key.substr(dot + 1);
-      const bool wanted = section.empty() || field.key.substr(0, dot) == section;
-      if (wanted && std::ranges::find(names, name) == names.end()) names.push_back(name);
+      const bool wanted = section.empty() || field.key.starts_with(section + ".");
+      if (!wanted) continue;
+      std::string_view name = field.key.substr(section.empty() ? 0 : section.size() + 1);
+      name = name.substr(0, name.find('.'));
+      if (std::ranges::find(names, name) == names.end()) names.push_back(name);
     }
     return names;
   }

@@ -12,6 +12,11 @@
 
 namespace halod {
 
+struct ProcessEnd {
+  std::string how;          ///< "exited with status 1", "was killed by signal 9 (Killed)"
+  bool by_sigkill = false;  ///< which nothing does to itself
+};
+
 /// A started engine. Destroying it kills it. Thread: the io thread.
 class EngineProcess {
  public:
@@ -20,8 +25,8 @@ class EngineProcess {
   /// Our end of the socket pair. Call once.
   virtual boost::asio::local::stream_protocol::socket take_socket() = 0;
   virtual void kill() = 0;
-  /// Waits for its end and says how it was: "exited with status 1", "was killed by signal 9 (Killed)".
-  virtual boost::asio::awaitable<std::string> wait_for_exit() = 0;
+  /// Waits for its end.
+  virtual boost::asio::awaitable<ProcessEnd> wait_for_exit() = 0;
 };
 
 class EngineLauncher {

@@ -1,32 +1,37 @@
-// Keeps one engine alive and lets requests outlive it.
+// Keeps one engine process alive.
 #pragma once
 
 #include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <chrono>
-#include <functional>
 #include <memory>
-#include <optional>
 #include <string>
-#include <vector>
 
 #include "base/error.h"
 #include "daemon/config/config.h"
 #include "daemon/control/engine_launcher.h"
 #include "daemon/control/engine_link.h"
-#include "daemon/control/generation.h"
 #include "daemon/control/metrics.h"
-#include "daemon/control/readiness.h"
-#include "daemon/control/request_table.h"
 #include "runtime/engine/wire.h"
 
 namespace halod {
 
-/// Starts the engine, loads the model, hands requests down and tokens up, and watches. When the engine dies
-/// it is started again after a delay and every unfinished request is resubmitted with what it has: its
-/// consumer sees a pause, not an error. Thread: the io thread; everything that `launcher` and `metrics` refer
-/// to outlives this.
+/// Who is told what the engine does. Thread: the io thread.
+class EngineEvents {
+ public:
+  virtual ~EngineEvents() = default;
+  /// It said hello and takes frames.
+  virtual void on_engine_started() = 0;
+  /// Any other frame of it. An error means that the engine cannot be trusted any more, and ends it.
+  virtual Result<> on_engine_frame(const wire::Frame& frame) = 0;
+  /// It is gone, and will be started again. `how`: "was killed by signal 9 (Killed)". `innocent`: somebody
+  /// else killed it, so that what it ran is not to blame.
+  virtual void on_engine_ended(const std::string& how, bool innocent) = 0;
+};
+
+/// Starts the engine, watches it, and starts it again, later each time, when it died or hangs. Thread: the io
+/// thread; everything that Setup refers to outlives this.
 class EngineSupervisor {
  public:
   struct Setup {
@@ -34,34 +39,32 @@ class EngineSupervisor {
     EngineLauncher& launcher;
     Metrics& metrics;
     EngineConfig config;
-    uint32_t max_requests = 0;
-    wire::LoadModel model;
-    std::function<void(const Readiness&)> on_readiness = {};  ///< called at each change
+    EngineEvents& events;
   };
   explicit EngineSupervisor(Setup setup);
-  ~EngineSupervisor();
-  EngineSupervisor(const EngineSupervisor&) = delete;
-  EngineSupervisor& operator=(const EngineSupervisor&) = delete;
 
-  /// Runs until shutdown() has ended it. Call once.
-  /// Errors: the engine cannot be started, or the model not loaded, and it never was ready. Once it was, it
-  /// is retried for ever.
+  /// Runs until stop() has ended it. Call once.
+  /// Errors: the engine cannot be started, or died so often that it never will do its work, and nobody called
+  /// worked() yet. Afterwards it is tried for ever.
   boost::asio::awaitable<Result<>> run();
+  /// The engine has done something useful: the delays start afresh when it lives on, and run() gives up no
+  /// more.
+  void worked();
+  /// Ends the engine and with it run(). Returns when that is done.
+  boost::asio::awaitable<void> stop();
+  /// Ends run() with this error, for what no restart will mend.
+  void give_up(Error error);
 
-  /// Waits up to `timeout` for the requests to finish, cancels the rest (kUnavailable), ends the engine and
-  /// with it run().
-  boost::asio::awaitable<void> shutdown(std::chrono::milliseconds timeout);
-
-  const Readiness& readiness() const { return readiness_; }
-  /// What the engine said of the loaded model; nullptr before the first time it was ready.
-  const wire::ModelLoaded* model() const { return model_ ? &*model_ : nullptr; }
+  /// Sends a frame; does nothing when there is no engine (on_engine_ended was or will be called).
+  void send(std::string frame);
+  /// The engine's, 0 when there is none.
   int64_t engine_pid() const { return process_ ? process_->pid() : 0; }
-  size_t n_unfinished() const { return requests_.size(); }
-
-  /// Queues one sequence per element, all or none; request ids are given here. max_tokens 0 = what the
-  /// context has room for. Errors: kUnavailable (with the reason), kQueueFull, kContextOverflow,
-  /// kInvalidArgument.
-  Result<Generation> submit(std::vector<GenerationRequest> requests);
+  /// Since the engine said anything; the watchdog wants to know.
+  std::chrono::steady_clock::duration silence() const {
+    return std::chrono::steady_clock::now() - last_heard_;
+  }
+  bool stopping() const { return stopping_; }
+  const EngineConfig& config() const { return setup_.config; }
 
  private:
   boost::asio::awaitable<Result<>> run_engine();
@@ -69,34 +72,22 @@ class EngineSupervisor {
   boost::asio::awaitable<Error> watch_heartbeat();
   boost::asio::awaitable<void> back_off();
   Result<> handle(const wire::Frame& frame);
-  Result<> handle_loaded(wire::ModelLoaded loaded);
-  Result<> handle_token(GeneratedToken token);
-  void handle_progress(const wire::LoadProgress& progress);
-  void handle_finished(RequestFinished finished);
-  Result<> engine_ended(const Error& reason, const std::string& how);
-  void submit_waiting();
-  void cancel(uint64_t request_id);
-  void forget(uint64_t request_id);
-  void fail(LiveRequest request, ErrorCode code, std::string message);
-  void set_readiness(EngineState state, std::string reason, int percent = 0);
-  bool stopping() const { return readiness_.state == EngineState::kStopping; }
+  void log_end(int64_t pid, const ProcessEnd& end, const Error& reason) const;
+  Result<> engine_ended(const Error& reason, const ProcessEnd& end);
 
   Setup setup_;
-  Readiness readiness_;
-  RequestTable requests_;
-  uint64_t next_request_id_ = 1;
-  std::optional<wire::ModelLoaded> model_;
   std::unique_ptr<EngineProcess> process_;
   std::shared_ptr<EngineLink> link_;
-  std::optional<Error> load_failure_;
-  std::chrono::steady_clock::time_point ready_since_{};
+  bool said_hello_ = false;
+  bool ever_worked_ = false;
+  std::chrono::steady_clock::time_point worked_since_{};
   std::chrono::steady_clock::time_point last_heard_{};
   uint32_t n_deaths_in_a_row_ = 0;
+  bool stopping_ = false;
   bool running_ = false;
-  boost::asio::steady_timer delay_;                             // between two engines; cancelled by shutdown
-  boost::asio::steady_timer idle_;                              // cancelled when the last request is gone
-  boost::asio::steady_timer run_ended_;                         // cancelled when run() returns
-  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);  // Generations outlive us in tests and at exit
+  std::optional<Error> hopeless_;
+  boost::asio::steady_timer delay_;      // between two engines; cancelled by stop()
+  boost::asio::steady_timer run_ended_;  // cancelled when run() returns
 };
 
 }  // namespace halod

@@ -38,9 +38,9 @@ Metrics::Metrics()
                              "Sequences that wait in the engine, at the last heartbeat")),
       kv_pages_used(gauge(registry_, "halod_kv_pages_used", "KV cache pages in use")),
       kv_pages_total(gauge(registry_, "halod_kv_pages", "KV cache pages there are")),
-      engine_steps(gauge(registry_, "halod_engine_steps", "Steps of the engine since it started")),
-      engine_busy_seconds(
-          gauge(registry_, "halod_engine_busy_seconds", "Seconds inside steps since the engine started")),
+      engine_steps(
+          gauge(registry_, "halod_engine_steps", "Steps of the resident models since they were loaded")),
+      engine_busy_seconds(gauge(registry_, "halod_engine_busy_seconds", "Seconds inside those steps")),
       engine_deaths(counter(registry_, "halod_engine_deaths_total", "Engine processes that ended unasked")),
       requests_resumed(
           counter(registry_, "halod_requests_resumed_total", "Sequences resubmitted after an engine death")),
@@ -61,12 +61,17 @@ void Metrics::count_http_response(std::string_view route, unsigned status) {
 }
 
 void Metrics::record_heartbeat(const wire::Pong& pong) {
-  requests_running.Set(pong.n_running);
-  requests_waiting.Set(pong.n_waiting);
-  kv_pages_used.Set(static_cast<double>(pong.kv_pages_used));
-  kv_pages_total.Set(static_cast<double>(pong.kv_pages_total));
-  engine_steps.Set(static_cast<double>(pong.n_steps));
-  engine_busy_seconds.Set(pong.busy_seconds);
+  const auto total = [&pong](auto wire::ModelStats::*number) {
+    double sum = 0;
+    for (const wire::ModelStats& model : pong.models) sum += static_cast<double>(model.*number);
+    return sum;
+  };
+  requests_running.Set(total(&wire::ModelStats::n_running));
+  requests_waiting.Set(total(&wire::ModelStats::n_waiting));
+  kv_pages_used.Set(total(&wire::ModelStats::kv_pages_used));
+  kv_pages_total.Set(total(&wire::ModelStats::kv_pages_total));
+  engine_steps.Set(total(&wire::ModelStats::n_steps));
+  engine_busy_seconds.Set(total(&wire::ModelStats::busy_seconds));
 }
 
 std::string Metrics::serialize() const { return prometheus::TextSerializer().Serialize(registry_.Collect()); }

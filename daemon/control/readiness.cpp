@@ -1,25 +1,13 @@
 #include "daemon/control/readiness.h"
 
+#include <array>
+
 namespace halod {
 
-std::string_view to_string(EngineState state) {
-  switch (state) {
-    case EngineState::kStarting:
-      return "starting";
-    case EngineState::kLoading:
-      return "loading";
-    case EngineState::kWarming:
-      return "warming";
-    case EngineState::kReady:
-      return "ready";
-    case EngineState::kRestarting:
-      return "restarting";
-    case EngineState::kStopping:
-      return "stopping";
-    case EngineState::kFailed:
-      return "failed";
-  }
-  return "failed";
+std::string_view to_string(ServiceState state) {
+  constexpr std::array<std::string_view, 7> kNames{"starting",   "loading",  "warming", "ready",
+                                                   "restarting", "degraded", "stopping"};
+  return kNames.at(static_cast<size_t>(state));
 }
 
 }  // namespace halod

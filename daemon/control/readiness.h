@@ -1,4 +1,4 @@
-// Where the engine stands, in words for /health, haloctl and error messages.
+// Where halod stands, in words for /health, haloctl, systemd and error messages.
 #pragma once
 
 #include <cstdint>
@@ -7,25 +7,26 @@
 
 namespace halod {
 
-enum class EngineState : uint8_t {
-  kStarting,    ///< the process is being started
-  kLoading,     ///< it reads the model
-  kWarming,     ///< it runs its first steps
-  kReady,       ///< requests are accepted
-  kRestarting,  ///< it died; the next attempt is coming
-  kStopping,    ///< halod was told to stop
-  kFailed,      ///< it will not become ready: halod exits
+enum class ServiceState : uint8_t {
+  kStarting,    ///< the engine is being started
+  kLoading,     ///< it reads the default model
+  kWarming,     ///< it runs that model's first steps
+  kReady,       ///< requests are served
+  kRestarting,  ///< the engine died; the next attempt is coming, requests wait for it
+  kDegraded,    ///< the default model cannot be loaded again; others are served
+  kStopping,    ///< halod was told to stop, or there is nothing to serve
 };
 
 /// "starting", "loading", … Thread: any.
-std::string_view to_string(EngineState state);
+std::string_view to_string(ServiceState state);
 
 struct Readiness {
-  EngineState state = EngineState::kStarting;
+  ServiceState state = ServiceState::kStarting;
   std::string reason = "the engine is starting";  ///< a sentence without a full stop
-  int percent = 0;                                ///< of the weights, while loading
+  int percent = 0;                                ///< of the default model's weights, while loading
 
-  bool ready() const { return state == EngineState::kReady; }
+  bool ready() const { return state == ServiceState::kReady; }
+  friend bool operator==(const Readiness&, const Readiness&) = default;
 };
 
 }  // namespace halod

@@ -3,16 +3,19 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <vector>
 
 #include "daemon/control/generation.h"
+#include "daemon/control/ids.h"
 #include "runtime/engine/request.h"
 
 namespace halod {
 
 struct LiveRequest {
+  ModelId model{};
   GenerationRequest
       request;  ///< `generated` grows with each token, so that it can be resubmitted at any time
   std::shared_ptr<GenerationQueue> queue;
@@ -35,22 +38,30 @@ class RequestTable {
 
   size_t size() const { return requests_.size(); }
   bool empty() const { return requests_.empty(); }
+  size_t n_unfinished(ModelId model) const;
+  size_t n_in_engine(ModelId model) const;
   void add(LiveRequest request);
   LiveRequest* find(uint64_t request_id);
   void erase(uint64_t request_id) { requests_.erase(request_id); }
   /// Takes all of them out.
   std::vector<LiveRequest> take_all();
+  std::vector<LiveRequest> take_all(ModelId model);
 
   /// Records a token. True when it cleared a suspect, so that submittable() may have more to offer.
   static bool record_token(LiveRequest& request, int32_t token_id);
 
-  /// Those that may go to the engine now, oldest first; marks them as submitted. Borrowed until the table
-  /// changes.
-  std::vector<const GenerationRequest*> submittable();
+  /// Those that may go to the engine now, oldest first, as far as their models take requests; marks them as
+  /// submitted. Borrowed until the table changes.
+  std::vector<const LiveRequest*> submittable(const std::function<bool(ModelId)>& takes_requests);
 
-  /// The engine died while it could run `max_sequences` at once. Takes out and returns the requests that must
-  /// be failed; the others become submittable again.
-  std::vector<LiveRequest> engine_died(size_t max_sequences);
+  /// The engine gave a model back, and with it whatever it ran of it: those requests become submittable
+  /// again.
+  void model_unloaded(ModelId model);
+
+  /// The engine died while it could run `max_sequences(model)` at once. Takes out and returns the requests
+  /// that must be failed; the others become submittable again. An `innocent` death counts against none of
+  /// them.
+  std::vector<LiveRequest> engine_died(const std::function<size_t(ModelId)>& max_sequences, bool innocent);
 
  private:
   bool is_suspect(const LiveRequest& request) const {

@@ -8,6 +8,7 @@
 #include <ctime>
 
 #include "daemon/http/error_response.h"
+#include "daemon/http/json_body.h"
 
 namespace halod {
 namespace {
@@ -70,36 +71,33 @@ asio::awaitable<void> send_whole_answer(Delivery delivery) {
   co_await delivery.exchange.respond(json_response(delivery.format.whole(choices, usage)));
 }
 
-Result<> check_ready(const Api& api) {
-  const Readiness& readiness = api.supervisor.readiness();
-  if (readiness.ready()) return {};
-  return Error{ErrorCode::kUnavailable, fmt::format("not ready: {}; retry later", readiness.reason)};
-}
-
 }  // namespace
 
 asio::awaitable<void> deliver_answer(const Api& api, Exchange& exchange, AnswerKind kind) {
-  // First of all: no work for a request that cannot be taken.
-  if (const Result<> ready = check_ready(api); !ready)
-    co_return co_await exchange.respond(error_response(ready.error()));
   spdlog::debug("{} body: {}", exchange.request_id(), exchange.request().body());
-  const auto prepare = [&exchange, &model = api.model, kind] {
-    return kind.prepare(exchange.request().body(), model);
-  };
+  const auto parse = [&exchange] { return parse_json_body(exchange.request().body()); };
+  const Result<json::object> body = co_await api.workers.run(parse);
+  if (!body) co_return co_await exchange.respond(error_response(body.error()));
+  const Result<std::string> name = requested_model(*body);
+  if (!name) co_return co_await exchange.respond(error_response(name.error()));
+  const Result<ServedModelPtr> model = co_await api.models.acquire(*name);
+  if (!model) co_return co_await exchange.respond(error_response(model.error()));
+  exchange.set_model_name((*model)->name);
+  const auto prepare = [&body = *body, &model = **model, kind] { return kind.prepare(body, model); };
   Result<PreparedAnswer> prepared = co_await api.workers.run(prepare);
   if (!prepared) co_return co_await exchange.respond(error_response(prepared.error()));
-  Result<Generation> generation = api.supervisor.submit(std::move(prepared->sequences));
+  Result<Generation> generation = api.models.submit(**model, std::move(prepared->sequences));
   if (!generation) co_return co_await exchange.respond(error_response(generation.error()));
   const AnswerFormatArgs format_args{.head = {.id = random_hex(24),
                                               .created = std::time(nullptr),
-                                              .model = api.model.name,
+                                              .model = (*model)->name,
                                               .fingerprint = "halod-" HALOD_VERSION},
-                                     .tokenizer = api.model.text.tokenizer(),
+                                     .tokenizer = (*model)->text->tokenizer(),
                                      .n_choices = prepared->choices.size(),
                                      .include_usage = prepared->request.include_usage,
                                      .logprobs = prepared->request.sampling.n_logprobs >= 0};
   const std::unique_ptr<AnswerFormat> format = kind.make_format(format_args);
-  Answer answer(api.model.text.tokenizer(), prepared->choices);
+  Answer answer((*model)->text->tokenizer(), prepared->choices);
   Delivery delivery{exchange, *prepared, *generation, answer, *format};
   if (prepared->request.stream) {
     co_await stream_answer(delivery);

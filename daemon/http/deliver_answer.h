@@ -13,7 +13,7 @@ namespace halod {
 
 /// Where the routes differ.
 struct AnswerKind {
-  Result<PreparedAnswer> (*prepare)(std::string_view body, const ServedModel& model);
+  Result<PreparedAnswer> (*prepare)(const boost::json::object& body, const ServedModel& model);
   std::unique_ptr<AnswerFormat> (*make_format)(AnswerFormatArgs args);
 };
 

@@ -9,6 +9,7 @@
 #include <chrono>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "daemon/config/config.h"
 #include "daemon/http/response.h"
@@ -30,6 +31,10 @@ class Exchange {
   boost::beast::http::verb method() const;
   /// The client's own X-Request-Id when it is harmless, else a new one. On every answer and log line.
   const std::string& request_id() const { return request_id_; }
+
+  /// The model that answers; for the log. Empty while none does.
+  const std::string& model_name() const { return model_name_; }
+  void set_model_name(std::string name) { model_name_ = std::move(name); }
 
   boost::asio::awaitable<void> respond(Response response);
 
@@ -55,6 +60,7 @@ class Exchange {
   Request request_;
   std::string path_;
   std::string request_id_;
+  std::string model_name_;
   bool keep_alive_;
   bool chunked_ = false;
   bool streaming_ = false;

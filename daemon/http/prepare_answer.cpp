@@ -11,13 +11,6 @@ namespace {
 
 namespace json = boost::json;
 
-Result<> check_model(const std::string& asked, const ServedModel& model) {
-  if (asked.empty() || asked == model.name) return {};
-  return Error{ErrorCode::kNotFound,
-               fmt::format("the model '{}' is not served here; this server has '{}'", asked, model.name),
-               "model"};
-}
-
 uint64_t random_seed() {
   std::random_device device;
   return (static_cast<uint64_t>(device()) << 32) | device();
@@ -32,7 +25,7 @@ struct Prompt {
 void add_sequences(const std::vector<Prompt>& prompts, const ServedModel& model, PreparedAnswer& answer) {
   const AnswerRequest& request = answer.request;
   const std::vector<int32_t> stop_ids =
-      request.ignore_eos ? std::vector<int32_t>() : model.text.stop_token_ids();
+      request.ignore_eos ? std::vector<int32_t>() : model.text->stop_token_ids();
   const uint64_t seed = request.seed.value_or(random_seed());
   for (const Prompt& prompt : prompts) {
     answer.n_prompt_tokens += prompt.ids.size();
@@ -60,13 +53,18 @@ Result<Prompt> encode(const CompletionPrompt& prompt, const TextModel& text) {
 
 }  // namespace
 
-Result<PreparedAnswer> prepare_chat(std::string_view body, const ServedModel& model) {
-  const Result<json::object> object = parse_json_body(body);
-  if (!object) return object.error();
-  Result<ChatRequest> request = parse_chat_request(*object, model.defaults);
+Result<std::string> requested_model(const json::object& body) {
+  const json::value* model = body.if_contains("model");
+  if (!model || model->is_null()) return std::string();
+  if (!model->is_string())
+    return Error{ErrorCode::kInvalidArgument, "model: expected a string, the name of a model", "model"};
+  return std::string(model->get_string());
+}
+
+Result<PreparedAnswer> prepare_chat(const json::object& body, const ServedModel& model) {
+  Result<ChatRequest> request = parse_chat_request(body, model.defaults);
   if (!request) return request.error();
-  if (auto checked = check_model(request->answer.model, model); !checked) return checked.error();
-  Result<TextModel::RenderedChat> rendered = model.text.render_chat(std::move(request->context));
+  Result<TextModel::RenderedChat> rendered = model.text->render_chat(std::move(request->context));
   if (!rendered) return rendered.error();
   PreparedAnswer answer{.request = std::move(request->answer)};
   if (answer.request.max_tokens == 0) answer.request.max_tokens = model.defaults.max_tokens;
@@ -80,15 +78,12 @@ Result<PreparedAnswer> prepare_chat(std::string_view body, const ServedModel& mo
   return answer;
 }
 
-Result<PreparedAnswer> prepare_completion(std::string_view body, const ServedModel& model) {
-  const Result<json::object> object = parse_json_body(body);
-  if (!object) return object.error();
-  Result<CompletionRequest> request = parse_completion_request(*object, model.defaults);
+Result<PreparedAnswer> prepare_completion(const json::object& body, const ServedModel& model) {
+  Result<CompletionRequest> request = parse_completion_request(body, model.defaults);
   if (!request) return request.error();
-  if (auto checked = check_model(request->answer.model, model); !checked) return checked.error();
   std::vector<Prompt> prompts;
   for (const CompletionPrompt& prompt : request->prompts) {
-    Result<Prompt> encoded = encode(prompt, model.text);
+    Result<Prompt> encoded = encode(prompt, *model.text);
     if (!encoded) return encoded.error();
     prompts.push_back(std::move(*encoded));
   }

@@ -17,19 +17,24 @@ std::string_view name_of(http::verb method) {
   return {name.data(), name.size()};
 }
 
+bool matches(const Route& route, std::string_view path) {
+  if (!route.path.ends_with('/')) return route.path == path;
+  return path.starts_with(route.path) && path.size() > route.path.size();
+}
+
 }  // namespace
 
 const Route* Router::find(http::verb method, std::string_view path) const {
   const http::verb wanted = method == http::verb::head ? http::verb::get : method;
   const auto found = std::ranges::find_if(
-      routes_, [&](const Route& route) { return route.method == wanted && route.path == path; });
+      routes_, [&](const Route& route) { return route.method == wanted && matches(route, path); });
   return found == routes_.end() ? nullptr : &*found;
 }
 
 Response Router::refusal(http::verb method, std::string_view path) const {
   std::string allow;
   for (const Route& route : routes_) {
-    if (route.path != path) continue;
+    if (!matches(route, path)) continue;
     allow += fmt::format("{}{}", name_of(route.method), route.method == http::verb::get ? ", HEAD, " : ", ");
   }
   if (allow.empty()) {

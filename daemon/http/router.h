@@ -16,10 +16,17 @@ namespace halod {
 
 using RouteHandler = std::function<boost::asio::awaitable<void>(Exchange&)>;
 
+enum class Access : uint8_t {
+  kOpen,
+  kApiKey,    ///< when the configuration has http.api_keys
+  kAdminKey,  ///< always
+};
+
 struct Route {
   boost::beast::http::verb method;
-  std::string_view path;      ///< exact; lives as long as the program
-  bool needs_api_key = true;  ///< when the configuration has keys
+  std::string_view
+      path;  ///< exact, or up to and with a last '/', what follows being the route's; lives for ever
+  Access access = Access::kApiKey;
   RouteHandler handle;
 };
 

@@ -2,10 +2,13 @@
 
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
+#include <sys/socket.h>
 
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <cerrno>
+
+#include "daemon/control/await_tuple.h"
 
 namespace halod {
 
@@ -14,7 +17,6 @@ using asio::ip::tcp;
 
 namespace {
 
-constexpr auto kAwaitTuple = asio::as_tuple(asio::use_awaitable);
 /// Out of file descriptors, most likely: trying again at once would spin.
 constexpr std::chrono::milliseconds kAcceptPause{100};
 
@@ -36,6 +38,21 @@ Result<uint16_t> Server::listen(const ListenAddress& address) {
                  "http.listen"};
   }
   return acceptor_.local_endpoint().port();
+}
+
+Result<ListenAddress> Server::listen(int listening_socket) {
+  // Only the socket itself knows whether it is of IPv4 or IPv6, and Asio wants to be told.
+  sockaddr_storage name{};
+  socklen_t length = sizeof(name);
+  boost::system::error_code ec;
+  if (::getsockname(listening_socket, reinterpret_cast<sockaddr*>(&name), &length) != 0)
+    ec.assign(errno, boost::system::system_category());
+  if (!ec) acceptor_.assign(name.ss_family == AF_INET6 ? tcp::v6() : tcp::v4(), listening_socket, ec);
+  const tcp::endpoint endpoint = ec ? tcp::endpoint() : acceptor_.local_endpoint(ec);
+  if (ec)
+    return Error{ErrorCode::kIo, fmt::format("cannot serve on the socket given: {}", ec.message()),
+                 "http.listen"};
+  return ListenAddress{endpoint.address().to_string(), endpoint.port()};
 }
 
 asio::awaitable<void> Server::run() {

@@ -24,6 +24,8 @@ class Server {
   /// Binds and listens. Errors: kIo naming the address. Returns the port, which is another than asked for
   /// when that was 0.
   Result<uint16_t> listen(const ListenAddress& address);
+  /// Takes over a listening TCP socket that somebody else opened. Errors: kIo. Returns where it listens.
+  Result<ListenAddress> listen(int listening_socket);
   /// Accepts until stop().
   boost::asio::awaitable<void> run();
   /// No new connections, and none of the idle ones; requests in progress go on and are the last of their

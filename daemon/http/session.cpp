@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
-#include <boost/asio/as_tuple.hpp>
 #include <boost/asio/experimental/awaitable_operators.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
@@ -13,6 +12,9 @@
 #include <chrono>
 #include <optional>
 
+#include "base/log.h"
+#include "daemon/control/await_tuple.h"
+#include "daemon/control/log_events.h"
 #include "daemon/http/api_keys.h"
 #include "daemon/http/error_response.h"
 
@@ -24,7 +26,6 @@ namespace beast = boost::beast;
 namespace http = boost::beast::http;
 using asio::experimental::awaitable_operators::operator||;
 
-constexpr auto kAwaitTuple = asio::as_tuple(asio::use_awaitable);
 /// Bytes read at a time, and how far ahead a client may send while its request is worked on.
 constexpr size_t kReadBytes = 16 << 10;
 /// How much of a refused body is read and thrown away, so that the client gets to read the refusal before the
@@ -124,8 +125,14 @@ class Session {
     const Route* route = setup_.router.find(request.method(), path);
     if (!route) return setup_.router.refusal(request.method(), path);
     const auto authorization = request[http::field::authorization];
-    if (route->needs_api_key &&
-        !is_authorized(setup_.config.api_keys, {authorization.data(), authorization.size()})) {
+    const std::string_view given{authorization.data(), authorization.size()};
+    const bool may_enter =
+        route->access == Access::kOpen ||
+        (route->access == Access::kApiKey && is_authorized(setup_.config.api_keys, given)) ||
+        // An empty list lets everybody in, which the first line of defence, no admin routes at all, must not
+        // be.
+        (!setup_.config.admin_keys.empty() && is_authorized(setup_.config.admin_keys, given));
+    if (!may_enter) {
       Response response = status_response(
           http::status::unauthorized, "this server needs 'Authorization: Bearer KEY' with one of its keys",
           "invalid_api_key");
@@ -229,6 +236,8 @@ class Session {
                        : status >= 400                ? spdlog::level::warn
                                                       : spdlog::level::info;
     const auto method = exchange.request().method_string();
+    const LogFields fields{{log_events::kRequest, exchange.request_id()},
+                           {log_events::kModel, exchange.model_name()}};
     spdlog::log(level, "{} {} {} {} {:.1f} ms{}", exchange.request_id(),
                 std::string_view(method.data(), method.size()), exchange.path(), status, ms,
                 client_there ? "" : " (the client went away)");

@@ -33,6 +33,7 @@ class Answer:
     finish_reason: str | None = None
     usage: dict | None = None
     n_events: int = 0
+    model: str | None = None  # that the server says it was
 
     def add_delta(self, delta: dict) -> None:
         self.content += delta.get("content") or ""
@@ -47,6 +48,9 @@ class Answer:
         self.n_events += 1
         if "error" in event:
             raise AssertionError(f"the stream ended with an error: {event['error']}")
+        if self.model not in (None, event["model"]):
+            raise AssertionError(f"the stream began as {self.model} and went on as {event['model']}")
+        self.model = event["model"]
         for choice in event["choices"]:
             self.add_delta(choice["delta"])
             self.finish_reason = choice.get("finish_reason") or self.finish_reason
@@ -59,7 +63,7 @@ class Answer:
         calls = [{"name": call["function"]["name"], "arguments": call["function"]["arguments"]}
                  for call in message.get("tool_calls") or []]
         return Answer(message.get("content") or "", message.get("reasoning_content") or "", calls, choice["finish_reason"],
-                      body["usage"])
+                      body["usage"], model=body["model"])
 
 
 def request(port: int, method: str, path: str, body=None, headers: dict | None = None, timeout: float = 60) -> Reply:

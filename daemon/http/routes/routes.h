@@ -1,7 +1,8 @@
 // The API: one file per route, one line per route in add_routes.
 #pragma once
 
-#include "daemon/control/engine_supervisor.h"
+#include "daemon/control/model_manager.h"
+#include "daemon/control/service_control.h"
 #include "daemon/control/metrics.h"
 #include "daemon/control/worker_pool.h"
 #include "daemon/http/prepare_answer.h"
@@ -11,10 +12,11 @@ namespace halod {
 
 /// What routes work with. Everything outlives the router.
 struct Api {
-  EngineSupervisor& supervisor;
+  ModelManager& models;
   WorkerPool& workers;
   Metrics& metrics;
-  const ServedModel& model;
+  ServiceControl& service;
+  const Config& config;
 };
 
 /// Fills `router` with every route of halod. `api` is copied into the handlers.
@@ -26,5 +28,17 @@ boost::asio::awaitable<void> get_models(const Api& api, Exchange& exchange);
 boost::asio::awaitable<void> get_version(const Api& api, Exchange& exchange);
 boost::asio::awaitable<void> post_chat_completions(const Api& api, Exchange& exchange);
 boost::asio::awaitable<void> post_completions(const Api& api, Exchange& exchange);
+
+// Only where the configuration has http.admin_keys.
+boost::asio::awaitable<void> get_admin_models(const Api& api, Exchange& exchange);
+boost::asio::awaitable<void> post_admin_load(const Api& api, Exchange& exchange);
+boost::asio::awaitable<void> post_admin_unload(const Api& api, Exchange& exchange);
+boost::asio::awaitable<void> post_admin_swap(const Api& api, Exchange& exchange);
+boost::asio::awaitable<void> post_admin_rescan(const Api& api, Exchange& exchange);
+boost::asio::awaitable<void> get_admin_jobs(const Api& api, Exchange& exchange);
+boost::asio::awaitable<void> get_admin_job(const Api& api, Exchange& exchange);
+boost::asio::awaitable<void> delete_admin_job(const Api& api, Exchange& exchange);
+boost::asio::awaitable<void> post_admin_reload(const Api& api, Exchange& exchange);
+boost::asio::awaitable<void> put_admin_log_level(const Api& api, Exchange& exchange);
 
 }  // namespace halod

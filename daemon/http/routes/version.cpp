@@ -8,9 +8,9 @@ boost::asio::awaitable<void> get_version(const Api& api, Exchange& exchange) {
   boost::json::object body;
   body["name"] = "halod";
   body["version"] = HALOD_VERSION;
-  if (const wire::ModelLoaded* model = api.supervisor.model()) {
-    body["backend"] = model->backend;
-    body["device"] = model->device;
+  if (const Model* model = api.models.active_model(); model && model->loaded) {
+    body["backend"] = model->loaded->backend;
+    body["device"] = model->loaded->device;
   }
   co_await exchange.respond(json_response(body));
 }

@@ -38,12 +38,14 @@ TEST(TheExampleFile, DocumentsEveryKeyWithItsDefault) {
   std::smatch match;
   size_t n_documented = 0;
   for (const ConfigField& field : config_fields()) {
-    const std::string name(field.key.substr(field.key.find('.') + 1));
-    const std::string line = "\n  # " + name + ": " + format_value(field, Config{}) + "\n";
+    const std::string name(field.key.substr(field.key.rfind('.') + 1));
+    const bool in_list = field.key.starts_with("models.list.");
+    const std::string indent = !in_list ? "  # " : name == "path" ? "  #   - " : "  #     ";
+    const std::string line = "\n" + indent + name + ": " + format_value(field, Config{}) + "\n";
     EXPECT_THAT(text, HasSubstr(line)) << field.key;
     ++n_documented;
   }
-  const std::regex key_line("\n  # [a-z_]+: ");
+  const std::regex key_line("\n  #(   -|    )? [a-z_]+: ");
   const auto n_lines =
       std::distance(std::sregex_iterator(text.begin(), text.end(), key_line), std::sregex_iterator());
   EXPECT_EQ(n_lines, static_cast<std::ptrdiff_t>(n_documented)) << "a key is documented that does not exist";
@@ -51,10 +53,46 @@ TEST(TheExampleFile, DocumentsEveryKeyWithItsDefault) {
 
 TEST(TheExampleFile, LoadsWithEveryDefaultUncommented) {
   const std::string text = std::regex_replace(example_text(), std::regex("\n  # ([a-z_]+: )"), "\n  $1");
+
   const auto config = parse_config(text, "uncommented.yaml");
   ASSERT_TRUE(config) << config.error().message;
   for (const ConfigField& field : config_fields())
     EXPECT_EQ(format_value(field, *config), format_value(field, Config{})) << field.key;
+}
+
+TEST(TheConfigLoader, ReadsAListOfModels) {
+  const auto config = parse_config(R"(
+models:
+  default: chat
+  load_on_request: false
+  time_to_live: 10min
+  list:
+    - path: /models/qwen.gguf
+      name: chat
+      aliases: [gpt-4, gpt-4o]
+      pinned: true
+    - {path: small.gguf, context_length: 4096, time_to_live: 30s}
+)",
+                                   "test.yaml");
+  ASSERT_TRUE(config) << config.error().message;
+  EXPECT_EQ(config->models.default_model, "chat");
+  EXPECT_FALSE(config->models.load_on_request);
+  ASSERT_EQ(config->models.list.size(), 2U);
+  EXPECT_EQ(config->models.list[0].name, "chat");
+  EXPECT_THAT(config->models.list[0].aliases, ::testing::ElementsAre("gpt-4", "gpt-4o"));
+  EXPECT_TRUE(config->models.list[0].pinned);
+  EXPECT_EQ(config->models.list[1].context_length, 4096U);
+  EXPECT_EQ(config->models.list[1].time_to_live, std::chrono::seconds(30));
+}
+
+TEST(TheConfigLoader, SaysWhatIsWrongInAListOfModels) {
+  EXPECT_THAT(error_of("models:\n  list:\n    - {name: x}\n"),
+              HasSubstr("test.yaml:3:7: a model in models.list has no path"));
+  EXPECT_THAT(error_of("models:\n  list:\n    - {path: x, pined: true}\n"),
+              HasSubstr("unknown key 'models.list.pined'; did you mean 'models.list.pinned'?"));
+  EXPECT_THAT(error_of("models:\n  list: x.gguf\n"), HasSubstr("models.list takes a list of models"));
+  EXPECT_THAT(error_of("models:\n  list: [x.gguf]\n"), HasSubstr("at least 'path:'"));
+  EXPECT_THAT(error_of("models:\n  load_on_request: perhaps\n"), HasSubstr("it takes true or false"));
 }
 
 TEST(TheConfigLoader, ReadsValuesOfEveryKind) {

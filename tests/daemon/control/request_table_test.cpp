@@ -9,8 +9,12 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 
-void add(RequestTable& table, uint64_t request_id) {
+constexpr ModelId kModel{1};
+constexpr ModelId kOther{2};
+
+void add(RequestTable& table, uint64_t request_id, ModelId model = kModel) {
   LiveRequest request;
+  request.model = model;
   request.request.request_id = request_id;
   request.request.max_tokens = 100;
   table.add(std::move(request));
@@ -18,13 +22,22 @@ void add(RequestTable& table, uint64_t request_id) {
 
 std::vector<uint64_t> submit(RequestTable& table) {
   std::vector<uint64_t> ids;
-  for (const GenerationRequest* request : table.submittable()) ids.push_back(request->request_id);
+  for (const LiveRequest* request : table.submittable([](ModelId) { return true; }))
+    ids.push_back(request->request.request_id);
   return ids;
 }
 
-std::vector<uint64_t> die(RequestTable& table, size_t max_sequences = 8) {
+std::vector<uint64_t> submit_of(RequestTable& table, ModelId only) {
   std::vector<uint64_t> ids;
-  for (const LiveRequest& request : table.engine_died(max_sequences))
+  for (const LiveRequest* request : table.submittable([only](ModelId model) { return model == only; }))
+    ids.push_back(request->request.request_id);
+  return ids;
+}
+
+std::vector<uint64_t> die(RequestTable& table, size_t max_sequences = 8, bool innocent = false) {
+  std::vector<uint64_t> ids;
+  const auto limit = [max_sequences](ModelId) { return max_sequences; };
+  for (const LiveRequest& request : table.engine_died(limit, innocent))
     ids.push_back(request.request.request_id);
   return ids;
 }
@@ -48,9 +61,9 @@ TEST(ARequestTable, ResubmitsWithTheTokensAlreadyDelivered) {
   give_token(table, 1, 5);
   give_token(table, 1, 6);
   EXPECT_THAT(die(table), IsEmpty());
-  const auto again = table.submittable();
+  const auto again = table.submittable([](ModelId) { return true; });
   ASSERT_EQ(again.size(), 1U);
-  EXPECT_THAT(again[0]->generated, ElementsAre(5, 6));
+  EXPECT_THAT(again[0]->request.generated, ElementsAre(5, 6));
 }
 
 TEST(ARequestTable, FailsARequestThatWasRunningAtThreeDeathsInARow) {
@@ -109,6 +122,36 @@ TEST(ARequestTable, FreesTheNextSuspectWhenOneIsErased) {
   EXPECT_THAT(submit(table), ElementsAre(1));
   table.erase(1);
   EXPECT_THAT(submit(table), ElementsAre(2));
+}
+
+TEST(ARequestTable, BlamesNobodyForADeathFromOutside) {
+  RequestTable table(2);
+  add(table, 1);
+  for (int death = 1; death <= 10; ++death) {
+    EXPECT_THAT(submit(table), ElementsAre(1));
+    EXPECT_THAT(die(table, 8, true), IsEmpty()) << "death " << death;
+  }
+}
+
+TEST(ARequestTable, KeepsModelsApart) {
+  RequestTable table(3);
+  add(table, 1, kModel);
+  add(table, 2, kOther);
+  EXPECT_THAT(submit_of(table, kOther), ElementsAre(2));
+  EXPECT_EQ(table.n_in_engine(kOther), 1U);
+  EXPECT_EQ(table.n_in_engine(kModel), 0U);
+  EXPECT_EQ(table.n_unfinished(kModel), 1U);
+  table.model_unloaded(kOther);
+  EXPECT_THAT(submit(table), ElementsAre(1, 2));
+  EXPECT_EQ(table.take_all(kOther).size(), 1U);
+  EXPECT_EQ(table.size(), 1U);
+}
+
+TEST(ARequestTable, CountsTheRunningOnesOfEachModelByItself) {
+  RequestTable table(1);
+  for (uint64_t id = 1; id <= 4; ++id) add(table, id, id % 2 == 0 ? kModel : kOther);
+  submit(table);
+  EXPECT_THAT(die(table, 1), ElementsAre(1, 2)) << "one of each model was running";
 }
 
 }  // namespace

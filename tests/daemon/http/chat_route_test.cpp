@@ -194,7 +194,7 @@ TEST_F(ADaemon, RefusesRequestsBeyondItsQueue) {
   EXPECT_EQ(refused.error("code"), "queue_full");
   on_engine([](FakeEngine& engine) { engine.step(100); });
   EXPECT_EQ(first.receive().status, 200U);
-  EXPECT_TRUE(wait_until([this] { return supervisor_->n_unfinished() == 0; }));
+  EXPECT_TRUE(wait_until([this] { return plane_.models->n_unfinished() == 0; }));
 }
 
 }  // namespace

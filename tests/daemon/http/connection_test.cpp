@@ -65,7 +65,7 @@ TEST_F(ADaemon, CancelsWhenTheClientHangsUpWhileTokensFlow) {
   client.read_until("\n\n");
   client.hang_up();
   EXPECT_TRUE(
-      wait_until([this] { return engine_.cancelled.size() == 2 && supervisor_->n_unfinished() == 0; }));
+      wait_until([this] { return engine_.cancelled.size() == 2 && plane_.models->n_unfinished() == 0; }));
   EXPECT_TRUE(wait_until([this] { return server_->n_connections() == 0; }));
 }
 
@@ -77,7 +77,7 @@ TEST_F(ADaemon, CancelsWhenTheClientHangsUpBeforeTheFirstToken) {
     client.send_request("POST", "/v1/chat/completions", chat_body(members));
     ASSERT_TRUE(wait_until([this] { return engine_.n_live() == 1; }));
     client.hang_up();
-    EXPECT_TRUE(wait_until([this] { return engine_.n_live() == 0 && supervisor_->n_unfinished() == 0; }));
+    EXPECT_TRUE(wait_until([this] { return engine_.n_live() == 0 && plane_.models->n_unfinished() == 0; }));
   }
 }
 
@@ -98,7 +98,8 @@ TEST_F(ADaemon, KeepsEverythingForAClientThatReadsSlowly) {
   start_and_wait();
   HttpClient client = connect();
   client.send_request("POST", "/v1/chat/completions", chat_body(R"("stream": true)"));
-  ASSERT_TRUE(wait_until([this] { return !engine_.submitted.empty() && supervisor_->n_unfinished() == 0; }));
+  ASSERT_TRUE(
+      wait_until([this] { return !engine_.submitted.empty() && plane_.models->n_unfinished() == 0; }));
   EXPECT_EQ(client.receive().text(), answer);
   EXPECT_TRUE(thread_.call([this] { return engine_.cancelled.empty(); }));
 }
@@ -209,7 +210,7 @@ TEST_F(ADaemon, ServesManyStreamsAtOnceAndForgetsThem) {
   for (HttpClient& client : clients) EXPECT_EQ(client.receive().text(), answer);
   clients.clear();
   EXPECT_TRUE(
-      wait_until([this] { return server_->n_connections() == 0 && supervisor_->n_unfinished() == 0; }));
+      wait_until([this] { return server_->n_connections() == 0 && plane_.models->n_unfinished() == 0; }));
 }
 
 TEST_F(ADaemon, FinishesRequestsAndClosesIdleConnectionsWhenItStops) {
@@ -221,14 +222,14 @@ TEST_F(ADaemon, FinishesRequestsAndClosesIdleConnectionsWhenItStops) {
   busy.send_request("POST", "/v1/chat/completions", chat_body(R"("stream": true)"));
   ASSERT_TRUE(wait_until([this] { return engine_.n_live() == 1; }));
   thread_.call([this] { server_->stop(); });
-  auto stopped = boost::asio::co_spawn(thread_.io(), supervisor_->shutdown(10s), boost::asio::use_future);
+  auto stopped = plane_.stop(10s);
   EXPECT_TRUE(idle.closed_by_server());
   EXPECT_THROW(connect(), boost::system::system_error) << "nobody listens any more";
   on_engine([](FakeEngine& engine) { engine.step(100); });
   EXPECT_EQ(busy.receive().text(), "HELLO");
   EXPECT_TRUE(busy.closed_by_server());
   stopped.get();
-  EXPECT_TRUE(ran_.get());
+  EXPECT_TRUE(plane_.models_result());
   boost::asio::co_spawn(thread_.io(), server_->wait_until_closed(10s), boost::asio::use_future).get();
   EXPECT_EQ(thread_.call([this] { return server_->n_connections(); }), 0U);
 }
@@ -240,7 +241,7 @@ TEST_F(ADaemon, TellsStreamingClientsWhenItCannotFinishInTime) {
   client.send_request("POST", "/v1/chat/completions", chat_body(R"("stream": true)"));
   ASSERT_TRUE(wait_until([this] { return engine_.n_live() == 1; }));
   thread_.call([this] { server_->stop(); });
-  boost::asio::co_spawn(thread_.io(), supervisor_->shutdown(1ms), boost::asio::use_future).get();
+  plane_.stop(1ms).get();
   const auto events = client.receive().events();
   ASSERT_FALSE(events.empty());
   EXPECT_EQ(events.back().at("error").at("code"), "unavailable");

@@ -9,8 +9,6 @@
 #include <boost/json/parse.hpp>
 #include <cctype>
 
-#include "tests/runtime/text/tiny_vocabulary.h"
-
 namespace halod {
 
 namespace asio = boost::asio;
@@ -27,16 +25,6 @@ constexpr std::string_view kTemplate =
     "call.function.arguments | tojson }}]"
     "{% endfor %}{% endif %}<|im_end|>{% endfor %}<|im_start|>assistant:{% if enable_thinking %}<think>{% "
     "endif %}";
-
-TextModel make_text_model() {
-  // 0 … 255 bytes, 256 <|im_end|> (ends answers), 257 <|im_start|>, then the tags.
-  TokenizerData data =
-      make_tiny_vocabulary({.control = {"<|im_end|>", "<|im_start|>"},
-                            .user_defined = {"<think>", "</think>", "<tool_call>", "</tool_call>"}});
-  data.eos = TokenId{256};
-  data.end_of_generation = {TokenId{256}};
-  return TextModel::create(data, kTemplate).value();
-}
 
 }  // namespace
 
@@ -134,12 +122,7 @@ void HttpClient::reset_connection() {
   socket_.close();
 }
 
-ADaemon::ADaemon()
-    : text_(make_text_model()),
-      model_{.name = "test-model", .text = text_, .defaults = config_.defaults, .created = 1'700'000'000} {
-  config_.engine.heartbeat_interval = std::chrono::milliseconds(10);
-  config_.engine.restart_delay_min = std::chrono::milliseconds(1);
-  config_.engine.restart_delay_max = std::chrono::milliseconds(4);
+ADaemon::ADaemon() : plane_([](const ModelSpec&) { return make_test_text(kTemplate); }) {
   engine_.next_token = [this](const GenerationRequest&, uint32_t answer_idx) {
     return answer_idx < answer.size() ? static_cast<int32_t>(static_cast<unsigned char>(answer[answer_idx]))
                                       : 256;
@@ -147,33 +130,29 @@ ADaemon::ADaemon()
 }
 
 ADaemon::~ADaemon() {
-  workers_.join();
+  plane_.workers.join();
   thread_.stop();
 }
 
 void ADaemon::start() {
+  plane_.start();
   thread_.call([this] {
     const auto executor = thread_.io().get_executor();
-    supervisor_ = std::make_unique<EngineSupervisor>(
-        EngineSupervisor::Setup{.executor = executor,
-                                .launcher = engine_,
-                                .metrics = metrics_,
-                                .config = config_.engine,
-                                .max_requests = config_.limits.max_requests,
-                                .model = {.path = "fake.gguf"}});
-    add_routes(router_,
-               {.supervisor = *supervisor_, .workers = workers_, .metrics = metrics_, .model = model_});
+    add_routes(router_, {.models = *plane_.models,
+                         .workers = plane_.workers,
+                         .metrics = metrics_,
+                         .service = service_,
+                         .config = config_});
     server_ = std::make_unique<Server>(
         executor, SessionSetup{.config = config_.http, .router = router_, .metrics = metrics_});
     port_ = server_->listen({"127.0.0.1", 0}).value();
     asio::co_spawn(executor, server_->run(), asio::detached);
   });
-  ran_ = asio::co_spawn(thread_.io(), supervisor_->run(), asio::use_future);
 }
 
 void ADaemon::start_and_wait() {
   start();
-  ASSERT_TRUE(wait_until([this] { return supervisor_->readiness().ready(); }));
+  ASSERT_TRUE(wait_until_ready());
 }
 
 std::string ADaemon::chat_body(std::string_view members) {

@@ -20,7 +20,7 @@
 
 #include "daemon/http/routes/routes.h"
 #include "daemon/http/server.h"
-#include "tests/daemon/support/fake_engine.h"
+#include "tests/daemon/support/control_plane.h"
 #include "tests/daemon/support/io_thread.h"
 
 namespace halod {
@@ -64,6 +64,26 @@ class HttpClient {
   std::string buffer_;
 };
 
+/// Remembers what it was told.
+class FakeService : public ServiceControl {
+ public:
+  Result<> reload() override {
+    ++n_reloads;
+    return {};
+  }
+  Result<> set_log_level(const std::string& level) override {
+    if (level == "loud")
+      return Error{ErrorCode::kInvalidArgument, "log level 'loud' is not one", "log.level"};
+    level_ = level;
+    return {};
+  }
+  std::string log_level() const override { return level_; }
+  int n_reloads = 0;
+
+ private:
+  std::string level_ = "info";
+};
+
 /// The engine answers with the prompt's last user text in upper case, unless the test sets `answer`.
 class ADaemon : public ::testing::Test {
  protected:
@@ -86,6 +106,9 @@ class ADaemon : public ::testing::Test {
   bool wait_until(Condition condition) {
     return thread_.wait_until(std::move(condition));
   }
+  bool wait_until_ready() {
+    return wait_until([this] { return plane_.models->readiness().ready(); });
+  }
   template <class Function>
   void on_engine(Function function) {
     thread_.call([&] { function(engine_); });
@@ -95,17 +118,14 @@ class ADaemon : public ::testing::Test {
   }
 
   std::string answer = "HELLO";  ///< what the model says; set before a request, or by on_engine
-  Config config_;
-  Metrics metrics_;
-  TextModel text_;
-  ServedModel model_;
-  IoThread thread_;
-  FakeEngine engine_{thread_.io().get_executor()};
-  WorkerPool workers_{2};
+  ControlPlane plane_;
+  Config& config_ = plane_.config;
+  Metrics& metrics_ = plane_.metrics;
+  IoThread& thread_ = plane_.thread;
+  FakeEngine& engine_ = plane_.engine;
   Router router_;
-  std::unique_ptr<EngineSupervisor> supervisor_;
+  FakeService service_;
   std::unique_ptr<Server> server_;
-  std::future<Result<>> ran_;
   uint16_t port_ = 0;
 };
 

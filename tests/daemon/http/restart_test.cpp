@@ -57,22 +57,37 @@ TEST_F(ADaemon, FailsTheRequestThatKillsTheEngineAndServesOn) {
   EXPECT_EQ(failed.status, 500U);
   EXPECT_THAT(failed.error("message"), HasSubstr("3 times in a row"));
   on_engine([](FakeEngine& engine) { engine.dies_on_submit = false; });
-  ASSERT_TRUE(wait_until([this] { return supervisor_->readiness().ready(); }));
+  ASSERT_TRUE(wait_until_ready());
   EXPECT_EQ(chat("").status, 200U);
 }
 
-TEST_F(ADaemon, RefusesNewRequestsWithTheReasonWhileTheEngineRestarts) {
+TEST_F(ADaemon, LetsNewRequestsWaitWhileTheEngineRestarts) {
   start_and_wait();
   on_engine([](FakeEngine& engine) {
     engine.load_by_itself = false;
     engine.die();
   });
-  ASSERT_TRUE(wait_until([this] { return supervisor_->readiness().state == EngineState::kLoading; }));
-  EXPECT_EQ(chat("").status, 503U);
+  ASSERT_TRUE(wait_until([this] { return plane_.models->readiness().state == ServiceState::kLoading; }));
   EXPECT_EQ(get("/health").status, 503U);
+  HttpClient client = connect();
+  client.send_request("POST", "/v1/chat/completions", chat_body());
   on_engine([](FakeEngine& engine) { engine.finish_load(); });
-  ASSERT_TRUE(wait_until([this] { return supervisor_->readiness().ready(); }));
-  EXPECT_EQ(chat("").status, 200U);
+  EXPECT_EQ(client.receive().text(), answer);
+}
+
+TEST_F(ADaemon, RefusesARequestWithTheReasonWhenItsModelDoesNotComeInTime) {
+  config_.models.wait_timeout = std::chrono::milliseconds(50);
+  start_and_wait();
+  on_engine([](FakeEngine& engine) {
+    engine.load_by_itself = false;
+    engine.die();
+  });
+  ASSERT_TRUE(wait_until([this] { return plane_.models->readiness().percent == 25; }));
+  const HttpReply refused = chat("");
+  EXPECT_EQ(refused.status, 503U);
+  EXPECT_EQ(refused.headers.at("retry-after"), "1");
+  EXPECT_THAT(refused.error("message"), HasSubstr("models.wait_timeout"));
+  EXPECT_THAT(refused.error("message"), HasSubstr("25 %"));
 }
 
 }  // namespace

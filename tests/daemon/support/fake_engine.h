@@ -30,7 +30,11 @@ class FakeEngine : public EngineLauncher {
   bool can_launch = true;
   bool answers_pings = true;
   bool dies_on_submit = false;
-  std::optional<wire::Failure> load_failure;
+  bool was_killed = false;                        ///< what its parent is told: ended by SIGKILL
+  std::optional<wire::LoadFailure> load_failure;  ///< of every load
+  std::map<std::string, uint64_t> memory_needed;  ///< by path; a load that passes `memory` is refused
+  uint64_t memory = UINT64_MAX;
+  bool next_failure_after_room = false;  ///< the next load that would fit finds its file damaged
   wire::ModelLoaded loaded{.architecture = "fake",
                            .backend = "cpu",
                            .device = "test",
@@ -45,6 +49,7 @@ class FakeEngine : public EngineLauncher {
   int n_launched = 0;
   int n_pings = 0;
   std::vector<GenerationRequest> submitted;
+  std::vector<std::string> loads;  ///< their paths
   std::vector<uint64_t> cancelled;
   bool got_shutdown = false;
 
@@ -52,9 +57,12 @@ class FakeEngine : public EngineLauncher {
 
   bool running() const { return link_ != nullptr; }
   size_t n_live() const { return live_.size(); }
+  /// Paths of the models that are resident.
+  std::vector<std::string> resident() const;
   /// Makes up to `n` tokens for every live request, or for one.
   void step(uint32_t n, std::optional<uint64_t> request_id = std::nullopt);
   void send(std::string frame);
+  /// Of the load that began last.
   void finish_load();
   void die();
 
@@ -62,11 +70,18 @@ class FakeEngine : public EngineLauncher {
   class Process;
   boost::asio::awaitable<void> serve(std::shared_ptr<EngineLink> link);
   void handle(const wire::Frame& frame);
+  void begin_load(wire::LoadModel request);
   bool advance(GenerationRequest& request);
 
   boost::asio::any_io_executor executor_;
   std::shared_ptr<EngineLink> link_;
-  std::map<uint64_t, GenerationRequest> live_;
+  struct Live {
+    uint32_t model_id = 0;
+    GenerationRequest request;
+  };
+  std::map<uint64_t, Live> live_;
+  std::map<uint32_t, std::string> resident_;
+  std::optional<wire::LoadModel> loading_;
 };
 
 }  // namespace halod
