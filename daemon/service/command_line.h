@@ -11,9 +11,21 @@
 namespace halod {
 
 struct CommandLine {
-  Config config;
-  std::filesystem::path config_file;  ///< empty: none was read
+  struct Flags {
+    std::string config_file;
+    std::string model;
+    std::string listen;
+    std::string log_level;
+  };
+  Flags flags;
+  std::filesystem::path config_file;  ///< empty: there is none
+  Config config;                      ///< file and flags together
   bool check_config = false;          ///< say whether the configuration is right, and exit
+
+  /// Reads the file (again) and puts the flags over it. Where neither file nor flags
+  /// name a model and models.directory holds none, find_models() falls back on the demo model.
+  /// Errors: those of the configuration loader and of find_demo_model().
+  Result<Config> read_config() const;
 };
 
 /// What to do, or the status to exit with when the command line itself was the answer (--help, --version, a
@@ -24,8 +36,5 @@ Result<std::variant<CommandLine, int>> read_command_line(int argc, char** argv);
 /// The model that is served when nothing is configured: installed beside this program, else in the source
 /// tree. Errors: kNotFound naming the places and the remedy.
 Result<std::filesystem::path> find_demo_model();
-
-/// "models/Qwen3-30B-00001-of-00002.gguf" → "Qwen3-30B".
-std::string model_name_from(const std::filesystem::path& file);
 
 }  // namespace halod
