@@ -21,7 +21,15 @@ struct Server {
   std::string api_key;  ///< empty = none
 };
 
-/// One connection per call. Thread: any.
+struct ServerAddress {
+  std::string host;  ///< a name or an address, without brackets
+  std::string port;
+};
+/// Errors: kInvalidArgument for anything but http://HOST[:PORT]. Thread: any.
+Result<ServerAddress> parse_server_url(std::string_view url);
+
+/// One connection per call. Gives up after 10 s without a connection and after 60 s without a whole answer,
+/// which a stream is not held to. Thread: any.
 class ApiClient {
  public:
   explicit ApiClient(Server server) : server_(std::move(server)) {}
@@ -30,6 +38,8 @@ class ApiClient {
   /// check.
   Result<ApiReply> get(std::string_view path) const;
   Result<ApiReply> post(std::string_view path, std::string_view json) const;
+  Result<ApiReply> put(std::string_view path, std::string_view json) const;
+  Result<ApiReply> remove(std::string_view path) const;
   /// As post, and `on_event` gets the data of each server-sent event as it arrives ("[DONE]" left out). The
   /// body is that of an error only.
   Result<ApiReply> post_streaming(std::string_view path, std::string_view json,

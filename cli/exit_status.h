@@ -1,14 +1,29 @@
 // haloctl's exit statuses: part of its interface, for scripts.
 #pragma once
 
+#include <span>
+#include <string>
+#include <string_view>
+
 namespace halod::cli {
 
 enum ExitStatus : int {
   kSuccess = 0,
-  kRefused = 1,      ///< the server answered with an error
-  kUsage = 2,        ///< wrong command line
-  kUnreachable = 3,  ///< no server there, or it broke off
-  kNotReady = 4,     ///< the server is there and is loading or restarting
+  kRefused = 1,
+  kUsage = 2,
+  kUnreachable = 3,
+  kNotReady = 4,
+  kUnhealthy = 5,
 };
+
+struct ExitStatusRow {
+  ExitStatus status;
+  std::string_view meaning;
+};
+/// All of them: the one place that --help and the manual page take them from.
+std::span<const ExitStatusRow> exit_statuses();
+
+/// "Exit status: 0 success, 1 …"
+std::string exit_status_sentence();
 
 }  // namespace halod::cli

@@ -1,39 +1,21 @@
-// What the server is and how it is: status, health, models, metrics.
+// What the server is and how it is: status, health, models, metrics, top.
 #include <fmt/format.h>
+#include <unistd.h>
 
-#include <boost/json/array.hpp>
-#include <boost/json/object.hpp>
-#include <boost/json/parse.hpp>
 #include <boost/json/serialize.hpp>
+#include <chrono>
 #include <cstdio>
+#include <thread>
 
 #include "cli/commands.h"
 #include "cli/exit_status.h"
+#include "cli/json_fields.h"
+#include "cli/server_view.h"
+#include "cli/terminal.h"
 
 namespace halod::cli {
-namespace {
 
 namespace json = boost::json;
-
-json::value parse_or_null(const std::string& text) {
-  json::error_code ec;
-  json::value value = json::parse(text, ec);
-  return ec ? json::value(nullptr) : value;
-}
-
-std::string member(const json::value& value, std::string_view name) {
-  const json::object* object = value.if_object();
-  const json::value* found = object ? object->if_contains(name) : nullptr;
-  if (!found) return "";
-  return found->is_string() ? std::string(found->get_string()) : json::serialize(*found);
-}
-
-void print_health(const json::value& health) {
-  const std::string reason = member(health, "reason");
-  fmt::print("{}{}{}\n", member(health, "status"), reason.empty() ? "" : ": ", reason);
-}
-
-}  // namespace
 
 int report_failure(const Error& error) {
   fmt::print(stderr, "haloctl: {}\n", error.message);
@@ -42,10 +24,9 @@ int report_failure(const Error& error) {
 
 int report_refusal(const ApiReply& reply) {
   const json::value body = parse_or_null(reply.body);
-  const json::object* object = body.if_object();
-  const json::value* error = object ? object->if_contains("error") : nullptr;
+  const json::value* error = find_member(body, "error");
   fmt::print(stderr, "haloctl: the server answered {}: {}\n", reply.status,
-             error ? member(*error, "message") : reply.body);
+             error ? text_of(*error, "message") : reply.body);
   if (reply.status == 401) fmt::print(stderr, "haloctl: give a key with --api-key or HALOD_API_KEY\n");
   return reply.status == 503 ? kNotReady : kRefused;
 }
@@ -57,47 +38,41 @@ int run_health(const ApiClient& client, bool as_json) {
   if (as_json) {
     fmt::print("{}", reply->body);
   } else {
-    print_health(parse_or_null(reply->body));
+    const json::value health = parse_or_null(reply->body);
+    const std::string reason = text_of(health, "reason");
+    fmt::print("{}{}{}\n", text_of(health, "status"), reason.empty() ? "" : ": ", reason);
   }
   return reply->ok() ? kSuccess : kNotReady;
 }
 
 int run_status(const ApiClient& client, bool as_json) {
-  const auto health = client.get("/health");
-  if (!health) return report_failure(health.error());
-  const auto version = client.get("/version");
-  if (!version) return report_failure(version.error());
-  const json::value health_json = parse_or_null(health->body);
-  const json::value version_json = parse_or_null(version->body);
+  const auto view = look_at_server(client);
+  if (!view) return report_failure(view.error());
   if (as_json) {
-    fmt::print("{}\n", json::serialize(json::object{
-                           {"url", client.url()}, {"health", health_json}, {"version", version_json}}));
-    return health->ok() ? kSuccess : kNotReady;
+    fmt::print("{}\n", json::serialize(view_json(*view)));
+  } else {
+    fmt::print("{}", format_status(*view));
   }
-  fmt::print("server    {}\nversion   {}\nmodel     {}\n", client.url(), member(version_json, "version"),
-             member(health_json, "model"));
-  if (const std::string backend = member(version_json, "backend"); !backend.empty()) {
-    fmt::print("backend   {} ({})\n", backend, member(version_json, "device"));
-  }
-  fmt::print("requests  {}\nstate     ", member(health_json, "requests"));
-  print_health(health_json);
-  return health->ok() ? kSuccess : kNotReady;
+  return view->ready() ? kSuccess : kNotReady;
 }
 
-int run_models(const ApiClient& client, bool as_json) {
+int run_models(const ApiClient& client, bool as_json, bool names_only) {
   const auto reply = client.get("/v1/models");
   if (!reply) return report_failure(reply.error());
+  // The open route's refusal is the one to show: who has no key at all sees nothing.
   if (!reply->ok()) return report_refusal(*reply);
-  if (as_json) {
-    fmt::print("{}", reply->body);
-    return kSuccess;
+  bool has_admin = false;
+  const auto models = fetch_models(client, has_admin);
+  if (!models) return report_failure(models.error());
+  if (names_only) {
+    for (const json::value& model : *models) fmt::print("{}\n", text_of(model, has_admin ? "name" : "id"));
+  } else if (as_json) {
+    json::object body;
+    body["models"] = *models;
+    fmt::print("{}\n", json::serialize(body));
+  } else {
+    fmt::print("{}", format_models(*models, has_admin));
   }
-  const json::value body = parse_or_null(reply->body);
-  const json::object* object = body.if_object();
-  const json::value* data = object ? object->if_contains("data") : nullptr;
-  if (!data || !data->is_array())
-    return report_failure({ErrorCode::kUnavailable, "the server's list of models cannot be read"});
-  for (const json::value& model : data->get_array()) fmt::print("{}\n", member(model, "id"));
   return kSuccess;
 }
 
@@ -107,6 +82,24 @@ int run_metrics(const ApiClient& client) {
   if (!reply->ok()) return report_refusal(*reply);
   fmt::print("{}", reply->body);
   return kSuccess;
+}
+
+int run_top(const ApiClient& client, bool as_json) {
+  const bool live = !as_json && is_terminal(STDOUT_FILENO);
+  for (;;) {
+    const auto view = look_at_server(client);
+    if (!view) return report_failure(view.error());
+    if (as_json) {
+      fmt::print("{}\n", json::serialize(view_json(*view)));
+    } else {
+      // Home and clear first, in one write with the rest, so that nothing flickers.
+      fmt::print("{}{}{}", live ? "\033[H\033[J" : "", format_top(*view), live ? "\nCtrl-C ends it.\n" : "");
+      std::fflush(stdout);
+    }
+    if (!live) return view->ready() ? kSuccess : kNotReady;
+    // As often as halod itself learns news from its engine.
+    std::this_thread::sleep_for(std::chrono::seconds(1));
+  }
 }
 
 }  // namespace halod::cli

@@ -24,6 +24,10 @@ void add_sampling(json::object& body, const SamplingFlags& flags) {
   if (flags.seed) body["seed"] = *flags.seed;
 }
 
+void add_model(json::object& body, const std::string& model) {
+  if (!model.empty()) body["model"] = model;
+}
+
 /// Prints a stream's chunks as they come: reasoning dimmed on a terminal, tool calls as JSON.
 class ChunkPrinter {
  public:
@@ -117,6 +121,7 @@ int talk(const ApiClient& client, const ChatFlags& flags, json::array messages) 
   for (std::string line; fmt::print(stderr, "> "), std::getline(std::cin, line) && !line.empty();) {
     messages.push_back(json::object{{"role", "user"}, {"content", line}});
     json::object body{{"messages", messages}};
+    add_model(body, flags.model);
     add_sampling(body, flags.sampling);
     std::string answer;
     const int status = stream(client, "/v1/chat/completions", std::move(body), false, &answer);
@@ -139,12 +144,14 @@ int run_chat(const ApiClient& client, bool as_json, const ChatFlags& flags) {
   messages.push_back(
       json::object{{"role", "user"}, {"content", flags.text.empty() ? read_all_input() : flags.text}});
   json::object body{{"messages", std::move(messages)}};
+  add_model(body, flags.model);
   add_sampling(body, flags.sampling);
   return stream(client, "/v1/chat/completions", std::move(body), as_json, nullptr);
 }
 
 int run_complete(const ApiClient& client, bool as_json, const CompleteFlags& flags) {
   json::object body{{"prompt", flags.text.empty() ? read_all_input() : flags.text}};
+  add_model(body, flags.model);
   add_sampling(body, flags.sampling);
   return stream(client, "/v1/completions", std::move(body), as_json, nullptr);
 }

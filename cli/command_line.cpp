@@ -1,0 +1,159 @@
+#include "cli/command_line.h"
+
+#include "cli/completion.h"
+#include "cli/exit_status.h"
+#include "cli/man_page.h"
+
+namespace halod::cli {
+namespace {
+
+/// Declares commands one after the other; `then` runs when the command was given.
+class Declarer {
+ public:
+  Declarer(CLI::App& app, CommandLine& line) : app_(app), line_(line) {}
+
+  template <class Then>
+  CLI::App& add(const std::string& name, const std::string& description, Then then) {
+    CLI::App* command = app_.add_subcommand(name, description);
+    command->callback([&line = line_, then] { line.command = then; });
+    return *command;
+  }
+
+ private:
+  CLI::App& app_;
+  CommandLine& line_;
+};
+
+void add_sampling_options(CLI::App& command, SamplingFlags& flags) {
+  command.add_option("--temperature", flags.temperature, "0 always takes the most likely token");
+  command.add_option("--max-tokens", flags.max_tokens, "tokens of the answer at most");
+  command.add_option("--seed", flags.seed, "makes sampling repeatable");
+}
+
+void declare_views(Declarer& declare, CommandLine& line) {
+  declare.add("status", "version, model, state, requests and memory",
+              [&line](const ApiClient& client) { return run_status(client, line.json); });
+  declare.add("health", "whether requests are accepted now",
+              [&line](const ApiClient& client) { return run_health(client, line.json); });
+  CLI::App& models = declare.add(
+      "models", "the models that there are, with state, quantisation, size and context",
+      [&line](const ApiClient& client) { return run_models(client, line.json, line.names_only); });
+  models.add_flag("--names", line.names_only, "the names alone, one a line");
+  declare.add("top", "requests, speed and memory of each loaded model, every second on a terminal, else once",
+              [&line](const ApiClient& client) { return run_top(client, line.json); });
+  declare.add("metrics", "the numbers for Prometheus",
+              [](const ApiClient& client) { return run_metrics(client); });
+}
+
+void declare_jobs(Declarer& declare, CommandLine& line) {
+  const struct {
+    const char* name;
+    const char* description;
+    bool takes_model, takes_policy;
+  } rows[] = {
+      {"load", "load a model beside those that are loaded", true, false},
+      {"unload", "take a model out of memory", true, true},
+      {"swap", "load a model in the place of the active one", true, true},
+      {"rescan", "look for new model files", false, false},
+  };
+  for (const auto& row : rows) {
+    CLI::App& command =
+        declare.add(row.name, row.description, [&line, name = row.name](const ApiClient& client) {
+          return run_job_command(client, line.json, name, line.job);
+        });
+    if (row.takes_model)
+      command.add_option("model", line.job.model, "its name")->required()->type_name(kModelType);
+    if (row.takes_policy) {
+      command
+          .add_option(
+              "--policy", line.job.policy,
+              "what becomes of running requests: drain lets them finish, pause puts them aside (default: "
+              "the server's)")
+          ->check(CLI::IsMember({"drain", "pause"}));
+    }
+    command.add_flag("--no-wait", line.job.no_wait, "return once the job is accepted");
+  }
+  declare.add("jobs", "what was asked for, and how far it is",
+              [&line](const ApiClient& client) { return run_jobs(client, line.json); });
+  declare
+      .add("cancel", "stop a job",
+           [&line](const ApiClient& client) { return run_cancel(client, line.json, line.job_id); })
+      .add_option("job", line.job_id, "its number")
+      ->required();
+}
+
+void declare_service(Declarer& declare, CommandLine& line) {
+  declare.add("reload", "have the server read its configuration again",
+              [&line](const ApiClient& client) { return run_reload(client, line.json); });
+  declare
+      .add("log-level", "change how much the server logs, until it restarts",
+           [&line](const ApiClient& client) { return run_log_level(client, line.json, line.log_level); })
+      .add_option("level", line.log_level, "the least important lines to log")
+      ->required()
+      ->check(CLI::IsMember({"trace", "debug", "info", "warning", "error", "critical"}));
+  CLI::App& doctor =
+      declare.add("doctor", "check whether this machine is set up for halod, with the remedies",
+                  [&line](const ApiClient& client) { return run_doctor(client, line.json, line.doctor); });
+  doctor.add_option("--models", line.doctor.models, "the folder with models, whose disk is measured")
+      ->type_name("DIR");
+  // No group: hidden. For tests and for machines that somebody else recorded.
+  doctor
+      .add_option("--root", line.doctor.root,
+                  "look at the machine recorded below this folder; nothing is measured")
+      ->check(CLI::ExistingDirectory)
+      ->group("");
+  doctor.add_option("--bench", line.doctor.bench, "the halo-bench program to measure with")->group("");
+}
+
+void declare_talk(Declarer& declare, CommandLine& line) {
+  CLI::App& chat =
+      declare.add("chat", "ask, or talk when no text is given on a terminal",
+                  [&line](const ApiClient& client) { return run_chat(client, line.json, line.chat); });
+  chat.add_option("text", line.chat.text, "the message (default: standard input)");
+  chat.add_option("--system", line.chat.system, "the system message");
+  chat.add_option("--model", line.chat.model, "who shall answer (default: the active model)")
+      ->type_name(kModelType);
+  add_sampling_options(chat, line.chat.sampling);
+  CLI::App& complete = declare.add("complete", "continue a text", [&line](const ApiClient& client) {
+    return run_complete(client, line.json, line.complete);
+  });
+  complete.add_option("text", line.complete.text, "the beginning (default: standard input)");
+  complete.add_option("--model", line.complete.model, "who shall continue it (default: the active model)")
+      ->type_name(kModelType);
+  add_sampling_options(complete, line.complete.sampling);
+}
+
+/// For packagers, and for nobody's help page.
+void declare_generators(Declarer& declare, CLI::App& app, CommandLine& line) {
+  CLI::App& completion =
+      declare.add("completion", "print the completion script of a shell",
+                  [&app, &line](const ApiClient&) { return print_completion(app, line.shell); });
+  completion.group("");
+  completion.add_option("shell", line.shell)->required()->check(CLI::IsMember({"bash", "zsh", "fish"}));
+  declare.add("man-page", "print haloctl(1)", [&app](const ApiClient&) { return print_man_page(app); })
+      .group("");
+}
+
+}  // namespace
+
+void declare_commands(CLI::App& app, CommandLine& line) {
+  app.require_subcommand(1);
+  app.fallthrough();  // --json and --url may stand after the command too
+  app.set_version_flag("--version", "haloctl " HALOD_VERSION);
+  app.footer(exit_status_sentence());
+  app.add_option("--url", line.server.url, "the server")->envname("HALOD_URL")->capture_default_str();
+  app.add_option(
+         "--api-key", line.server.api_key,
+         "when the server asks for one (default: the key in /etc/halod/admin.key, where it can be read, for "
+         "a server on this machine)")
+      ->envname("HALOD_API_KEY");
+  app.add_flag("--json", line.json, "print JSON");
+  Declarer declare(app, line);
+  declare_views(declare, line);
+  declare_jobs(declare, line);
+  declare_service(declare, line);
+  declare_talk(declare, line);
+  declare_generators(declare, app, line);
+}
+
+}  // namespace halod::cli

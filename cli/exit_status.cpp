@@ -1,0 +1,31 @@
+#include "cli/exit_status.h"
+
+#include <fmt/format.h>
+
+#include <array>
+
+namespace halod::cli {
+namespace {
+
+constexpr std::array kRows = {
+    ExitStatusRow{kSuccess, "success"},
+    ExitStatusRow{kRefused, "the server answered with an error, or a job failed or was cancelled"},
+    ExitStatusRow{kUsage, "wrong usage"},
+    ExitStatusRow{kUnreachable, "no server there, or it broke off"},
+    ExitStatusRow{kNotReady, "the server is there and is loading or restarting"},
+    ExitStatusRow{kUnhealthy, "haloctl doctor found something that must be put right"},
+};
+
+}  // namespace
+
+std::span<const ExitStatusRow> exit_statuses() { return kRows; }
+
+std::string exit_status_sentence() {
+  std::string text = "Exit status:";
+  for (const ExitStatusRow& row : kRows)
+    text +=
+        fmt::format("{} {} {}", &row == kRows.data() ? "" : ";", static_cast<int>(row.status), row.meaning);
+  return text + ".";
+}
+
+}  // namespace halod::cli
