@@ -4,6 +4,7 @@
 #   make check     install what is missing, build, run every test
 #   make build     release binaries in build/cpu-release/bin
 #   make install   build, then install below PREFIX (default /usr/local; DESTDIR for packagers)
+#   make package   build, then a .deb in build/cpu-release/packages
 #   make format    rewrite our sources by .clang-format
 #   make lint      clang-format and clang-tidy, without changing anything
 #   make clean     remove build/
@@ -14,11 +15,11 @@ PREFIX ?= /usr/local
 JOBS ?= $(shell nproc)
 # More arguments for every cmake configuration, for example CMAKE_ARGS=-DHALOD_WERROR=ON.
 CMAKE_ARGS ?=
-# Stages of `make check`; empty for all of them: release asan tsan fuzz.
+# Stages of `make check`; empty for all of them: release asan tsan fuzz e2e.
 STAGES ?=
 BIN := build/cpu-release/bin
 
-.PHONY: serve check build install format lint clean
+.PHONY: serve check build install package format lint clean
 .DEFAULT_GOAL := build
 
 serve: build
@@ -31,10 +32,13 @@ check:
 build:
 	scripts/install-deps build
 	cmake --preset cpu-release $(CMAKE_ARGS)
-	cmake --build build/cpu-release --parallel $(JOBS) --target halod halo-engine haloctl halo-bench
+	cmake --build build/cpu-release --parallel $(JOBS) --target halod halo-engine haloctl halo-bench haloctl_docs
 
 install: build
 	cmake --install build/cpu-release --prefix $(PREFIX)
+
+package: build
+	cpack --config build/cpu-release/CPackConfig.cmake -G DEB
 
 format:
 	scripts/list-sources cpp h | xargs clang-format -i

@@ -24,14 +24,17 @@ SKIPPED = 77
 class HalodProcess:
     """One running daemon. Use as a context manager: the exit sends SIGTERM and demands exit status 0.
 
-    `config` is the configuration file as nested dicts; `ready=False` returns before the daemon says that it listens.
+    `config` is the configuration file as nested dicts; `ready=False` returns before the daemon says that it listens; `model=None`
+    leaves the choice to the configuration; `environment` is added to the test's own.
     """
 
-    def __init__(self, *, model: Path = DEMO_MODEL, config: dict | None = None, listen: str = "127.0.0.1:0",
-                 ready: bool = True):
+    def __init__(self, *, model: Path | None = DEMO_MODEL, config: dict | None = None, listen: str = "127.0.0.1:0",
+                 ready: bool = True, environment: dict[str, str] | None = None):
         self._folder = tempfile.TemporaryDirectory(prefix="halod-test-")
         self.folder = Path(self._folder.name)
-        arguments = [str(BIN_DIR / "halod"), "--model", str(model), "--listen", listen]
+        arguments = [str(BIN_DIR / "halod"), "--listen", listen]
+        if model:
+            arguments += ["--model", str(model)]
         if config:
             # YAML's flow style is a superset of JSON.
             (self.folder / "halod.yaml").write_text(json.dumps(config))
@@ -40,7 +43,8 @@ class HalodProcess:
         self._listening = threading.Event()
         self.port = int(listen.rpartition(":")[2])
         self.stdout: list[str] = []
-        self.process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=self._stderr, stdin=subprocess.DEVNULL)
+        self.process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=self._stderr, stdin=subprocess.DEVNULL,
+                                        env={**os.environ, **(environment or {})})
         self._reader = threading.Thread(target=self._read_stdout, daemon=True)
         self._reader.start()
         if ready:

@@ -80,7 +80,8 @@ class TwoHundredClients(unittest.TestCase):
                 round_of_clients()
             after = level()
             print(f"  before: {before}\n  after:  {after}", flush=True)
-            for name, allowed in (("bytes", ALLOWED_GROWTH_BYTES), ("files", 0)):
+            # One file: the connection that asked for the metrics may be closed already, or not yet.
+            for name, allowed in (("bytes", ALLOWED_GROWTH_BYTES), ("files", 1)):
                 for process in ("halod", "engine"):
                     if name == "files" or not SANITIZER:
                         self.assertLessEqual(after[f"{process} {name}"], before[f"{process} {name}"] + allowed)

@@ -1,0 +1,49 @@
+#include "kernels/ops/self_test.h"
+
+#include <gtest/gtest.h>
+
+#include <set>
+#include <string>
+
+#include "kernels/ops/reference.h"
+
+namespace halod {
+namespace {
+
+TEST(TheKernelSelfTest, PassesEveryVariantThatThisCpuRuns) {
+  for (const SelfTestRow& row : run_kernel_self_test()) {
+    EXPECT_NE(row.result, SelfTestResult::kFailed)
+        << row.operation << " " << row.variant << " " << row.format << ": " << row.nmse;
+    if (row.variant == "reference") {
+      EXPECT_EQ(row.result, SelfTestResult::kPassed);
+      EXPECT_EQ(row.nmse, 0);
+    }
+  }
+}
+
+TEST(TheKernelSelfTest, LeavesNoRowOfAnyTableOut) {
+  std::set<std::string> tested;
+  std::set<std::string_view> formats;
+  for (const SelfTestRow& row : run_kernel_self_test()) {
+    tested.insert(std::string(row.operation) + "/" + std::string(row.variant));
+    if (row.operation == "matmul") formats.insert(row.format);
+  }
+  EXPECT_EQ(formats.size(), all_formats().size());
+  const auto expect_all = [&tested](const std::string& operation, const auto& variants) {
+    for (const auto& variant : variants)
+      EXPECT_TRUE(tested.contains(operation + "/" + std::string(variant.name)))
+          << operation << " " << variant.name;
+  };
+  expect_all("matmul", matmul_variants());
+  expect_all("quantize_activations", quantize_activations_variants());
+  expect_all("attention", attention_variants());
+  expect_all("kv_store", kv_store_variants());
+  expect_all("rms_norm", rms_norm_variants());
+  expect_all("rope", rope_variants());
+  expect_all("swiglu", swiglu_variants());
+  expect_all("weighted_sum", weighted_sum_variants());
+  expect_all("router_top_k", router_top_k_variants());
+}
+
+}  // namespace
+}  // namespace halod
