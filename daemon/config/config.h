@@ -96,8 +96,9 @@ struct LogConfig {
 };
 
 struct DBusConfig {
-  std::string bus = "auto";  ///< system, session, none; auto = that of the systemd that started halod, else none
-  std::string address;       ///< of another bus instead, as "unix:path=/run/bus"; empty = the usual one
+  std::string bus =
+      "auto";           ///< system, session, none; auto = that of the systemd that started halod, else none
+  std::string address;  ///< of another bus instead, as "unix:path=/run/bus"; empty = the usual one
 };
 
 struct Config {

@@ -20,7 +20,7 @@ struct ConfigField {
   std::string_view key;  ///< "http.listen": section and name; "models.list.path": of a list's entry
   FieldPointer (*pointer)(Config&);  ///< where the value lives; borrowed from the argument. REQUIRES, for a
                                      ///< list's entry: there is one; it is the last
-  double min = 0;  ///< numbers: inclusive; durations: milliseconds
+  double min = 0;                    ///< numbers: inclusive; durations: milliseconds
   double max = 0;
   bool min_is_exclusive = false;
   bool max_is_exclusive = false;

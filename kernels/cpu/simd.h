@@ -1,5 +1,5 @@
-// Sixteen lanes of f32 or i32 and 64 bytes, once per instruction set: AVX-512 (VNNI), AVX2, or plain arrays. Three times
-// the same small functions side by side make this longer than 400 lines.
+// Sixteen lanes of f32 or i32 and 64 bytes, once per instruction set: AVX-512 (VNNI), AVX2, or plain arrays.
+// Three times the same small functions side by side make this longer than 400 lines.
 //
 // Every source that includes this is compiled once per instruction set with HALOD_ISA naming it (avx512,
 // avx2, baseline), and keeps all its code in namespace halod::HALOD_ISA, so that the linker can never mix

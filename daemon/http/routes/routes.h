@@ -1,9 +1,9 @@
 // The API: one file per route, one line per route in add_routes.
 #pragma once
 
+#include "daemon/control/metrics.h"
 #include "daemon/control/model_manager.h"
 #include "daemon/control/service_control.h"
-#include "daemon/control/metrics.h"
 #include "daemon/control/worker_pool.h"
 #include "daemon/http/prepare_answer.h"
 #include "daemon/http/router.h"
