@@ -200,7 +200,9 @@ TEST_F(AnEngineServer, ForgetsWhatAnUnloadedModelRanAndServesTheOthers) {
   EXPECT_EQ(client->expect<wire::Unloaded>(FrameType::kUnloaded).model_id, 1U);
   client->submit(make_request(2, 20, 20), 2);
   EXPECT_EQ(client->wait_for_end(2).reason, FinishReason::length);
-  EXPECT_FALSE(client->finished.contains(1)) << "halod resubmits it when the model is back";
+  // It may have reached its end before the unload came; an end because of the unload would be wrong.
+  EXPECT_TRUE(!client->finished.contains(1) || client->finished[1].n_generated_tokens == 200)
+      << "halod resubmits it when the model is back";
   client->submit(make_request(3, 20, 20), 1);
   EXPECT_EQ(client->wait_for_end(3).error_code, "unavailable");
   load();  // the id is free again
