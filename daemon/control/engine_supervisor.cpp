@@ -38,7 +38,6 @@ asio::awaitable<Result<>> EngineSupervisor::run() {
     if (!result || stopping_) break;
     co_await back_off();
   }
-  if (hopeless_) result = *hopeless_;
   running_ = false;
   run_ended_.cancel();
   co_return result;
@@ -65,7 +64,6 @@ asio::awaitable<Result<>> EngineSupervisor::run_engine() {
   const int64_t pid = process_->pid();
   process_.reset();
   log_end(pid, end, reason);
-  if (hopeless_) co_return *hopeless_;
   if (stopping_) co_return Result<>();
   co_return engine_ended(reason, end);
 }
@@ -110,13 +108,6 @@ asio::awaitable<void> EngineSupervisor::back_off() {
 
 void EngineSupervisor::send(std::string frame) {
   if (link_) link_->send(std::move(frame));
-}
-
-void EngineSupervisor::give_up(Error error) {
-  hopeless_ = std::move(error);
-  if (link_) link_->close();
-  delay_.cancel();
-  stopping_ = true;
 }
 
 asio::awaitable<void> EngineSupervisor::stop() {

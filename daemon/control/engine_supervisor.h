@@ -52,8 +52,6 @@ class EngineSupervisor {
   void worked();
   /// Ends the engine and with it run(). Returns when that is done.
   boost::asio::awaitable<void> stop();
-  /// Ends run() with this error, for what no restart will mend.
-  void give_up(Error error);
 
   /// Sends a frame; does nothing when there is no engine (on_engine_ended was or will be called).
   void send(std::string frame);
@@ -63,7 +61,6 @@ class EngineSupervisor {
   std::chrono::steady_clock::duration silence() const {
     return std::chrono::steady_clock::now() - last_heard_;
   }
-  bool stopping() const { return stopping_; }
   const EngineConfig& config() const { return setup_.config; }
 
  private:
@@ -85,7 +82,6 @@ class EngineSupervisor {
   uint32_t n_deaths_in_a_row_ = 0;
   bool stopping_ = false;
   bool running_ = false;
-  std::optional<Error> hopeless_;
   boost::asio::steady_timer delay_;      // between two engines; cancelled by stop()
   boost::asio::steady_timer run_ended_;  // cancelled when run() returns
 };

@@ -18,7 +18,6 @@ namespace {
 
 /// An engine that dies so often over one model is not asked to load it once more.
 constexpr int kMaxDeathsPerLoad = 3;
-constexpr size_t kEndedJobsKept = 64;
 
 Error cancelled() { return {ErrorCode::kCancelled, "cancelled"}; }
 
@@ -91,8 +90,6 @@ void ModelManager::end_job(Job& job, const Result<>& result) {
   if (result) job.stage = "ready";
   log_end(job);
   tell([&job](ControlObserver& observer) { observer.on_job_ended(job); });
-  // The oldest first; a job that goes on is never among them for long.
-  while (jobs_.size() > kEndedJobsKept && jobs_.front().ended()) jobs_.pop_front();
   changed_.notify();
 }
 
@@ -267,17 +264,23 @@ asio::awaitable<Result<>> ModelManager::do_rescan() {
   auto found = co_await setup_.workers.run(find);
   if (!found) co_return found.error();
   adopt(std::move(*found));
-  for (const auto& model : models_) {
-    if (model->info) continue;
-    const ModelId id = model->id;
-    const auto read = [path = model->spec.path] { return read_model_file_info(path); };
-    const auto info = co_await setup_.workers.run(read);
-    Model* known = find_mutable(id);
-    if (!known) break;
-    if (info) known->info = *info;
-    tell([known](ControlObserver& observer) { observer.on_model_changed(*known); });
-  }
+  co_await read_file_infos();
   co_return Result<>();
+}
+
+/// By index and id, because a rescan may change the list while the disk is read.
+asio::awaitable<void> ModelManager::read_file_infos() {
+  for (size_t i = 0; i < models_.size() && !stopping_; ++i) {
+    if (models_[i]->info) continue;
+    const ModelId id = models_[i]->id;
+    const auto read = [path = models_[i]->spec.path] { return read_model_file_info(path); };
+    const auto info = co_await setup_.workers.run(read);
+    Model* model = find_mutable(id);
+    if (!model) continue;
+    if (info) model->info = *info;
+    if (!info && model->state == ModelState::kAvailable) model->error = info.error();
+    tell([model](ControlObserver& observer) { observer.on_model_changed(*model); });
+  }
 }
 
 }  // namespace halod

@@ -17,6 +17,7 @@ namespace {
 
 /// More are a client that has lost its mind.
 constexpr size_t kMaxWaitingJobs = 256;
+constexpr size_t kEndedJobsKept = 64;
 constexpr std::chrono::seconds kMaintenanceInterval{1};
 
 bool concerns(const Job& job, const Model& model) { return !job.ended() && job.model == model.id; }
@@ -70,16 +71,7 @@ asio::awaitable<void> ModelManager::stop(std::chrono::milliseconds timeout) {
 }
 
 asio::awaitable<void> ModelManager::maintain() {
-  for (size_t i = 0; i < models_.size() && !stopping_; ++i) {
-    const ModelId id = models_[i]->id;
-    const auto read = [path = models_[i]->spec.path] { return read_model_file_info(path); };
-    const auto info = co_await setup_.workers.run(read);
-    Model* model = find_mutable(id);
-    if (!model) continue;
-    if (info) model->info = *info;
-    if (!info && model->state == ModelState::kAvailable) model->error = info.error();
-    tell([model](ControlObserver& observer) { observer.on_model_changed(*model); });
-  }
+  co_await read_file_infos();
   asio::steady_timer timer(setup_.executor);
   while (!stopping_) {
     timer.expires_after(kMaintenanceInterval);
@@ -268,6 +260,8 @@ Result<JobId> ModelManager::add_job(Job job) {
     return Error{ErrorCode::kQueueFull,
                  fmt::format("{} jobs wait already; wait for some of them, or cancel them", n_waiting)};
   }
+  // Only here, where nobody holds a job: the oldest ended ones are forgotten.
+  while (jobs_.size() >= kEndedJobsKept && jobs_.front().ended()) jobs_.pop_front();
   job.id = JobId{next_job_id_++};
   job.created_at = std::chrono::system_clock::now();
   jobs_.push_back(std::move(job));

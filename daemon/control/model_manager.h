@@ -44,6 +44,7 @@ class ModelManager : public EngineEvents {
   /// Before run(): the process that the models live in.
   void set_engine(EngineSupervisor& engine) { engine_ = &engine; }
   void add_observer(ControlObserver& observer) { observers_.push_back(&observer); }
+  void remove_observer(ControlObserver& observer) { std::erase(observers_, &observer); }
 
   /// Finds the models and loads the default one; then runs jobs until stop(). Call once.
   /// Errors: there is no model, or the default one cannot be loaded.
@@ -59,7 +60,7 @@ class ModelManager : public EngineEvents {
   const Model* find_model(ModelId id) const;
   /// The one that requests without a model's name mean; nullptr when it was unloaded.
   const Model* active_model() const { return active_ ? find_model(*active_) : nullptr; }
-  const std::deque<Job>& jobs() const { return jobs_; }  ///< by id; ended ones are kept a while
+  const std::deque<Job>& jobs() const { return jobs_; }  ///< by id; ended ones are kept until 64 newer came
   const Job* find_job(JobId id) const;
   const Readiness& readiness() const { return readiness_; }
   size_t n_unfinished() const { return setup_.dispatcher.n_unfinished(); }
@@ -122,6 +123,7 @@ class ModelManager : public EngineEvents {
   boost::asio::awaitable<Result<>> do_unload(Job& job, Model& model);
   boost::asio::awaitable<Result<>> do_swap(Job& job, Model& model);
   boost::asio::awaitable<Result<>> do_rescan();
+  boost::asio::awaitable<void> read_file_infos();
   boost::asio::awaitable<void> wait_for_restart(const Job& job, const Model& model);
   boost::asio::awaitable<Result<>> prepare_text(Model& model);
   boost::asio::awaitable<Result<>> load_into_engine(Job& job, Model& model);

@@ -65,8 +65,8 @@ class RequestDispatcher {
   void model_unloaded(ModelId model);
   /// What it ran waits again, but for those that were running at too many deaths that were not `innocent`.
   void engine_ended(bool innocent);
-  /// Returns once the engine runs nothing of the model, or at the deadline, or when `model_changed` is
-  /// notified.
+  /// Returns once the engine runs nothing of the model, or at the deadline, or when `give_up` says so after
+  /// a wake().
   boost::asio::awaitable<void> wait_until_drained(ModelId model,
                                                   std::chrono::steady_clock::time_point deadline,
                                                   const std::function<bool()>& give_up);

@@ -76,7 +76,6 @@ uint32_t read_max_tokens(FieldReader& reader) {
 
 AnswerRequest read_answer_request(FieldReader& reader, const DefaultsConfig& defaults) {
   AnswerRequest request;
-  request.model = reader.string("model").value_or("");
   for (const SamplingField& field : kSamplingFields) {
     request.sampling.*field.value =
         static_cast<float>(reader.number(field.name, field.range).value_or(defaults.*field.fallback));

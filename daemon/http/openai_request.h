@@ -25,7 +25,6 @@ inline constexpr int64_t kMaxTopLogprobs = 20;
 
 /// What chats and completions share.
 struct AnswerRequest {
-  std::string model;             ///< empty = whatever is served
   SamplingParams sampling;       ///< the seed is in `seed`
   std::optional<uint64_t> seed;  ///< none: a new one for each answer
   uint32_t n = 1;

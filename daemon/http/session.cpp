@@ -124,13 +124,17 @@ class Session {
     const std::string_view path = target.substr(0, target.find('?'));
     const Route* route = setup_.router.find(request.method(), path);
     if (!route) return setup_.router.refusal(request.method(), path);
+    // Without keys nobody could come in, and nobody need know that there is a door. Asked each time: a reload
+    // may bring keys.
+    if (route->access == Access::kAdminKey && setup_.config.admin_keys.empty())
+      return status_response(http::status::not_found, fmt::format("there is nothing at {}", path),
+                             "not_found");
     const auto authorization = request[http::field::authorization];
     const std::string_view given{authorization.data(), authorization.size()};
     const bool may_enter =
         route->access == Access::kOpen ||
         (route->access == Access::kApiKey && is_authorized(setup_.config.api_keys, given)) ||
-        // An empty list lets everybody in, which the first line of defence, no admin routes at all, must not
-        // be.
+        // is_authorized() lets everybody in where there are no keys, which must not open anything here.
         (!setup_.config.admin_keys.empty() && is_authorized(setup_.config.admin_keys, given));
     if (!may_enter) {
       Response response = status_response(

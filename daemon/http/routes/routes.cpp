@@ -1,7 +1,5 @@
 #include "daemon/http/routes/routes.h"
 
-#include <span>
-
 namespace halod {
 
 namespace asio = boost::asio;
@@ -26,9 +24,6 @@ constexpr RouteRow kRoutes[] = {
     {verb::get, "/health", Access::kOpen, get_health},
     {verb::get, "/metrics", Access::kApiKey, get_metrics},
     {verb::get, "/version", Access::kOpen, get_version},
-};
-
-constexpr RouteRow kAdminRoutes[] = {
     {verb::get, "/v1/admin/models", Access::kAdminKey, get_admin_models},
     {verb::post, "/v1/admin/models/load", Access::kAdminKey, post_admin_load},
     {verb::post, "/v1/admin/models/unload", Access::kAdminKey, post_admin_unload},
@@ -41,21 +36,15 @@ constexpr RouteRow kAdminRoutes[] = {
     {verb::put, "/v1/admin/log-level", Access::kAdminKey, put_admin_log_level},
 };
 
-void add(Router& router, const Api& api, std::span<const RouteRow> rows) {
-  for (const RouteRow& row : rows) {
+}  // namespace
+
+void add_routes(Router& router, const Api& api) {
+  for (const RouteRow& row : kRoutes) {
     router.add({.method = row.method,
                 .path = row.path,
                 .access = row.access,
                 .handle = [api, handle = row.handle](Exchange& exchange) { return handle(api, exchange); }});
   }
-}
-
-}  // namespace
-
-void add_routes(Router& router, const Api& api) {
-  add(router, api, kRoutes);
-  // Without keys nobody could come in, and nobody need know that there is a door.
-  if (!api.config.http.admin_keys.empty()) add(router, api, kAdminRoutes);
 }
 
 }  // namespace halod

@@ -29,7 +29,7 @@ boost::asio::awaitable<void> get_version(const Api& api, Exchange& exchange);
 boost::asio::awaitable<void> post_chat_completions(const Api& api, Exchange& exchange);
 boost::asio::awaitable<void> post_completions(const Api& api, Exchange& exchange);
 
-// Only where the configuration has http.admin_keys.
+// Reachable only while the configuration has http.admin_keys.
 boost::asio::awaitable<void> get_admin_models(const Api& api, Exchange& exchange);
 boost::asio::awaitable<void> post_admin_load(const Api& api, Exchange& exchange);
 boost::asio::awaitable<void> post_admin_unload(const Api& api, Exchange& exchange);

@@ -152,6 +152,7 @@ TEST_F(AModelManager, SwapsBesideTheOldModelWhenBothFit) {
   EXPECT_TRUE(swap("b"));
   EXPECT_EQ(active(), "b");
   EXPECT_THAT(resident(), ElementsAre("b"));
+  on_io([&] { models().remove_observer(listener); });
   EXPECT_THAT(listener.events, ElementsAre("added swap b", "active b", "done swap b"));
 }
 
