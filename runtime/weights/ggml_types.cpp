@@ -26,14 +26,17 @@ constexpr NamedType kOtherTypes[] = {
 
 }  // namespace
 
-std::string describe_ggml_type(uint32_t ggml_type) {
-  if (const FormatTraits* format = find_format_by_ggml_type(ggml_type)) {
-    return fmt::format("{} (type {})", format->name, ggml_type);
-  }
+std::string ggml_type_name(uint32_t ggml_type) {
+  if (const FormatTraits* format = find_format_by_ggml_type(ggml_type)) return std::string(format->name);
   const auto row = std::find_if(std::begin(kOtherTypes), std::end(kOtherTypes),
                                 [&](const NamedType& type) { return type.ggml_type == ggml_type; });
   if (row == std::end(kOtherTypes)) return fmt::format("type {}", ggml_type);
-  return fmt::format("{} (type {})", row->name, ggml_type);
+  return row->name;
+}
+
+std::string describe_ggml_type(uint32_t ggml_type) {
+  const std::string name = ggml_type_name(ggml_type);
+  return name.starts_with("type ") ? name : fmt::format("{} (type {})", name, ggml_type);
 }
 
 std::string supported_format_names() {

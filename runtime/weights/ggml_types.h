@@ -6,6 +6,9 @@
 
 namespace halod {
 
+/// "Q3_K", or "type 99" when the number is nobody's. Thread: any.
+std::string ggml_type_name(uint32_t ggml_type);
+
 /// "Q3_K (type 11)", or "type 99" when the number is nobody's. Thread: any.
 std::string describe_ggml_type(uint32_t ggml_type);
 
