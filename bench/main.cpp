@@ -13,6 +13,7 @@ int main(int argc, char** argv) {
   halod::bench::add_speed_command(app);
   halod::bench::add_bandwidth_command(app);
   halod::bench::add_selftest_command(app);
+  halod::bench::add_inspect_command(app);
   halod::bench::add_logits_command(app);
   halod::bench::add_generate_command(app);
   halod::bench::add_synth_command(app);

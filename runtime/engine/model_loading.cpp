@@ -25,15 +25,10 @@ Result<LoadedModel> load_model_for_serving(const wire::LoadModel& request, const
   // Pages that a resident model was promised but has not touched yet still count as available to the kernel.
   const uint64_t touched = std::min(read_process_anonymous_bytes(), residents.promised_bytes);
   memory->available_bytes -= std::min(memory->available_bytes, residents.promised_bytes - touched);
-  const auto plan = plan_serving({.request = request,
-                                  .config = *config,
-                                  .weight_bytes = file->total_tensor_bytes(),
-                                  .kv_page_bytes = kv_page_bytes(*config, *loaded.backend)},
-                                 *memory);
+  const auto plan = plan_serving(serving_demand(request, *config, *file, *loaded.backend), *memory);
   if (!plan) return plan.error();
   spdlog::info("{}: context {} of the model's {}, {} sequences, KV cache of {} tokens", request.path,
-               plan->context_length, config->context_length, plan->max_sequences,
-               plan->n_kv_pages * kKvPageTokens);
+               plan->context_length, config->context_length, plan->max_sequences, plan->kv_cache_tokens());
 
   loaded.engine_options = {.context_length = plan->context_length,
                            .max_sequences = plan->max_sequences,
