@@ -5,13 +5,13 @@
 #include <string>
 #include <vector>
 
+#include "base/dbus/sdbus_compat.h"
 #include "base/error.h"
 #include "daemon/control/metrics.h"
 #include "daemon/control/model_manager.h"
 #include "daemon/control/service_control.h"
 #include "daemon/dbus/authorizer.h"
 #include "daemon/dbus/bus_paths.h"
-#include "daemon/dbus/sdbus_compat.h"
 
 namespace halod {
 

@@ -7,6 +7,7 @@
 #include "daemon/dbus/bus_error.h"
 #include "daemon/dbus/bus_values.h"
 #include "daemon/dbus/call_options.h"
+#include "daemon/dbus/model_details.h"
 
 namespace halod {
 namespace {
@@ -59,18 +60,11 @@ std::vector<sdbus::Struct<sdbus::ObjectPath, std::string, std::string, uint64_t,
 ManagerObject::ListModels() {
   std::vector<sdbus::Struct<sdbus::ObjectPath, std::string, std::string, uint64_t, Options>> rows;
   for (const auto& model : context_.models.models()) {
-    const ModelFileInfo info = model->info.value_or(ModelFileInfo{});
-    Options details;
-    details["active"] = sdbus::Variant(model.get() == context_.models.active_model());
-    details["aliases"] = sdbus::Variant(model->spec.config.aliases);
-    details["architecture"] = sdbus::Variant(info.architecture);
-    details["quantization"] = sdbus::Variant(info.quantization);
-    details["context_length"] = sdbus::Variant(context_length_of(*model));
-    details["resident_bytes"] = sdbus::Variant(model->resident_bytes());
-    details["unfinished_requests"] =
-        sdbus::Variant(static_cast<uint32_t>(context_.models.n_unfinished(model->id)));
+    Options details = model_details(*model, model.get() == context_.models.active_model(),
+                                    context_.models.n_unfinished(model->id));
     rows.emplace_back(sdbus::ObjectPath(context_.paths.of(model->id)), model->spec.name,
-                      std::string(to_string(model->state)), info.size_bytes, std::move(details));
+                      std::string(to_string(model->state)), model->info ? model->info->size_bytes : 0,
+                      std::move(details));
   }
   return rows;
 }

@@ -57,6 +57,7 @@ class ManagerObject final
   std::vector<std::string> Features() override;
   std::string State() override;
   std::string StateReason() override { return context_.models.readiness().reason; }
+  uint32_t LoadPercent() override { return static_cast<uint32_t>(context_.models.readiness().percent); }
   std::string ActiveModel() override;
   sdbus::ObjectPath ActiveModelPath() override;
   std::vector<std::string> HttpEndpoints() override { return context_.http_endpoints; }

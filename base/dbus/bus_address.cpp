@@ -1,4 +1,4 @@
-#include "daemon/dbus/bus_address.h"
+#include "base/dbus/bus_address.h"
 
 #include <fmt/format.h>
 
