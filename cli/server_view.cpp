@@ -70,39 +70,27 @@ std::string requests_of(const ServerView& view) {
 
 }  // namespace
 
-Result<json::array> fetch_models(const ApiClient& client, bool& has_admin) {
-  has_admin = false;
-  const auto admin = client.get("/v1/admin/models");
-  if (!admin) return admin.error();
-  if (admin->ok()) {
-    has_admin = true;
-    return items_of(parse_or_null(admin->body), "models");
-  }
-  const auto open = client.get("/v1/models");
-  if (!open) return open.error();
-  return open->ok() ? items_of(parse_or_null(open->body), "data") : json::array();
-}
+bool is_ready(const json::value& health) { return text_of(health, "status") == "ok"; }
 
-Result<ServerView> look_at_server(const ApiClient& client) {
+Reply<ServerView> look_at_server(ControlClient& client) {
   ServerView view{.url = client.url()};
-  const auto health = client.get("/health");
+  auto health = client.health();
   if (!health) return health.error();
-  view.health_status = health->status;
-  view.health = parse_or_null(health->body);
-  if (text_of(view.health, "status").empty()) {
-    return Error{ErrorCode::kIo, fmt::format("what answers at {} is not halod: /health answered {}", view.url,
-                                             health->status)};
-  }
-  const auto version = client.get("/version");
+  view.health = std::move(*health);
+  auto version = client.version();
   if (!version) return version.error();
-  view.version = parse_or_null(version->body);
-  auto models = fetch_models(client, view.has_admin);
-  if (!models) return models.error();
-  view.models = std::move(*models);
-  if (!view.has_admin) return view;
-  const auto jobs = client.get("/v1/admin/jobs");
+  view.version = std::move(*version);
+  auto list = client.models();
+  if (!list && list.error().status != kRefused) return list.error();
+  if (!list || !list->has_admin) {
+    if (list) view.models = std::move(list->models);
+    return view;
+  }
+  view.models = std::move(list->models);
+  view.has_admin = true;
+  auto jobs = client.jobs();
   if (!jobs) return jobs.error();
-  view.jobs = items_of(parse_or_null(jobs->body), "jobs");
+  view.jobs = std::move(*jobs);
   return view;
 }
 

@@ -7,31 +7,26 @@
 #include <string>
 #include <vector>
 
-#include "base/error.h"
-#include "cli/api_client.h"
+#include "cli/control_client.h"
 
 namespace halod::cli {
 
 /// One look at a server.
 struct ServerView {
   std::string url;
-  unsigned health_status = 0;
   boost::json::value health;
   boost::json::value version;
-  boost::json::array models;  ///< of /v1/admin/models, or of /v1/models where that is closed to us
-  boost::json::array jobs;    ///< empty without the admin routes
+  boost::json::array models;  ///< as ModelList has them
+  boost::json::array jobs;    ///< empty for those who are no administrators
   bool has_admin = false;     ///< whether models and jobs are the administrator's
-
-  bool ready() const { return health_status == 200; }
 };
 
-/// Asks /health, /version, and for models and jobs what it may. Blocks. Errors: those of ApiClient; kIo when
-/// what answers is not halod.
-Result<ServerView> look_at_server(const ApiClient& client);
+/// Whether the server takes requests now.
+bool is_ready(const boost::json::value& health);
 
-/// The models of one of the two routes. `has_admin` says which it was. Errors: as above; a refusal of both
-/// routes leaves the list empty.
-Result<boost::json::array> fetch_models(const ApiClient& client, bool& has_admin);
+/// Asks for health and version, and of models and jobs what it may know. Blocks. Errors: those of the client,
+/// but for a refusal to show models, which leaves them empty.
+Reply<ServerView> look_at_server(ControlClient& client);
 
 boost::json::object view_json(const ServerView& view);
 

@@ -24,7 +24,6 @@ constexpr const char* kAdminModels = R"([
 ServerView view_of(const char* health) {
   return {
       .url = "http://127.0.0.1:8000",
-      .health_status = 200,
       .health = json::parse(health),
       .version = json::parse(R"({"name": "halod", "version": "0.2.0", "backend": "cpu", "device": "a CPU"})"),
       .models = json::parse(kAdminModels).as_array(),
