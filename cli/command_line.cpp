@@ -122,6 +122,31 @@ void declare_service(Declarer& declare, CommandLine& line) {
   doctor.add_option("--bench", line.doctor.bench, "the halo-bench program to measure with")->group("");
 }
 
+void declare_inspect(Declarer& declare, CommandLine& line) {
+  CLI::App& inspect = declare.add(
+      "inspect", "say what a model file is, what serving it takes, and whether it runs here; needs no server",
+      [&line] { return run_inspect(line.json, line.inspect); });
+  inspect.add_option("path", line.inspect.path, "a GGUF file; of a split one, its first part")
+      ->required()
+      ->type_name("FILE");
+  inspect
+      .add_option("--context", line.inspect.context_length,
+                  "tokens per sequence (default: the model's, at most 32768, less where memory is short)")
+      ->check(CLI::Range(2, 1 << 30))
+      ->type_name("TOKENS");
+  inspect
+      .add_option("--sequences", line.inspect.n_sequences, "how many of them at the same time (default: 8)")
+      ->check(CLI::Range(1, 1024))
+      ->type_name("NUMBER");
+  inspect
+      .add_option("--bandwidth", line.inspect.read_gb_per_s,
+                  "how fast the machine reads memory, to predict with (default: measure it)")
+      ->check(CLI::Range(0.001, 1e6))
+      ->type_name("GB/S");
+  // No group: hidden. For tests.
+  inspect.add_option("--bench", line.inspect.bench, "the halo-bench program to ask")->group("");
+}
+
 void declare_talk(Declarer& declare, CommandLine& line) {
   CLI::App& chat =
       declare.add_http("chat", "ask, or talk when no text is given on a terminal",
@@ -174,6 +199,7 @@ void declare_commands(CLI::App& app, CommandLine& line) {
   declare_views(declare, line);
   declare_jobs(declare, line);
   declare_service(declare, line);
+  declare_inspect(declare, line);
   declare_talk(declare, line);
   declare_generators(declare, app, line);
 }

@@ -9,6 +9,7 @@
 #include "cli/choose_server.h"
 #include "cli/commands.h"
 #include "cli/doctor/doctor.h"
+#include "cli/inspect/inspect.h"
 
 namespace halod::cli {
 
@@ -24,6 +25,7 @@ struct CommandLine {
   JobOrder job;
   bool no_wait = false;  ///< for the job
   DoctorFlags doctor;
+  InspectFlags inspect;
   std::string log_level;
   std::string shell;
   uint32_t job_id = 0;

@@ -82,5 +82,17 @@ TEST(TheCommandLine, KnowsWhatWasGivenFromWhatIsTheDefault) {
   EXPECT_EQ(line.server.api_key, "k");
 }
 
+TEST(TheCommandLine, TakesTheNumbersOfAnInspection) {
+  const InspectFlags flags =
+      parse({"inspect", "a.gguf", "--context", "4096", "--sequences", "3", "--bandwidth", "120.5"}).inspect;
+  EXPECT_EQ(flags.path, "a.gguf");
+  EXPECT_EQ(flags.context_length, 4096U);
+  EXPECT_EQ(flags.n_sequences, 3U);
+  EXPECT_EQ(flags.read_gb_per_s, 120.5);
+  EXPECT_THROW(parse({"inspect"}), CLI::ParseError);
+  EXPECT_THROW(parse({"inspect", "a.gguf", "--context", "1"}), CLI::ParseError);
+  EXPECT_THROW(parse({"inspect", "a.gguf", "--bandwidth", "0"}), CLI::ParseError);
+}
+
 }  // namespace
 }  // namespace halod::cli

@@ -14,6 +14,7 @@ from pathlib import Path
 SOURCE_DIR = Path(__file__).resolve().parents[2]
 BIN_DIR = Path(os.environ.get("HALOD_BIN_DIR", SOURCE_DIR / "build/cpu-release/bin"))
 REFERENCE_DIR = Path(os.environ.get("HALOD_DEMO_REFERENCE_DIR", SOURCE_DIR.parent / "shared/demo-model"))
+CONFORMANCE_DIR = Path(os.environ.get("HALOD_CONFORMANCE_DIR", SOURCE_DIR.parent / "shared/conformance"))
 DEMO_MODEL = SOURCE_DIR / "models/demo-moe-Q8_0.gguf"
 # "", "address" or "thread". A sanitizer makes everything slower and its memory figures mean nothing.
 SANITIZER = os.environ.get("HALOD_SANITIZER", "")
