@@ -53,6 +53,7 @@ Daemon::Daemon(CommandLine command_line)
                .config = config_.engine,
                .events = models_}),
       notifier_({.executor = io_.get_executor(), .models = models_, .engine = engine_}),
+      clock_watch_(io_.get_executor()),
       server_(io_.get_executor(), {.config = config_.http, .router = router_, .metrics = metrics_}),
       dbus_({.executor = io_.get_executor(),
              .models = models_,
@@ -82,6 +83,7 @@ int Daemon::run() {
   wait_for_end();
   wait_for_reload();
   notifier_.start();
+  clock_watch_.start();
   io_.run();
   return exit_status_;
 }

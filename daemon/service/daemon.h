@@ -23,6 +23,7 @@
 #include "daemon/http/router.h"
 #include "daemon/http/server.h"
 #include "daemon/service/command_line.h"
+#include "daemon/service/clock_watch.h"
 #include "daemon/service/service_notifier.h"
 
 namespace halod {
@@ -68,6 +69,7 @@ class Daemon : private ServiceControl, private ControlObserver {
   ModelManager models_;
   EngineSupervisor engine_;
   ServiceNotifier notifier_;
+  ClockWatch clock_watch_;
   Router router_;
   Server server_;
   DBusService dbus_;
