@@ -1,5 +1,6 @@
 #include "tests/daemon/http/http_fixture.h"
 
+#include <algorithm>
 #include <boost/asio/connect.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/read.hpp>
