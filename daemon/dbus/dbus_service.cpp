@@ -9,7 +9,6 @@
 #include <cstdlib>
 #include <utility>
 
-#include "daemon/dbus/bus_address.h"
 #include "daemon/dbus/bus_paths.h"
 #include "daemon/dbus/bus_session.h"
 
@@ -21,35 +20,6 @@ namespace {
 
 constexpr std::chrono::milliseconds kRetryDelayMin{250};
 constexpr std::chrono::milliseconds kRetryDelayMax{30'000};
-
-using Connection = std::unique_ptr<sdbus::IConnection>;
-
-std::string address_of(BusKind kind, const std::string& configured) {
-  if (!configured.empty()) return configured;
-  const bool system = kind == BusKind::kSystem;
-  const char* address = std::getenv(system ? "DBUS_SYSTEM_BUS_ADDRESS" : "DBUS_SESSION_BUS_ADDRESS");
-  if (address) return address;
-  return system ? "unix:path=/run/dbus/system_bus_socket" : "";
-}
-
-/// Waits for the bus to say hello, so not on the io thread.
-Result<Connection> open_bus(BusKind kind, const std::string& address) {
-  if (const auto path = socket_path_of(address_of(kind, address))) {
-    if (auto there = check_socket(*path); !there) return there.error();
-  }
-  try {
-    if (!address.empty()) return sdbus::createSessionBusConnectionWithAddress(address);
-    return kind == BusKind::kSystem ? sdbus::createSystemBusConnection()
-                                    : sdbus::createSessionBusConnection();
-  } catch (const sdbus::Error& error) {
-    return Error{ErrorCode::kUnavailable, error.getMessage()};
-  }
-}
-
-std::string describe(BusKind kind, const std::string& address) {
-  if (!address.empty()) return fmt::format("the bus at {}", address);
-  return kind == BusKind::kSystem ? "the system bus" : "the session bus";
-}
 
 }  // namespace
 
@@ -75,7 +45,7 @@ asio::awaitable<void> DBusService::run(std::string http_endpoint) {
     spdlog::info("not on D-Bus (dbus.bus: {})", setup_.config.dbus.bus);
     co_return;
   }
-  const std::string bus = describe(kind, setup_.config.dbus.address);
+  const std::string bus = describe_bus(kind, setup_.config.dbus.address);
   auto delay = kRetryDelayMin;
   while (!stopping_) {
     const Result<> connected = co_await connect(kind, http_endpoint);
@@ -104,7 +74,7 @@ asio::awaitable<void> DBusService::run(std::string http_endpoint) {
 
 asio::awaitable<Result<>> DBusService::connect(BusKind kind, std::string http_endpoint) {
   const auto open = [kind, address = setup_.config.dbus.address] { return open_bus(kind, address); };
-  Result<Connection> connection = co_await setup_.workers.run(open);
+  Result<std::unique_ptr<sdbus::IConnection>> connection = co_await setup_.workers.run(open);
   if (!connection) co_return connection.error();
   BusSession::Setup session{.executor = setup_.executor,
                             .models = setup_.models,

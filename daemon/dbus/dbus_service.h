@@ -16,16 +16,15 @@
 #include "daemon/control/service_control.h"
 #include "daemon/control/signal.h"
 #include "daemon/control/worker_pool.h"
+#include "daemon/dbus/bus_connection.h"
 
 namespace halod {
 
 class BusSession;
 
-/// What dbus.bus means here.
-enum class BusKind : uint8_t { kNone, kSystem, kSession };
-/// "auto" is the system bus for a service of the system's systemd, the session bus for one of a user's
-/// systemd, and none for a program that somebody started by hand: it would not be allowed the name anyway.
-/// `environment` is getenv(3) or a test's; `pid` this process. Thread: any.
+/// What dbus.bus means here: "auto" is the system bus for a service of the system's systemd, the session bus
+/// for one of a user's systemd, and none for a program that somebody started by hand: it would not be allowed
+/// the name anyway. `environment` is getenv(3) or a test's; `pid` this process. Thread: any.
 BusKind choose_bus(const DBusConfig& config, const std::function<const char*(const char*)>& environment,
                    int pid);
 

@@ -73,6 +73,11 @@ inline std::unique_ptr<sdbus::IProxy> make_proxy(sdbus::IConnection& connection,
                                                  const std::string& path) {
   return sdbus::createProxy(connection, sdbus::ServiceName(service), sdbus::ObjectPath(path));
 }
+/// Waits for the bus. `handle` takes the message as `auto&&`.
+template <class Handle>
+sdbus::Slot add_match(sdbus::IConnection& connection, const std::string& rule, Handle handle) {
+  return connection.addMatch(rule, std::move(handle), sdbus::return_slot);
+}
 
 #else
 
@@ -103,6 +108,10 @@ inline std::unique_ptr<sdbus::IProxy> make_proxy(sdbus::IConnection& connection,
   auto proxy = sdbus::createProxy(connection, service, path);
   proxy->finishRegistration();
   return proxy;
+}
+template <class Handle>
+sdbus::Slot add_match(sdbus::IConnection& connection, const std::string& rule, Handle handle) {
+  return connection.addMatch(rule, std::move(handle));
 }
 
 #endif
