@@ -1,4 +1,4 @@
-// What changes a server: load, unload, swap, rescan, jobs, cancel, reload, log-level.
+// What administrators see and change: load, unload, swap, rescan, jobs, cancel, tuning, reload, log-level.
 #include <fmt/format.h>
 
 #include <boost/json/object.hpp>
@@ -78,6 +78,18 @@ int run_jobs(const ApiClient& client, bool as_json) {
     fmt::print("{}", reply->body);
   } else {
     fmt::print("{}", format_jobs(items_of(parse_or_null(reply->body), "jobs")));
+  }
+  return kSuccess;
+}
+
+int run_tuning(const ApiClient& client, bool as_json) {
+  const auto reply = client.get("/v1/admin/tuning");
+  if (!reply) return report_failure(reply.error());
+  if (!reply->ok()) return report_admin_refusal(*reply);
+  if (as_json) {
+    fmt::print("{}", reply->body);
+  } else {
+    fmt::print("{}", format_tuning(parse_or_null(reply->body)));
   }
   return kSuccess;
 }

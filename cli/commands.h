@@ -46,6 +46,7 @@ int run_top(const ApiClient& client, bool json);
 /// `verb`: load, unload, swap or rescan.
 int run_job_command(const ApiClient& client, bool json, const std::string& verb, const JobFlags& flags);
 int run_jobs(const ApiClient& client, bool json);
+int run_tuning(const ApiClient& client, bool json);
 int run_cancel(const ApiClient& client, bool json, uint32_t job);
 int run_reload(const ApiClient& client, bool json);
 int run_log_level(const ApiClient& client, bool json, const std::string& level);

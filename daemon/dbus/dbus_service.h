@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "daemon/config/config.h"
 #include "daemon/control/control_observer.h"
+#include "daemon/control/machine_status.h"
 #include "daemon/control/metrics.h"
 #include "daemon/control/model_manager.h"
 #include "daemon/control/service_control.h"
@@ -37,6 +38,7 @@ class DBusService : public ControlObserver {
     boost::asio::any_io_executor executor;
     ModelManager& models;
     ServiceControl& service;
+    MachineStatus& machine;
     WorkerPool& workers;
     const Metrics& metrics;
     const Config& config;
@@ -49,6 +51,8 @@ class DBusService : public ControlObserver {
   /// once.
   boost::asio::awaitable<void> run(std::string http_endpoint);
   void stop();
+  /// ServiceControl::power() is another one.
+  void power_changed();
 
   // -- ControlObserver
   void on_readiness(const Readiness& readiness) override;

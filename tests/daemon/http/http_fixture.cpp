@@ -143,6 +143,7 @@ void ADaemon::start() {
                          .workers = plane_.workers,
                          .metrics = metrics_,
                          .service = service_,
+                         .machine = machine_,
                          .config = config_});
     server_ = std::make_unique<Server>(
         executor, SessionSetup{.config = config_.http, .router = router_, .metrics = metrics_});
