@@ -73,7 +73,15 @@ class PrivateBus:
     def start(self) -> None:
         self._daemon = subprocess.Popen(["dbus-daemon", f"--config-file={self._config}", "--nofork", "--nopidfile", "--nosyslog"],
                                         stdout=self._log, stderr=self._log)
-        wait_for(self.socket.exists, "the bus to listen")
+        wait_for(self._accepts, "the bus to listen")
+
+    def _accepts(self) -> bool:
+        """Its socket is there a moment before it listens."""
+        try:
+            self.client().close()
+        except (FileNotFoundError, ConnectionRefusedError):
+            return False
+        return True
 
     def kill(self) -> None:
         """The way it never ends by itself: at once, its socket left behind."""
