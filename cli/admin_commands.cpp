@@ -1,4 +1,4 @@
-// What changes a server: load, unload, swap, rescan, jobs, cancel, reload, log-level.
+// What administrators see and change: load, unload, swap, rescan, jobs, cancel, tuning, reload, log-level.
 #include <fmt/format.h>
 
 #include <boost/json/object.hpp>
@@ -51,6 +51,17 @@ int run_jobs(ControlClient& client, bool as_json) {
 
 int run_cancel(ControlClient& client, bool as_json, uint32_t job) {
   return report_answer(client.cancel(job), as_json, fmt::format("job {}: told to stop", job));
+}
+
+int run_tuning(ControlClient& client, bool as_json) {
+  const auto tuning = client.tuning();
+  if (!tuning) return report_failure(tuning.error());
+  if (as_json) {
+    fmt::print("{}\n", json::serialize(*tuning));
+  } else {
+    fmt::print("{}", format_tuning(*tuning));
+  }
+  return kSuccess;
 }
 
 int run_reload(ControlClient& client, bool as_json) {

@@ -47,7 +47,7 @@ void add_sampling_options(CLI::App& command, SamplingFlags& flags) {
 }
 
 void declare_views(Declarer& declare, CommandLine& line) {
-  declare.add("status", "version, model, state, requests and memory", Purpose::kLook,
+  declare.add("status", "version, model, state, requests, memory and power profile", Purpose::kLook,
               [&line](ControlClient& client) { return run_status(client, line.json); });
   declare.add("health", "whether requests are accepted now", Purpose::kLook,
               [&line](ControlClient& client) { return run_health(client, line.json); });
@@ -57,6 +57,8 @@ void declare_views(Declarer& declare, CommandLine& line) {
   models.add_flag("--names", line.names_only, "the names alone, one a line");
   declare.add("top", "requests, speed and memory of each loaded model, every second on a terminal, else once",
               Purpose::kLook, [&line](ControlClient& client) { return run_top(client, line.json); });
+  declare.add("tuning", "which kernel serves which operation of the loaded models", Purpose::kLook,
+              [&line](ControlClient& client) { return run_tuning(client, line.json); });
   declare.add_http("metrics", "the numbers for Prometheus",
                    [](const ApiClient& client) { return run_metrics(client); });
 }

@@ -40,6 +40,7 @@ int run_top(ControlClient& client, bool json);
 /// `no_wait`: return as soon as the job is accepted.
 int run_job_command(ControlClient& client, bool json, const JobOrder& order, bool no_wait);
 int run_jobs(ControlClient& client, bool json);
+int run_tuning(ControlClient& client, bool json);
 int run_cancel(ControlClient& client, bool json, uint32_t job);
 int run_reload(ControlClient& client, bool json);
 int run_log_level(ControlClient& client, bool json, const std::string& level);

@@ -58,6 +58,10 @@ class ControlClient {
   /// As GET /v1/admin/jobs.
   virtual Reply<boost::json::array> jobs() = 0;
   virtual Reply<boost::json::value> job(uint32_t id) = 0;
+  /// As GET /v1/admin/machine: memory, the GPU's memory, the power profile.
+  virtual Reply<boost::json::value> machine() = 0;
+  /// As GET /v1/admin/tuning: which kernel serves what.
+  virtual Reply<boost::json::value> tuning() = 0;
   /// The job as it begins.
   virtual Reply<boost::json::value> start(const JobOrder& order) = 0;
   virtual Reply<boost::json::value> cancel(uint32_t id) = 0;

@@ -95,6 +95,10 @@ Reply<json::value> HttpControl::job(uint32_t id) {
   return admin_answer(client_.get(fmt::format("/v1/admin/jobs/{}", id)));
 }
 
+Reply<json::value> HttpControl::machine() { return admin_answer(client_.get("/v1/admin/machine")); }
+
+Reply<json::value> HttpControl::tuning() { return admin_answer(client_.get("/v1/admin/tuning")); }
+
 Reply<json::value> HttpControl::start(const JobOrder& order) {
   json::object body;
   if (!order.model.empty()) body["model"] = order.model;

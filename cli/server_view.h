@@ -16,9 +16,10 @@ struct ServerView {
   std::string url;
   boost::json::value health;
   boost::json::value version;
-  boost::json::array models;  ///< as ModelList has them
-  boost::json::array jobs;    ///< empty for those who are no administrators
-  bool has_admin = false;     ///< whether models and jobs are the administrator's
+  boost::json::array models;   ///< as ModelList has them
+  boost::json::array jobs;     ///< empty for those who are no administrators
+  boost::json::value machine;  ///< null for them
+  bool has_admin = false;      ///< whether models, jobs and machine are the administrator's
 };
 
 /// Whether the server takes requests now.
@@ -35,6 +36,8 @@ std::string format_status(const ServerView& view);
 std::string format_models(const boost::json::array& models, bool has_admin);
 std::string format_jobs(const boost::json::array& jobs);
 std::string format_top(const ServerView& view);
+/// What /v1/admin/tuning answers.
+std::string format_tuning(const boost::json::value& tuning);
 
 /// "swap b: weights [####      ]  40%, 1.2 GiB of 3 GiB", one line without its end.
 std::string format_job_progress(const boost::json::value& job);

@@ -80,6 +80,11 @@ inline std::unique_ptr<sdbus::IProxy> make_proxy(sdbus::IConnection& connection,
 inline sdbus::MethodCall make_call(const sdbus::IProxy& proxy, const char* interface, const char* method) {
   return proxy.createMethodCall(sdbus::InterfaceName(interface), sdbus::MethodName(method));
 }
+/// Waits for the bus. `handle` takes the message as `auto&&`.
+template <class Handle>
+sdbus::Slot add_match(sdbus::IConnection& connection, const std::string& rule, Handle handle) {
+  return connection.addMatch(rule, std::move(handle), sdbus::return_slot);
+}
 
 #else
 
@@ -113,6 +118,10 @@ inline std::unique_ptr<sdbus::IProxy> make_proxy(sdbus::IConnection& connection,
 }
 inline sdbus::MethodCall make_call(sdbus::IProxy& proxy, const char* interface, const char* method) {
   return proxy.createMethodCall(interface, method);
+}
+template <class Handle>
+sdbus::Slot add_match(sdbus::IConnection& connection, const std::string& rule, Handle handle) {
+  return connection.addMatch(rule, std::move(handle));
 }
 
 #endif

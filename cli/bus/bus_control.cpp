@@ -170,6 +170,15 @@ Reply<json::value> BusControl::job(uint32_t id) {
                               [](JobProxy& proxy) -> json::value { return job_of_bus(proxy.properties()); });
 }
 
+Reply<json::value> BusControl::machine() {
+  return ask<json::value>(
+      [this]() -> json::value { return machine_of_bus(manager_->memory(), manager_->power()); });
+}
+
+Reply<json::value> BusControl::tuning() {
+  return ask<json::value>([this]() -> json::value { return tuning_of_bus(manager_->tuning()); });
+}
+
 sdbus::ObjectPath BusControl::order_job(const JobOrder& order) {
   std::map<std::string, sdbus::Variant> options;
   if (!order.policy.empty()) options["policy"] = sdbus::Variant(order.policy);

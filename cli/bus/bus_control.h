@@ -36,6 +36,8 @@ class BusControl final : public ControlClient {
   Reply<ModelList> models() override;
   Reply<boost::json::array> jobs() override;
   Reply<boost::json::value> job(uint32_t id) override;
+  Reply<boost::json::value> machine() override;
+  Reply<boost::json::value> tuning() override;
   Reply<boost::json::value> start(const JobOrder& order) override;
   Reply<boost::json::value> cancel(uint32_t id) override;
   Reply<boost::json::value> reload() override;

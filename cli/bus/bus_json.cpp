@@ -101,6 +101,38 @@ json::object health_of_bus(const Properties& manager, const Properties& stats) {
   return health;
 }
 
+json::object machine_of_bus(const Properties& memory, const Properties& power) {
+  json::value gpu_memory;
+  if (value_of<uint64_t>(memory, "GttTotalBytes") > 0) {  // there is such a GPU
+    gpu_memory = {{"gtt_total_bytes", value_of<uint64_t>(memory, "GttTotalBytes")},
+                  {"gtt_used_bytes", value_of<uint64_t>(memory, "GttUsedBytes")},
+                  {"vram_total_bytes", value_of<uint64_t>(memory, "VramTotalBytes")},
+                  {"vram_used_bytes", value_of<uint64_t>(memory, "VramUsedBytes")},
+                  {"ttm_pages_limit", value_of<uint64_t>(memory, "TtmPagesLimit")}};
+  }
+  return {{"memory",
+           {{"total_bytes", value_of<uint64_t>(memory, "MemTotalBytes")},
+            {"available_bytes", value_of<uint64_t>(memory, "MemAvailableBytes")}}},
+          {"gpu_memory", std::move(gpu_memory)},
+          {"power",
+           {{"hold_profile", value_of<std::string>(power, "HoldProfile")},
+            {"held", value_of<bool>(power, "PowerProfileHeld")},
+            {"profile", value_of<std::string>(power, "PowerProfile")},
+            {"problem", value_of<std::string>(power, "PowerProfileProblem")}}}};
+}
+
+json::object tuning_of_bus(const Properties& tuning) {
+  using Selection = sdbus::Struct<std::string, std::string, std::string>;
+  json::array selections;
+  for (const Selection& row : value_of<std::vector<Selection>>(tuning, "Selections")) {
+    selections.push_back(
+        {{"operation", std::get<0>(row)}, {"format", std::get<1>(row)}, {"variant", std::get<2>(row)}});
+  }
+  return {{"backend", value_of<std::string>(tuning, "Backend")},
+          {"device", value_of<std::string>(tuning, "Device")},
+          {"selections", std::move(selections)}};
+}
+
 json::object version_of_bus(const Properties& manager, const ModelRow* active) {
   json::object version{{"name", "halod"}, {"version", value_of<std::string>(manager, "Version")}};
   if (active && std::get<4>(*active).contains("backend")) {

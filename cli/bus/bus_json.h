@@ -18,6 +18,10 @@ boost::json::object model_of_bus(const ModelRow& row);
 boost::json::object job_of_bus(const Properties& job);
 /// Those of Manager and Stats as GET /health.
 boost::json::object health_of_bus(const Properties& manager, const Properties& stats);
+/// Those of Memory and Power as GET /v1/admin/machine.
+boost::json::object machine_of_bus(const Properties& memory, const Properties& power);
+/// Those of Tuning as GET /v1/admin/tuning.
+boost::json::object tuning_of_bus(const Properties& tuning);
 /// As GET /version; `active` is the active model's row, or nullptr.
 boost::json::object version_of_bus(const Properties& manager, const ModelRow* active);
 

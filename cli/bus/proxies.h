@@ -29,6 +29,9 @@ class ManagerProxy final : public sdbus::ProxyInterfaces<io::halod::Halod1::Mana
 
   Properties properties() { return get_all(getProxy(), Manager_proxy::INTERFACE_NAME); }
   Properties statistics() { return get_all(getProxy(), io::halod::Halod1::Stats_proxy::INTERFACE_NAME); }
+  Properties memory() { return get_all(getProxy(), io::halod::Halod1::Memory_proxy::INTERFACE_NAME); }
+  Properties power() { return get_all(getProxy(), io::halod::Halod1::Power_proxy::INTERFACE_NAME); }
+  Properties tuning() { return get_all(getProxy(), io::halod::Halod1::Tuning_proxy::INTERFACE_NAME); }
 
  private:
   // Jobs are asked for, as over HTTP, and not listened to.

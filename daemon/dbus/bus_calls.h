@@ -7,6 +7,7 @@
 
 #include "base/dbus/sdbus_compat.h"
 #include "base/error.h"
+#include "daemon/control/machine_status.h"
 #include "daemon/control/metrics.h"
 #include "daemon/control/model_manager.h"
 #include "daemon/control/service_control.h"
@@ -19,6 +20,7 @@ namespace halod {
 struct BusContext {
   ModelManager& models;
   ServiceControl& service;
+  MachineStatus& machine;
   const Metrics& metrics;
   Authorizer& authorizer;
   ModelPaths& paths;

@@ -87,6 +87,7 @@ asio::awaitable<Result<>> DBusService::connect(BusKind kind, std::string http_en
   BusSession::Setup session{.executor = setup_.executor,
                             .models = setup_.models,
                             .service = setup_.service,
+                            .machine = setup_.machine,
                             .metrics = setup_.metrics,
                             .version = setup_.version,
                             .http_endpoints = {http_endpoint},
@@ -111,6 +112,10 @@ asio::awaitable<bool> DBusService::serve(const std::string& bus) {
 void DBusService::stop() {
   stopping_ = true;
   changed_.notify();
+}
+
+void DBusService::power_changed() {
+  if (session_) session_->power_changed();
 }
 
 void DBusService::on_readiness(const Readiness& readiness) {

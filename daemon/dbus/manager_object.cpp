@@ -15,6 +15,9 @@ namespace {
 constexpr std::array kChangingManagerProperties{"State", "StateReason", "ActiveModel", "ActiveModelPath",
                                                 "LogLevel"};
 
+constexpr std::array kPowerProperties{"PowerProfileHeld", "PowerProfile", "PowerProfileProblem"};
+constexpr std::array kTuningProperties{"Backend", "Device", "Selections"};
+
 uint64_t count_of(const prometheus::Counter& counter) { return static_cast<uint64_t>(counter.Value()); }
 
 }  // namespace
@@ -22,12 +25,30 @@ uint64_t count_of(const prometheus::Counter& counter) { return static_cast<uint6
 ManagerObject::ManagerObject(sdbus::IConnection& connection, const BusContext& context)
     : AdaptorInterfaces(connection, sdbus::ObjectPath(kBusRoot)),
       context_(context),
-      published_(kChangingManagerProperties, values()) {
+      published_(kChangingManagerProperties, values()),
+      published_power_(kPowerProperties, power_values()),
+      published_tuning_(kTuningProperties, tuning_values()) {
   registerAdaptor();
 }
 
 ManagerObject::Values ManagerObject::values() {
   return {State(), StateReason(), ActiveModel(), ActiveModelPath(), LogLevel()};
+}
+
+ManagerObject::PowerValues ManagerObject::power_values() {
+  return {PowerProfileHeld(), PowerProfile(), PowerProfileProblem()};
+}
+
+ManagerObject::TuningValues ManagerObject::tuning_values() { return {Backend(), Device(), Selections()}; }
+
+void ManagerObject::publish_power() {
+  const std::vector<std::string> changed = published_power_.update(power_values());
+  if (!changed.empty()) sdbus_compat::emit_changed(getObject(), Power_adaptor::INTERFACE_NAME, changed);
+}
+
+void ManagerObject::publish_tuning() {
+  const std::vector<std::string> changed = published_tuning_.update(tuning_values());
+  if (!changed.empty()) sdbus_compat::emit_changed(getObject(), Tuning_adaptor::INTERFACE_NAME, changed);
 }
 
 bool ManagerObject::publish() {
@@ -174,6 +195,15 @@ uint64_t ManagerObject::ModelsResidentBytes() {
   uint64_t bytes = 0;
   for (const auto& model : context_.models.models()) bytes += model->resident_bytes();
   return bytes;
+}
+
+// ----------------------------------------------------------------------------------------------- Tuning
+
+std::vector<ManagerObject::Selection> ManagerObject::Selections() {
+  std::vector<Selection> rows;
+  for (const wire::KernelSelection& row : tuning_of(context_.models).selections)
+    rows.emplace_back(row.operation, row.format, row.variant);
+  return rows;
 }
 
 }  // namespace halod

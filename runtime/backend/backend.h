@@ -10,6 +10,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "base/error.h"
 #include "base/ids.h"
@@ -96,6 +97,13 @@ struct DenseFfnArgs {
   MatrixView<float> residual;  ///< += down(silu(gate x) * (up x))
 };
 
+/// Which kernel variant does an operation; names as in the tables of kernels/ops.
+struct SelectedKernel {
+  std::string operation;  ///< "matmul"
+  std::string format;     ///< of the weights or the cache: "Q8_0"; empty where there is none
+  std::string variant;    ///< "avx512_vnni_tiles16"
+};
+
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -144,6 +152,10 @@ class Backend {
   virtual void dense_ffn(const DenseFfnArgs& args) = 0;
   /// Waits until all of the above is done and its results can be read by the host.
   virtual void synchronize() = 0;
+
+  /// What does which operation, for people: of weights, those placed so far. Empty where a backend does not
+  /// say.
+  virtual std::vector<SelectedKernel> selections() const { return {}; }
 };
 
 struct BackendOptions {

@@ -198,4 +198,9 @@ Result<> GgufFile::read(const TensorInfo& tensor, uint64_t byte_offset, std::spa
   return files_[tensor.file_idx]->read_exactly(tensor.offset + byte_offset, out);
 }
 
+void GgufFile::prefetch(const TensorInfo& tensor, uint64_t byte_offset, uint64_t n_bytes) const {
+  HALOD_ASSERT(tensor.file_idx < files_.size());
+  files_[tensor.file_idx]->prefetch(tensor.offset + byte_offset, n_bytes);
+}
+
 }  // namespace halod

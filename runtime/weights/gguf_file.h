@@ -89,6 +89,9 @@ class GgufFile {
   /// mapped, so they never count as this process's memory. REQUIRES: the range lies inside the tensor.
   /// Errors: kIo / kCorruptFile when the file changed or was truncated since it was opened.
   Result<> read(const TensorInfo& tensor, uint64_t byte_offset, std::span<std::byte> out) const;
+  /// Asks the system to read these bytes ahead of read(). They may lie past the tensor's end, because the
+  /// tensors of a file are mostly wanted one after the other. Does not wait, cannot fail.
+  void prefetch(const TensorInfo& tensor, uint64_t byte_offset, uint64_t n_bytes) const;
 
  private:
   GgufFile() = default;

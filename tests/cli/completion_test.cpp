@@ -22,7 +22,7 @@ CommandDoc haloctl() {
   return describe(app);
 }
 
-const CommandDoc& command(const CommandDoc& root, const std::string& name) {
+const CommandDoc& command(const CommandDoc& root, const char* name) {
   for (const CommandDoc& found : root.commands) {
     if (found.name == name) return found;
   }

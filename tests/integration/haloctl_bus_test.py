@@ -56,11 +56,15 @@ class OverTheBus(unittest.TestCase):
         self.make_active(FIRST)
         self.haloctl("load", SECOND)
         self.haloctl("rescan")
-        for arguments in (("models",), ("models", "--names"), ("jobs",), ("health",), ("health", "--json"), ("jobs", "--json")):
+        for arguments in (("models",), ("models", "--names"), ("jobs",), ("health",), ("health", "--json"), ("jobs", "--json"), ("tuning",),
+                          ("tuning", "--json")):
             self.assertEqual(self.haloctl(*arguments).stdout, self.over_http(*arguments).stdout, arguments)
 
         def both(*arguments: str):
-            return [json.loads(run(*arguments).stdout) for run in (self.haloctl, self.over_http)]
+            views = [json.loads(run(*arguments).stdout) for run in (self.haloctl, self.over_http)]
+            for view in views:
+                self.assertGreater(view["machine"]["memory"].pop("available_bytes"), 0)  # another one at each look
+            return views
 
         # A heartbeat of the engine between two looks may change the statistics of the models.
         wait_for(lambda: len({json.dumps(view) for view in both("status", "--json")}) == 1, f"equals among {both('status', '--json')}")

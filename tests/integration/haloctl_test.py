@@ -100,6 +100,13 @@ class WithTwoModels(unittest.TestCase):
         self.assertEqual(set(self.haloctl("models", "--names").stdout.split()), {FIRST, SECOND})
         self.assertIn("CONTEXT", self.haloctl("models", key="").stdout)
 
+    def test_tuning_is_a_table_of_kernels(self):
+        text = self.haloctl("tuning").stdout
+        self.assertRegex(text, r"(?m)^backend   cpu \(.+\)\nOPERATION +FORMAT +VARIANT$")
+        self.assertRegex(text, r"(?m)^matmul +Q8_0 +\w+$")
+        self.assertRegex(text, r"(?m)^rope +- +\w+$")
+        self.assertIn({"operation", "format", "variant"}, [set(row) for row in self.json_of("tuning")["selections"]])
+
     def test_swaps_and_shows_the_stages(self):
         self.make_active(FIRST)
         done = self.haloctl("swap", SECOND, "--policy", "pause")
@@ -139,7 +146,7 @@ class WithTwoModels(unittest.TestCase):
         self.assertIn("haloctl: ", self.haloctl("cancel", str(number), status=REFUSED).stderr)
 
     def test_is_refused_without_a_key_and_says_which_one(self):
-        for arguments in (("swap", SECOND), ("jobs",), ("reload",), ("log-level", "debug")):
+        for arguments in (("swap", SECOND), ("jobs",), ("tuning",), ("reload",), ("log-level", "debug")):
             for key in ("", "a-wrong-one"):
                 self.assertIn("http.admin_keys", self.haloctl(*arguments, key=key, status=REFUSED).stderr)
 

@@ -26,14 +26,15 @@ class HalodProcess:
     """One running daemon. Use as a context manager: the exit sends SIGTERM and demands exit status 0.
 
     `config` is the configuration file as nested dicts; `ready=False` returns before the daemon says that it listens; `model=None`
-    leaves the choice to the configuration; `environment` is added to the test's own.
+    leaves the choice to the configuration; `environment` is added to the test's own; `wrapper` is a command that ends by
+    executing the one that follows it, as the same process.
     """
 
     def __init__(self, *, model: Path | None = DEMO_MODEL, config: dict | None = None, listen: str = "127.0.0.1:0",
-                 ready: bool = True, environment: dict[str, str] | None = None):
+                 ready: bool = True, environment: dict[str, str] | None = None, wrapper: list[str] | None = None):
         self._folder = tempfile.TemporaryDirectory(prefix="halod-test-")
         self.folder = Path(self._folder.name)
-        arguments = [str(BIN_DIR / "halod"), "--listen", listen]
+        arguments = [*(wrapper or []), str(BIN_DIR / "halod"), "--listen", listen]
         if model:
             arguments += ["--model", str(model)]
         if config:

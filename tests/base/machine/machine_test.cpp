@@ -51,6 +51,32 @@ TEST(ARecordedMachine, KnowsItsGpuAndTheFirmwareThatIsLoaded) {
   EXPECT_EQ(gpu.firmware, firmware);
 }
 
+TEST(ARecordedMachine, TellsTheMemoryOfItsGpuByItself) {
+  for (const char* name :
+       {"strix_halo_128", "strix_halo_64_small_gtt"}) {  // the second one does not state everything
+    const RecordedMachine tree(recorded(name));
+    const Machine machine = read_machine(tree.root());
+    const auto memory = read_gpu_memory(tree.root());
+    ASSERT_TRUE(memory);
+    EXPECT_EQ(memory->gtt_total_bytes, machine.gpu()->gtt_total_bytes.value_or(0));
+    EXPECT_EQ(memory->gtt_used_bytes, machine.gpu()->gtt_used_bytes.value_or(0));
+    EXPECT_EQ(memory->vram_total_bytes, machine.gpu()->vram_total_bytes.value_or(0));
+    EXPECT_EQ(memory->vram_used_bytes, machine.gpu()->vram_used_bytes.value_or(0));
+    EXPECT_EQ(memory->ttm_pages_limit, machine.gpu_memory_limits.ttm_pages_limit.value_or(0));
+    EXPECT_GT(memory->gtt_total_bytes, 0U);
+  }
+  EXPECT_FALSE(read_gpu_memory(RecordedMachine(recorded("cpu_host")).root()));
+}
+
+TEST(ARecordedMachine, TakesTheStrixHaloForItsGpuAndNotTheCardThatComesFirst) {
+  const RecordedMachine tree(recorded("strix_halo_128"));
+  for (const auto& [file, text] : {std::pair("vendor", "0x1002\n"), std::pair("device", "0x744c\n"),
+                                   std::pair("mem_info_gtt_total", "1\n")})
+    tree.write(std::string("sys/class/drm/card0/device/") + file, text);
+  EXPECT_EQ(read_machine(tree.root()).gpu()->card, "card1");
+  EXPECT_EQ(read_gpu_memory(tree.root())->gtt_total_bytes, uint64_t{120} << 30);
+}
+
 TEST(ARecordedMachine, TakesFirmwareVersionsFromDebugfsOnOlderKernels) {
   const RecordedMachine tree(recorded("strix_halo_bad_kernel"));
   const Machine machine = read_machine(tree.root());

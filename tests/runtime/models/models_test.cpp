@@ -1,10 +1,13 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "bench/loaded_model.h"
@@ -57,6 +60,27 @@ struct Case {
 };
 
 class EveryArchitectureAndFormat : public testing::TestWithParam<Case> {};
+
+TEST(TheCpuBackend, SaysWhichKernelsServeTheWeightsThatItPlaced) {
+  const TemporaryModel file("tiny-moe", "Q4_K_M");
+  const auto rows_of = [](const LoadedModel& model) {
+    std::map<std::pair<std::string, std::string>, std::string> rows;
+    for (const SelectedKernel& kernel : model.backend().selections()) {
+      EXPECT_TRUE(rows.emplace(std::pair(kernel.operation, kernel.format), kernel.variant).second)
+          << kernel.operation << " " << kernel.format << " has two";
+    }
+    return rows;
+  };
+  const auto fast = rows_of(load(file)), exact = rows_of(load(file, true));
+  for (const char* format : {"Q4_K", "Q6_K"}) {
+    EXPECT_NE(fast.at({"matmul", format}), "reference");
+    EXPECT_EQ(exact.at({"matmul", format}), "reference");
+  }
+  EXPECT_FALSE(fast.contains({"matmul", "Q8_0"})) << "no weight has that format";
+  EXPECT_TRUE(fast.contains({"attention", "F16"}));
+  EXPECT_TRUE(exact.contains({"attention", "F32"}));
+  EXPECT_EQ(exact.at({"rope", ""}), "reference");
+}
 
 TEST_P(EveryArchitectureAndFormat, AgreesWithAnIndependentFloat64Implementation) {
   const TemporaryModel file(GetParam().shape, GetParam().recipe);
