@@ -258,9 +258,9 @@ TEST_F(AHostileGguf, CannotHaveRowsOfPartialBlocks) {
 }
 
 TEST_F(AHostileGguf, NamesFormatsThatItCannotRun) {
-  const Error error = use(RawGguf(1, 0).tensor("blk.0.attn_q.weight", {256}, 0, 11).data(256));
+  const Error error = use(RawGguf(1, 0).tensor("blk.0.attn_q.weight", {256}, 0, 15).data(256));
   EXPECT_THAT(error, IsUnsupportedIn("blk.0.attn_q.weight"));
-  EXPECT_THAT(error.message, AllOf(HasSubstr("Q3_K (type 11)"), HasSubstr("Q4_K"), HasSubstr("BF16")));
+  EXPECT_THAT(error.message, AllOf(HasSubstr("Q8_K (type 15)"), HasSubstr("Q4_K"), HasSubstr("BF16")));
   EXPECT_THAT(use(RawGguf(1, 0).tensor("t", {256}, 0, 4711).data(256)).message, HasSubstr("type 4711"));
 }
 
