@@ -1,5 +1,7 @@
 #include "kernels/quant/code_books.h"
 
+#include <algorithm>
+#include <compare>
 #include <limits>
 
 #include "base/error.h"
@@ -32,27 +34,30 @@ constexpr std::array<uint8_t, 8> kIq3SValues = {1, 3, 5, 7, 9, 11, 13, 15};
 
 NearestEntries::NearestEntries(std::span<const uint16_t> levels, int n_values, int n_bits, int n_levels)
     : n_bits_(n_bits), nearest_(size_t{1} << (n_values * n_bits)) {
-  const unsigned mask = (1U << n_bits) - 1;
-  const auto level = [&](unsigned packed, int j) {
-    return static_cast<int>((packed >> (n_bits * j)) & mask);
+  // A distance transform, one value after the other: squared differences add up, so the nearest entry overall
+  // is the nearest of those that were nearest for each other level of this value.
+  struct Candidate {
+    int distance;
+    uint16_t entry_idx;
+    auto operator<=>(const Candidate&) const = default;
   };
-  const auto distance = [&](unsigned a, unsigned b) {
-    int sum = 0;
-    for (int j = 0; j < n_values; ++j) sum += (level(a, j) - level(b, j)) * (level(a, j) - level(b, j));
-    return sum;
-  };
-  for (unsigned wanted = 0; wanted < nearest_.size(); ++wanted) {
-    bool is_in_use = true;
-    for (int j = 0; j < n_values; ++j) is_in_use = is_in_use && level(wanted, j) < n_levels;
-    if (!is_in_use) continue;
-    int best = std::numeric_limits<int>::max();
-    for (size_t i = 0; i < levels.size() && best > 0; ++i) {
-      const int candidate = distance(wanted, levels[i]);
-      if (candidate >= best) continue;
-      best = candidate;
-      nearest_[wanted] = static_cast<uint16_t>(i);
+  constexpr Candidate kNone = {std::numeric_limits<int>::max() / 2, std::numeric_limits<uint16_t>::max()};
+  std::vector<Candidate> best(nearest_.size(), kNone);
+  for (size_t i = 0; i < levels.size(); ++i) best[levels[i]] = {0, static_cast<uint16_t>(i)};
+  for (int j = 0; j < n_values; ++j) {
+    const std::vector<Candidate> before = best;
+    const int shift = n_bits * j;
+    for (size_t packed = 0; packed < best.size(); ++packed) {
+      const int level = static_cast<int>(packed >> shift) & ((1 << n_bits) - 1);
+      const size_t others = packed - (static_cast<size_t>(level) << shift);
+      for (int other = 0; other < n_levels; ++other) {
+        Candidate candidate = before[others + (static_cast<size_t>(other) << shift)];
+        candidate.distance += (level - other) * (level - other);
+        best[packed] = std::min(best[packed], candidate);
+      }
     }
   }
+  for (size_t packed = 0; packed < best.size(); ++packed) nearest_[packed] = best[packed].entry_idx;
 }
 
 int NearestEntries::find(std::span<const uint8_t> levels) const {

@@ -34,8 +34,8 @@ extern const std::array<uint32_t, 512> kIq3SEntries;
 /// For encoders: the entry nearest to any combination of levels. Thread: any, once constructed.
 class NearestEntries {
  public:
-  /// For levels of n_values values of n_bits bits each, of which n_levels are in use. Compares all
-  /// combinations with all entries: some ten milliseconds.
+  /// For levels of n_values values of n_bits bits each, of which n_levels are in use. Takes some
+  /// milliseconds.
   NearestEntries(std::span<const uint16_t> levels, int n_values, int n_bits, int n_levels);
 
   /// The first of the entries with the least sum of squared differences of levels.
