@@ -13,7 +13,7 @@ namespace halod::HALOD_ISA {
 namespace {
 
 constexpr int64_t kBlockColumns = 256;
-constexpr int64_t kChunkColumns = 4 * kBlockColumns;
+constexpr int64_t kChunkColumns = 2 * kBlockColumns;
 constexpr int64_t kTokensAtOnce = 64;  // whose sums wait while the chunks of a strip go by
 
 /// A chunk: codes as in a Q8_0 tile, then a float per row and 16 columns.

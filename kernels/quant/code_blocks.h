@@ -40,16 +40,20 @@ inline constexpr std::array<uint64_t, 256> kSignMasks = [] {
   return masks;
 }();
 
-/// Seven stored signs and an eighth that makes the number of minus signs even.
-inline uint8_t with_even_sign(uint32_t seven_bits) {
-  return static_cast<uint8_t>(seven_bits | (static_cast<uint32_t>(std::popcount(seven_bits)) & 1U) << 7);
-}
+/// For seven stored signs and an eighth that makes the number of minus signs even: bit 7 is the others'
+/// parity.
+inline constexpr std::array<uint64_t, 128> kEvenSignMasks = [] {
+  std::array<uint64_t, 128> masks = {};
+  for (size_t bits = 0; bits < 128; ++bits)
+    masks[bits] = kSignMasks[bits | static_cast<size_t>(std::popcount(bits) & 1) << 7];
+  return masks;
+}();
 
-/// Eight magnitudes <= 62 with their signs, plus kCodeOffset: 64 + m, or 64 + m - 2 m, which borrows from no
-/// neighbour.
-inline uint64_t signed_codes(uint64_t magnitudes, uint8_t signs) {
+/// Eight magnitudes <= 62, minus where sign_mask's byte is set, plus kCodeOffset: 64 + m, or 64 + m - 2 m,
+/// which borrows from no neighbour.
+inline uint64_t signed_codes(uint64_t magnitudes, uint64_t sign_mask) {
   constexpr uint64_t kOffsets = 0x0101010101010101u * kCodeOffset;
-  return magnitudes + kOffsets - ((magnitudes & kSignMasks[signs]) << 1);
+  return magnitudes + kOffsets - ((magnitudes & sign_mask) << 1);
 }
 
 /// The decoder of a format with an expansion.

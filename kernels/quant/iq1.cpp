@@ -15,8 +15,9 @@ namespace {
 
 constexpr uint64_t kOnes = 0x0101010101010101u;
 
-/// Codes are eighths: 8 * entry ± 1, from entries that carry kCodeOffset.
-uint64_t moved(uint64_t entry, bool down) { return down ? entry - kOnes : entry + kOnes; }
+/// Codes are eighths: 8 * entry ± 1, from entries that carry kCodeOffset. Without a branch, which would be
+/// guessed wrong every other time.
+uint64_t moved(uint64_t entry, bool down) { return entry + kOnes - (uint64_t{down} * 2) * kOnes; }
 
 // -- the encoder
 
@@ -100,10 +101,12 @@ void expand_iq1_m(const std::byte* bytes, const CodeSink& out) {
     const unsigned s = (static_cast<unsigned>(block.scales[run / 4]) >> (3 * (run % 4))) & 7U;
     out.scales[run * out.stride] = scale_of_eighths(d, s);
   }
-  for (int octet = 0; octet < 32; ++octet) {
-    const uint32_t nibble = (static_cast<uint32_t>(block.qh[octet / 2]) >> (4 * (octet % 2))) & 15U;
-    const size_t entry_idx = block.qs[octet] | (nibble & 7U) << 8;
-    put_octet(out, octet, moved(kIq1Entries[entry_idx], (nibble & 8U) != 0));
+  for (int pair = 0; pair < 16; ++pair) {
+    const uint32_t qh = block.qh[pair];
+    for (int i = 0; i < 2; ++i) {
+      const size_t entry_idx = block.qs[2 * pair + i] | ((qh << (8 - 4 * i)) & 0x700U);
+      put_octet(out, 2 * pair + i, moved(kIq1Entries[entry_idx], ((qh >> (4 * i)) & 8U) != 0));
+    }
   }
 }
 

@@ -71,8 +71,7 @@ float search_iq2_scale(const float* x, int n, const Book& book) {
   return search_scale({x, static_cast<size_t>(n)}, 43.0f, [&](float scale, int8_t* codes) {
     for (int i = 0; i < n; i += 8) {
       const Octet octet = encode_octet(x + i, scale, book);
-      const uint64_t expanded =
-          signed_codes(book.entries[octet.entry_idx], static_cast<uint8_t>(octet.signs));
+      const uint64_t expanded = signed_codes(book.entries[octet.entry_idx], kSignMasks[octet.signs]);
       for (int j = 0; j < 8; ++j)
         codes[i + j] = static_cast<int8_t>(static_cast<int>((expanded >> (8 * j)) & 0xff) - kCodeOffset);
     }
@@ -105,7 +104,7 @@ void expand_iq2_xxs(const std::byte* bytes, const CodeSink& out) {
     std::memcpy(&signs_and_s, entries + 4, 4);
     put_scale32(out, g, iq2_scale(d, signs_and_s >> 28));
     for (int i = 0; i < 4; ++i) {
-      const uint8_t signs = with_even_sign((signs_and_s >> (7 * i)) & 127U);
+      const uint64_t signs = kEvenSignMasks[(signs_and_s >> (7 * i)) & 127U];
       put_octet(out, 4 * g + i, signed_codes(kIq2XxsEntries[entries[i]], signs));
     }
   }
@@ -119,7 +118,7 @@ void expand_iq2_xs(const std::byte* bytes, const CodeSink& out) {
     out.scales[run * out.stride] = iq2_scale(d, nibble_of(block.scales, run));
   for (int octet = 0; octet < 32; ++octet) {
     const uint32_t q = block.qs[octet];
-    put_octet(out, octet, signed_codes(kIq2XsEntries[q & 511U], with_even_sign(q >> 9)));
+    put_octet(out, octet, signed_codes(kIq2XsEntries[q & 511U], kEvenSignMasks[q >> 9]));
   }
 }
 
@@ -129,9 +128,13 @@ void expand_iq2_s(const std::byte* bytes, const CodeSink& out) {
   const float d = f16_to_f32(block.d);
   for (int run = 0; run < 16; ++run)
     out.scales[run * out.stride] = iq2_scale(d, nibble_of(block.scales, run));
-  for (int octet = 0; octet < 32; ++octet) {
-    const uint32_t high = (static_cast<uint32_t>(block.qh[octet / 4]) >> (2 * (octet % 4))) & 3U;
-    put_octet(out, octet, signed_codes(kIq2SEntries[block.qs[octet] | high << 8], block.signs[octet]));
+  for (int g = 0; g < 8; ++g) {
+    const uint32_t qh = block.qh[g];
+    for (int i = 0; i < 4; ++i) {
+      const int octet = 4 * g + i;
+      const size_t entry_idx = block.qs[octet] | ((qh << (8 - 2 * i)) & 0x300U);
+      put_octet(out, octet, signed_codes(kIq2SEntries[entry_idx], kSignMasks[block.signs[octet]]));
+    }
   }
 }
 

@@ -73,9 +73,8 @@ float search_iq3_scale(const float* x, const Book& book) {
   return search_scale({x, 32}, book.largest, [&](float scale, int8_t* codes) {
     for (int i = 0; i < 32; i += 8) {
       const Octet octet = encode_octet(x + i, scale, book);
-      const uint64_t expanded =
-          signed_codes(both(book.entries[octet.entry_idx[0]], book.entries[octet.entry_idx[1]]),
-                       static_cast<uint8_t>(octet.signs));
+      const uint64_t expanded = signed_codes(
+          both(book.entries[octet.entry_idx[0]], book.entries[octet.entry_idx[1]]), kSignMasks[octet.signs]);
       for (int j = 0; j < 8; ++j)
         codes[i + j] = static_cast<int8_t>(static_cast<int>((expanded >> (8 * j)) & 0xff) - kCodeOffset);
     }
@@ -94,7 +93,7 @@ void expand_iq3_xxs(const std::byte* bytes, const CodeSink& out) {
     put_scale32(out, g, iq3_xxs_scale(d, signs_and_s >> 28));
     for (int i = 0; i < 4; ++i) {
       const uint8_t* entries = block.qs + 8 * g + 2 * i;
-      const uint8_t signs = with_even_sign((signs_and_s >> (7 * i)) & 127U);
+      const uint64_t signs = kEvenSignMasks[(signs_and_s >> (7 * i)) & 127U];
       put_octet(out, 4 * g + i,
                 signed_codes(both(kIq3XxsEntries[entries[0]], kIq3XxsEntries[entries[1]]), signs));
     }
@@ -110,10 +109,11 @@ void expand_iq3_s(const std::byte* bytes, const CodeSink& out) {
     const uint32_t qh = block.qh[g];
     for (int i = 0; i < 4; ++i) {
       const uint8_t* qs = block.qs + 8 * g + 2 * i;
-      const uint32_t low = qs[0] | ((qh >> (2 * i)) & 1U) << 8, high = qs[1] | ((qh >> (2 * i + 1)) & 1U)
-                                                                                   << 8;
-      put_octet(out, 4 * g + i,
-                signed_codes(both(kIq3SEntries[low], kIq3SEntries[high]), block.signs[4 * g + i]));
+      const size_t low = qs[0] | ((qh << (8 - 2 * i)) & 0x100U),
+                   high = qs[1] | ((qh << (7 - 2 * i)) & 0x100U);
+      put_octet(
+          out, 4 * g + i,
+          signed_codes(both(kIq3SEntries[low], kIq3SEntries[high]), kSignMasks[block.signs[4 * g + i]]));
     }
   }
 }
