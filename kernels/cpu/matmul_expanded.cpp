@@ -12,9 +12,8 @@
 namespace halod::HALOD_ISA {
 namespace {
 
-constexpr int64_t kBlockColumns = 256;
-constexpr int64_t kChunkColumns = 2 * kBlockColumns;
-constexpr int64_t kTokensAtOnce = 64;  // whose sums wait while the chunks of a strip go by
+constexpr int64_t kChunkColumns = 512;  // whole blocks of every format
+constexpr int64_t kTokensAtOnce = 64;   // whose sums wait while the chunks of a strip go by
 
 /// A chunk: codes as in a Q8_0 tile, then a float per row and 16 columns.
 struct ExpandedTile {
@@ -45,10 +44,10 @@ struct Strip {
     auto* scales = reinterpret_cast<float*>(bytes + ExpandedTile::kShape.scale_offset(n_cols));
     if (n_rows < kTileRows) std::memset(bytes, 0, sizeof bytes);
     for (int64_t row = 0; row < n_rows; ++row) {
-      for (int64_t b = 0; b < n_cols / kBlockColumns; ++b) {
+      for (int64_t b = 0; b < n_cols / format.block_elements; ++b) {
         format.expand(rows + row * row_bytes + b * format.block_bytes,
-                      {.quads = quads + b * (kBlockColumns / 4) * kTileRows + row,
-                       .scales = scales + b * (kBlockColumns / 16) * kTileRows + row,
+                      {.quads = quads + b * (format.block_elements / 4) * kTileRows + row,
+                       .scales = scales + b * (format.block_elements / 16) * kTileRows + row,
                        .stride = kTileRows});
       }
     }
@@ -69,8 +68,7 @@ void matmul_expanded(const MatmulArgs& args) {
       std::fill_n(sums, n_tokens, zero_f32());
       for (int64_t column = 0; column < cols; column += kChunkColumns) {
         const int64_t n_cols = std::min(kChunkColumns, cols - column);
-        const std::byte* blocks =
-            args.weight.data + row * row_bytes + column / kBlockColumns * format.block_bytes;
+        const std::byte* blocks = args.weight.data + row * row_bytes + format.row_bytes(column);
         strip.expand(format, blocks, row_bytes, n_rows, n_cols);
         for_each_token_block(n_tokens, [&](int64_t first, auto n) {
           TokenRow x[n];

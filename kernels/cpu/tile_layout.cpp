@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstring>
+#include <utility>
 
 #include "kernels/cpu/block_codec.h"
 #include "kernels/cpu/block_codec_k.h"
@@ -126,26 +127,29 @@ void unpack_tile_row(const std::byte* tile, int64_t row, int64_t cols, std::byte
   }
 }
 
+/// A layout for every format that has a codec, in the order of the enumeration; no functions for the others.
 template <Format format>
 constexpr TileLayout layout_of() {
-  return {format, &pack_tile<format>, &unpack_tile_row<format>};
+  if constexpr (requires { BlockCodec<format>::kBytes; }) {
+    static_assert(BlockCodec<format>::kBytes * kTileRows ==
+                  kTileShape<format>.bytes_per_group() * kTileShape<format>.groups_per_block());
+    return {format, &pack_tile<format>, &unpack_tile_row<format>};
+  } else {
+    return {format, nullptr, nullptr};
+  }
 }
 
-constexpr std::array kTileLayouts = {
-    layout_of<Format::kQ4_0>(),  layout_of<Format::kQ8_0>(),   layout_of<Format::kQ4_K>(),
-    layout_of<Format::kQ5_K>(),  layout_of<Format::kQ6_K>(),   layout_of<Format::kQ4_1>(),
-    layout_of<Format::kQ5_0>(),  layout_of<Format::kQ5_1>(),   layout_of<Format::kQ2_K>(),
-    layout_of<Format::kQ3_K>(),  layout_of<Format::kIQ4_NL>(), layout_of<Format::kIQ4_XS>(),
-    layout_of<Format::kMXFP4>(), layout_of<Format::kTQ2_0>(),
-};
+template <size_t... format>
+constexpr std::array<TileLayout, sizeof...(format)> layouts_of(std::index_sequence<format...>) {
+  return {layout_of<static_cast<Format>(format)>()...};
+}
+constexpr std::array kTileLayouts = layouts_of(std::make_index_sequence<kFormatCount>());
 
 }  // namespace
 
 const TileLayout* find_tile_layout(Format format) {
-  for (const TileLayout& layout : kTileLayouts) {
-    if (layout.format == format) return &layout;
-  }
-  return nullptr;
+  const TileLayout& layout = kTileLayouts[static_cast<size_t>(format)];
+  return layout.pack != nullptr ? &layout : nullptr;
 }
 
 }  // namespace halod

@@ -29,7 +29,7 @@ namespace halod {
 
 inline constexpr int64_t kTileRows = 16;
 
-/// A format's row in the table of tile layouts; formats without a row stay in WeightLayout::kRows.
+/// How a format's tiles are made. Formats without a layout stay in WeightLayout::kRows.
 struct TileLayout {
   Format format;
   /// Interleaves n_rows <= 16 rows of file blocks, `row_stride` bytes apart, into one tile. Missing rows

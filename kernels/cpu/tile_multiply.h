@@ -85,9 +85,7 @@ void multiply_tile(const std::byte* tile, int64_t cols, const TokenRow* x, F32x1
   for (int t = 0; t < n_tokens; ++t) acc[t] = sums[t];
 
   Tile block;
-  constexpr int64_t kBytesPerGroup =
-      shape.code_bytes_per_group + shape.high_bytes_per_group +
-      (shape.scale_bytes_per_block + shape.d_bytes_per_block) / shape.groups_per_block();
+  constexpr int64_t kBytesPerGroup = shape.bytes_per_group();
   const std::byte* ahead = tile + kBytesPerGroup * (cols / kGroupColumns);
   int64_t group = 0;
   for (int64_t b = 0; b < cols / shape.block_columns; ++b) {

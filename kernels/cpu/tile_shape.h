@@ -20,6 +20,10 @@ struct TileShape {
   int64_t d_bytes_per_block;
 
   constexpr int64_t groups_per_block() const { return block_columns / kGroupColumns; }
+  constexpr int64_t bytes_per_group() const {
+    return code_bytes_per_group + high_bytes_per_group +
+           (scale_bytes_per_block + d_bytes_per_block) / groups_per_block();
+  }
   constexpr int64_t high_offset(int64_t cols) const { return cols / kGroupColumns * code_bytes_per_group; }
   constexpr int64_t scale_offset(int64_t cols) const {
     return high_offset(cols) + cols / kGroupColumns * high_bytes_per_group;

@@ -70,7 +70,7 @@ constexpr bool rows_stand_in_enumeration_order() {
   }
   return true;
 }
-static_assert(rows_stand_in_enumeration_order());
+static_assert(std::size(kFormats) == kFormatCount && rows_stand_in_enumeration_order());
 
 const FormatTraits* find_row(auto matches) {
   const auto row = std::find_if(std::begin(kFormats), std::end(kFormats), matches);

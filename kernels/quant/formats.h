@@ -39,15 +39,16 @@ enum class Format : uint8_t {
   kTQ1_0,
   kTQ2_0
 };
+inline constexpr size_t kFormatCount = static_cast<size_t>(Format::kTQ2_0) + 1;
 
 /// Codes of a CodeSink are stored plus this much, so that they are unsigned and below 128.
 inline constexpr int kCodeOffset = 64;
 
-/// Where FormatTraits::expand puts a block of 256 weights w[i] = scale[i / 16] * code[i]: strides let sixteen
+/// Where FormatTraits::expand puts a block of weights w[i] = scale[i / 16] * code[i]: strides let sixteen
 /// rows lie side by side (kernels/cpu/matmul_expanded.cpp).
 struct CodeSink {
-  uint32_t* quads;  ///< codes 4 q … 4 q + 3 plus kCodeOffset are the bytes of quads[q * stride], q < 64
-  float* scales;    ///< scale j is scales[j * stride], j < 16
+  uint32_t* quads;  ///< codes 4 q … 4 q + 3 plus kCodeOffset are the bytes of quads[q * stride]
+  float* scales;    ///< scale j is scales[j * stride]
   int64_t stride;
 };
 
@@ -64,8 +65,9 @@ struct FormatTraits {
   /// Rounds n floats to the nearest block values that the format's simple (not importance-weighted) encoder
   /// finds. For synthetic models and tests. REQUIRES: finite values within the range of f16.
   void (*quantize)(const float* values, int64_t n, std::byte* blocks);
-  /// Expands one block of 256 weights exactly, for the kernels that multiply formats without a tile layout.
-  /// nullptr: the format has a tile layout (kernels/cpu/tile_layout.h) or is a float format.
+  /// Expands one block exactly, for the kernels that multiply formats without a tile layout
+  /// (kernels/cpu/tile_layout.h). nullptr where there is no need: such a layout, or a float format. Only for
+  /// blocks of whole groups of 32 weights, of which 512 is a multiple.
   void (*expand)(const std::byte* block, const CodeSink& out) = nullptr;
 
   /// Bytes of a row of n weights. REQUIRES: n is a multiple of block_elements.
