@@ -24,7 +24,7 @@ namespace halod::bench {
 namespace {
 
 struct KernelsOptions {
-  int64_t rows = 16384, cols = 2048, n_tokens = 32;
+  int64_t rows = 65536, cols = 2048, n_tokens = 32;
   int repeats = 10;
   bool all = false, json = false;
 };

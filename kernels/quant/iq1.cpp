@@ -21,7 +21,7 @@ uint64_t moved(uint64_t entry, bool down) { return entry + kOnes - (uint64_t{dow
 
 // -- the encoder
 
-struct Octet {
+struct Iq1Octet {
   int entry_idx;
   bool down;
   int8_t codes[8];
@@ -29,7 +29,7 @@ struct Octet {
 };
 
 /// x in steps of an eighth.
-Octet encode_octet(const float* x, float inverse_scale, bool down) {
+Iq1Octet encode_iq1_octet(const float* x, float inverse_scale, bool down) {
   static const NearestEntries kNearest(kIq1Levels, 8, 2, 3);
   const float move = down ? -1.0f : 1.0f;
   uint8_t levels[8];
@@ -37,7 +37,7 @@ Octet encode_octet(const float* x, float inverse_scale, bool down) {
     const float in_steps = std::nearbyint((x[j] * inverse_scale - move) / 8.0f);
     levels[j] = static_cast<uint8_t>(std::clamp(in_steps, -1.0f, 1.0f) + 1.0f);
   }
-  Octet octet = {.entry_idx = kNearest.find(levels), .down = down, .codes = {}, .error = 0};
+  Iq1Octet octet = {.entry_idx = kNearest.find(levels), .down = down, .codes = {}, .error = 0};
   const uint64_t codes = moved(kIq1Entries[static_cast<size_t>(octet.entry_idx)], down);
   for (int j = 0; j < 8; ++j) {
     octet.codes[j] = static_cast<int8_t>(static_cast<int>((codes >> (8 * j)) & 0xff) - kCodeOffset);
@@ -48,21 +48,21 @@ Octet encode_octet(const float* x, float inverse_scale, bool down) {
 }
 
 /// n octets that share a move.
-void encode_octets(const float* x, int n, float scale, Octet* octets) {
+void encode_iq1_octets(const float* x, int n, float scale, Iq1Octet* octets) {
   const float inverse = scale != 0.0f ? 1.0f / scale : 0.0f;
   float errors[2] = {};
   for (int down = 0; down < 2; ++down) {
-    for (int i = 0; i < n; ++i) errors[down] += encode_octet(x + 8 * i, inverse, down != 0).error;
+    for (int i = 0; i < n; ++i) errors[down] += encode_iq1_octet(x + 8 * i, inverse, down != 0).error;
   }
-  for (int i = 0; i < n; ++i) octets[i] = encode_octet(x + 8 * i, inverse, errors[1] < errors[0]);
+  for (int i = 0; i < n; ++i) octets[i] = encode_iq1_octet(x + 8 * i, inverse, errors[1] < errors[0]);
 }
 
 /// The scale of eighths for n_octets octets, of which octets_per_move share a move.
 float search_iq1_scale(const float* x, int n_octets, int octets_per_move) {
   return search_scale({x, static_cast<size_t>(8 * n_octets)}, 9.0f, [=](float scale, int8_t* codes) {
-    Octet octets[4];
+    Iq1Octet octets[4];
     for (int i = 0; i < n_octets; i += octets_per_move)
-      encode_octets(x + 8 * i, octets_per_move, scale, octets + i);
+      encode_iq1_octets(x + 8 * i, octets_per_move, scale, octets + i);
     for (int i = 0; i < 8 * n_octets; ++i) codes[i] = octets[i / 8].codes[i % 8];
   });
 }
@@ -129,8 +129,8 @@ void quantize_iq1_s(const float* values, int64_t n, std::byte* blocks) {
     const float d = f16_to_f32(block.d);
     for (int g = 0; g < 8; ++g) {
       const unsigned s = to_3_bits(scales[g], d);
-      Octet octets[4];
-      encode_octets(x + 32 * g, 4, scale_of_eighths(d, s), octets);
+      Iq1Octet octets[4];
+      encode_iq1_octets(x + 32 * g, 4, scale_of_eighths(d, s), octets);
       unsigned qh = s << 12 | (octets[0].down ? 0x8000U : 0U);
       for (int i = 0; i < 4; ++i) {
         const auto entry_idx = static_cast<unsigned>(octets[i].entry_idx);
@@ -157,8 +157,8 @@ void quantize_iq1_m(const float* values, int64_t n, std::byte* blocks) {
       const unsigned s = to_3_bits(scales[run], d);
       block.scales[run / 4] = static_cast<uint16_t>(block.scales[run / 4] | s << (3 * (run % 4)));
       for (int octet = 2 * run; octet < 2 * run + 2; ++octet) {
-        Octet best;
-        encode_octets(x + 8 * octet, 1, scale_of_eighths(d, s), &best);
+        Iq1Octet best;
+        encode_iq1_octets(x + 8 * octet, 1, scale_of_eighths(d, s), &best);
         const auto entry_idx = static_cast<unsigned>(best.entry_idx);
         block.qs[octet] = static_cast<uint8_t>(entry_idx);
         const unsigned nibble = entry_idx >> 8 | (best.down ? 8U : 0U);

@@ -23,34 +23,31 @@ uint32_t nibble_of(const uint8_t* bytes, int i) {
 
 // -- the encoder
 
-struct Book {
+struct Iq2Book {
   std::span<const uint64_t> entries;
   NearestEntries nearest;
   bool has_even_signs;
-
-  Book(std::span<const uint16_t> levels, std::span<const uint64_t> entries_, bool has_even_signs_)
-      : entries(entries_), nearest(levels, 8, 2, 3), has_even_signs(has_even_signs_) {}
 };
 
-const Book& iq2_xxs_book() {
-  static const Book kBook(kIq2XxsLevels, kIq2XxsEntries, true);
+const Iq2Book& iq2_xxs_book() {
+  static const Iq2Book kBook = {kIq2XxsEntries, NearestEntries(kIq2XxsLevels, 8, 2, 3), true};
   return kBook;
 }
-const Book& iq2_xs_book() {
-  static const Book kBook(kIq2XsLevels, kIq2XsEntries, true);
+const Iq2Book& iq2_xs_book() {
+  static const Iq2Book kBook = {kIq2XsEntries, NearestEntries(kIq2XsLevels, 8, 2, 3), true};
   return kBook;
 }
-const Book& iq2_s_book() {
-  static const Book kBook(kIq2SLevels, kIq2SEntries, false);
+const Iq2Book& iq2_s_book() {
+  static const Iq2Book kBook = {kIq2SEntries, NearestEntries(kIq2SLevels, 8, 2, 3), false};
   return kBook;
 }
 
-struct Octet {
+struct Iq2Octet {
   unsigned entry_idx;
   unsigned signs;
 };
 
-Octet encode_octet(const float* x, float scale, const Book& book) {
+Iq2Octet encode_iq2_octet(const float* x, float scale, const Iq2Book& book) {
   unsigned signs = 0;
   for (unsigned j = 0; j < 8; ++j) signs |= (x[j] < 0.0f ? 1U : 0U) << j;
   const auto smallest =
@@ -67,10 +64,10 @@ Octet encode_octet(const float* x, float scale, const Book& book) {
   return {static_cast<unsigned>(book.nearest.find(levels)), signs};
 }
 
-float search_iq2_scale(const float* x, int n, const Book& book) {
+float search_iq2_scale(const float* x, int n, const Iq2Book& book) {
   return search_scale({x, static_cast<size_t>(n)}, 43.0f, [&](float scale, int8_t* codes) {
     for (int i = 0; i < n; i += 8) {
-      const Octet octet = encode_octet(x + i, scale, book);
+      const Iq2Octet octet = encode_iq2_octet(x + i, scale, book);
       const uint64_t expanded = signed_codes(book.entries[octet.entry_idx], kSignMasks[octet.signs]);
       for (int j = 0; j < 8; ++j)
         codes[i + j] = static_cast<int8_t>(static_cast<int>((expanded >> (8 * j)) & 0xff) - kCodeOffset);
@@ -79,7 +76,7 @@ float search_iq2_scale(const float* x, int n, const Book& book) {
 }
 
 /// d's bits and the s of each run of n_per_run weights.
-uint16_t encode_scales(const float* x, int n_per_run, const Book& book, unsigned* s) {
+uint16_t encode_iq2_scales(const float* x, int n_per_run, const Iq2Book& book, unsigned* s) {
   const int n_runs = 256 / n_per_run;
   float scales[16];
   for (int j = 0; j < n_runs; ++j) scales[j] = search_iq2_scale(x + j * n_per_run, n_per_run, book);
@@ -154,12 +151,12 @@ void quantize_iq2_xxs(const float* values, int64_t n, std::byte* blocks) {
     const float* x = values + first;
     unsigned s[8];
     BlockIq2Xxs block;
-    block.d = encode_scales(x, 32, iq2_xxs_book(), s);
+    block.d = encode_iq2_scales(x, 32, iq2_xxs_book(), s);
     for (int g = 0; g < 8; ++g) {
       uint32_t signs_and_s = s[g] << 28;
       for (int i = 0; i < 4; ++i) {
-        const Octet octet =
-            encode_octet(x + 32 * g + 8 * i, iq2_scale(f16_to_f32(block.d), s[g]), iq2_xxs_book());
+        const Iq2Octet octet =
+            encode_iq2_octet(x + 32 * g + 8 * i, iq2_scale(f16_to_f32(block.d), s[g]), iq2_xxs_book());
         block.qs[8 * g + i] = static_cast<uint8_t>(octet.entry_idx);
         signs_and_s |= (octet.signs & 127U) << (7 * i);
       }
@@ -175,11 +172,11 @@ void quantize_iq2_xs(const float* values, int64_t n, std::byte* blocks) {
     const float* x = values + first;
     unsigned s[16];
     BlockIq2Xs block = {};
-    block.d = encode_scales(x, 16, iq2_xs_book(), s);
+    block.d = encode_iq2_scales(x, 16, iq2_xs_book(), s);
     for (int octet_idx = 0; octet_idx < 32; ++octet_idx) {
       const unsigned run_s = s[octet_idx / 2];
-      const Octet octet =
-          encode_octet(x + 8 * octet_idx, iq2_scale(f16_to_f32(block.d), run_s), iq2_xs_book());
+      const Iq2Octet octet =
+          encode_iq2_octet(x + 8 * octet_idx, iq2_scale(f16_to_f32(block.d), run_s), iq2_xs_book());
       block.qs[octet_idx] = static_cast<uint16_t>(octet.entry_idx | (octet.signs & 127U) << 9);
     }
     for (int j = 0; j < 8; ++j) block.scales[j] = static_cast<uint8_t>(s[2 * j] | s[2 * j + 1] << 4);
@@ -193,11 +190,11 @@ void quantize_iq2_s(const float* values, int64_t n, std::byte* blocks) {
     const float* x = values + first;
     unsigned s[16];
     BlockIq2S block = {};
-    block.d = encode_scales(x, 16, iq2_s_book(), s);
+    block.d = encode_iq2_scales(x, 16, iq2_s_book(), s);
     for (int octet_idx = 0; octet_idx < 32; ++octet_idx) {
       const unsigned run_s = s[octet_idx / 2];
-      const Octet octet =
-          encode_octet(x + 8 * octet_idx, iq2_scale(f16_to_f32(block.d), run_s), iq2_s_book());
+      const Iq2Octet octet =
+          encode_iq2_octet(x + 8 * octet_idx, iq2_scale(f16_to_f32(block.d), run_s), iq2_s_book());
       block.qs[octet_idx] = static_cast<uint8_t>(octet.entry_idx);
       block.signs[octet_idx] = static_cast<uint8_t>(octet.signs);
       uint8_t& high = block.qh[octet_idx / 4];

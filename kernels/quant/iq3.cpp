@@ -22,38 +22,30 @@ uint64_t both(uint32_t low, uint32_t high) { return low | static_cast<uint64_t>(
 
 // -- the encoder
 
-struct Book {
+struct Iq3Book {
   std::span<const uint32_t> entries;
   NearestEntries nearest;
   float step;  // between levels; the lowest is half of it
   float largest;
   bool has_even_signs;
-
-  Book(std::span<const uint16_t> levels, std::span<const uint32_t> entries_, float step_, float largest_,
-       bool has_even_signs_)
-      : entries(entries_),
-        nearest(levels, 4, 3, 8),
-        step(step_),
-        largest(largest_),
-        has_even_signs(has_even_signs_) {}
 };
 
-const Book& iq3_xxs_book() {
-  static const Book kBook(kIq3XxsLevels, kIq3XxsEntries, 8.0f, 62.0f, true);
+const Iq3Book& iq3_xxs_book() {
+  static const Iq3Book kBook = {kIq3XxsEntries, NearestEntries(kIq3XxsLevels, 4, 3, 8), 8.0f, 62.0f, true};
   return kBook;
 }
-const Book& iq3_s_book() {
-  static const Book kBook(kIq3SLevels, kIq3SEntries, 2.0f, 15.0f, false);
+const Iq3Book& iq3_s_book() {
+  static const Iq3Book kBook = {kIq3SEntries, NearestEntries(kIq3SLevels, 4, 3, 8), 2.0f, 15.0f, false};
   return kBook;
 }
 
-struct Octet {
+struct Iq3Octet {
   unsigned entry_idx[2];
   unsigned signs;
 };
 
-Octet encode_octet(const float* x, float scale, const Book& book) {
-  Octet octet = {};
+Iq3Octet encode_iq3_octet(const float* x, float scale, const Iq3Book& book) {
+  Iq3Octet octet = {};
   for (unsigned j = 0; j < 8; ++j) octet.signs |= (x[j] < 0.0f ? 1U : 0U) << j;
   const auto smallest =
       std::min_element(x, x + 8, [](float a, float b) { return std::fabs(a) < std::fabs(b); }) - x;
@@ -69,10 +61,10 @@ Octet encode_octet(const float* x, float scale, const Book& book) {
   return octet;
 }
 
-float search_iq3_scale(const float* x, const Book& book) {
+float search_iq3_scale(const float* x, const Iq3Book& book) {
   return search_scale({x, 32}, book.largest, [&](float scale, int8_t* codes) {
     for (int i = 0; i < 32; i += 8) {
-      const Octet octet = encode_octet(x + i, scale, book);
+      const Iq3Octet octet = encode_iq3_octet(x + i, scale, book);
       const uint64_t expanded = signed_codes(
           both(book.entries[octet.entry_idx[0]], book.entries[octet.entry_idx[1]]), kSignMasks[octet.signs]);
       for (int j = 0; j < 8; ++j)
@@ -139,7 +131,7 @@ void quantize_iq3_xxs(const float* values, int64_t n, std::byte* blocks) {
       const auto s = static_cast<uint32_t>(std::clamp(wanted, 0.0f, 15.0f));
       uint32_t signs_and_s = s << 28;
       for (int i = 0; i < 4; ++i) {
-        const Octet octet = encode_octet(x + 32 * g + 8 * i, iq3_xxs_scale(d, s), iq3_xxs_book());
+        const Iq3Octet octet = encode_iq3_octet(x + 32 * g + 8 * i, iq3_xxs_scale(d, s), iq3_xxs_book());
         block.qs[8 * g + 2 * i] = static_cast<uint8_t>(octet.entry_idx[0]);
         block.qs[8 * g + 2 * i + 1] = static_cast<uint8_t>(octet.entry_idx[1]);
         signs_and_s |= (octet.signs & 127U) << (7 * i);
@@ -165,7 +157,7 @@ void quantize_iq3_s(const float* values, int64_t n, std::byte* blocks) {
       block.scales[g / 2] = static_cast<uint8_t>(block.scales[g / 2] | s << (4 * (g % 2)));
       unsigned qh = 0;
       for (int i = 0; i < 4; ++i) {
-        const Octet octet = encode_octet(x + 32 * g + 8 * i, iq3_s_scale(d, s), iq3_s_book());
+        const Iq3Octet octet = encode_iq3_octet(x + 32 * g + 8 * i, iq3_s_scale(d, s), iq3_s_book());
         for (int half = 0; half < 2; ++half) {
           block.qs[8 * g + 2 * i + half] = static_cast<uint8_t>(octet.entry_idx[half]);
           qh |= (octet.entry_idx[half] >> 8) << (2 * i + half);

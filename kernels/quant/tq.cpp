@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "kernels/quant/code_blocks.h"
+#include "kernels/quant/crumbs.h"
 #include "kernels/quant/half.h"
 #include "kernels/quant/scale_search.h"
 
@@ -88,8 +89,7 @@ void dequantize_tq2_0(const std::byte* blocks, int64_t n, float* out) {
     std::memcpy(&block, blocks, sizeof block);
     const float d = f16_to_f32(block.d);
     for (int i = 0; i < 256; ++i) {
-      const int level = (block.qs[i / 128 * 32 + i % 32] >> (i % 128 / 32 * 2)) & 3;
-      out[first + i] = static_cast<float>(level - 1) * d;
+      out[first + i] = static_cast<float>(static_cast<int>(crumb_at(block.qs, i)) - 1) * d;
     }
   }
 }
@@ -113,10 +113,7 @@ void quantize_tq2_0(const float* values, int64_t n, std::byte* blocks) {
     uint8_t trits[256];
     BlockTq2_0 block = {};
     block.d = encode_trits(values + first, trits);
-    for (int i = 0; i < 256; ++i) {
-      uint8_t& byte = block.qs[i / 128 * 32 + i % 32];
-      byte = static_cast<uint8_t>(byte | trits[i] << (i % 128 / 32 * 2));
-    }
+    for (int i = 0; i < 256; ++i) set_crumb(block.qs, i, trits[i]);
     std::memcpy(blocks, &block, sizeof block);
   }
 }
