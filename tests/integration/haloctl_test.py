@@ -240,14 +240,14 @@ class Inspecting(unittest.TestCase):
     def test_names_what_is_unsupported_without_reading_weights(self):
         if not CONFORMANCE_DIR.exists():
             self.skipTest(f"no conformance kit at {CONFORMANCE_DIR}")
-        for name, what in (("llama-a", "general.architecture is 'llama'"), ("gpt-oss-a", r"MXFP4 \(type 39\) of tensor 'blk\.0\.ffn_"),
-                           ("qwen3next-a", "'qwen3next'"), ("qwen3moe-q-Q3_K_M", r"5 of 15 tensors .*Q3_K")):
+        for name, what in (("llama-a", "general.architecture is 'llama'"), ("gpt-oss-a", "'gpt-oss'"), ("qwen3next-a", "'qwen3next'")):
             path = CONFORMANCE_DIR / "gguf" / f"{name}.gguf"
             done = self.inspect(path, status=CANNOT_RUN)
             self.assertRegex(done.stdout, f"(?m)^cannot run    {name}.gguf: .*{what}")
             self.assertIn("no weight was read", done.stdout)
             self.assertFalse(self.report(path, status=CANNOT_RUN)["runnable"])
-        self.inspect(CONFORMANCE_DIR / "gguf/qwen3moe-q-Q4_K_M.gguf")
+        for runnable in ("Q4_K_M", "Q3_K_M", "IQ4_XS", "MXFP4"):
+            self.inspect(CONFORMANCE_DIR / f"gguf/qwen3moe-q-{runnable}.gguf")
 
     def test_says_what_is_wrong_with_a_damaged_file(self):
         with tempfile.TemporaryDirectory() as folder:

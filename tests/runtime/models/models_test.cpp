@@ -161,7 +161,11 @@ INSTANTIATE_TEST_SUITE_P(Synthetic, EveryArchitectureAndFormat,
                          testing::Values(Case{"tiny-moe", "F32", 1e-4}, Case{"tiny-moe", "BF16", 1e-4},
                                          Case{"tiny-moe", "Q8_0", 5e-3}, Case{"tiny-moe", "Q4_0", 5e-3},
                                          Case{"tiny-moe", "Q4_K_M", 5e-3}, Case{"tiny-moe", "Q5_K", 5e-3},
-                                         Case{"tiny-dense", "F16", 1e-4}, Case{"tiny-dense", "Q4_K_M", 5e-3},
+                                         Case{"tiny-moe", "MXFP4_MOE", 5e-3},
+                                         Case{"tiny-moe", "IQ2_XXS", 5e-3},
+                                         Case{"tiny-dense", "Q3_K_M", 5e-3},
+                                         Case{"tiny-dense", "IQ4_XS", 5e-3}, Case{"tiny-dense", "F16", 1e-4},
+                                         Case{"tiny-dense", "Q4_K_M", 5e-3},
                                          Case{"tiny-dense", "Q6_K", 5e-3}),
                          [](const auto& param) {
                            std::string name = std::string(param.param.shape) + "_" + param.param.recipe;

@@ -269,24 +269,24 @@ TEST_F(AHostileGguf, CannotHaveRowsOfPartialBlocks) {
 }
 
 TEST_F(AHostileGguf, NamesFormatsThatItCannotRun) {
-  const Error error = use(RawGguf(1, 0).tensor("blk.0.attn_q.weight", {256}, 0, 11).data(256));
+  const Error error = use(RawGguf(1, 0).tensor("blk.0.attn_q.weight", {256}, 0, 15).data(256));
   EXPECT_THAT(error, IsUnsupportedIn("blk.0.attn_q.weight"));
-  EXPECT_THAT(error.message, AllOf(HasSubstr("Q3_K (type 11)"), HasSubstr("Q4_K"), HasSubstr("BF16")));
+  EXPECT_THAT(error.message, AllOf(HasSubstr("Q8_K (type 15)"), HasSubstr("Q4_K"), HasSubstr("BF16")));
   EXPECT_THAT(use(RawGguf(1, 0).tensor("t", {256}, 0, 4711).data(256)).message, HasSubstr("type 4711"));
 }
 
 TEST_F(AHostileGguf, ListsAllFormatsThatItCannotRunByTheirTensors) {
   const RawGguf gguf = RawGguf(4, 0)
-                           .tensor("a", {256}, 0, 11)
+                           .tensor("a", {256}, 0, 15)
                            .tensor("b", {16}, 128)
-                           .tensor("c", {256, 2}, 192, 23)
-                           .tensor("d", {256}, 512, 11)
+                           .tensor("c", {256, 2}, 192, 40)
+                           .tensor("d", {256}, 512, 15)
                            .data(640);
   const Error error = use(gguf);
   EXPECT_THAT(error, IsUnsupportedIn("a"));
   EXPECT_THAT(error.message,
-              AllOf(HasSubstr("3 of 4 tensors"), HasSubstr("Q3_K (type 11) of tensor 'a' and 1 more"),
-                    HasSubstr("IQ4_XS (type 23) of tensor 'c';")));
+              AllOf(HasSubstr("3 of 4 tensors"), HasSubstr("Q8_K (type 15) of tensor 'a' and 1 more"),
+                    HasSubstr("NVFP4 (type 40) of tensor 'c';")));
   const GgufFile file = open_to_inspect(gguf.bytes()).value();
   ASSERT_EQ(file.unsupported_tensors().size(), 3U);
   const UnsupportedTensor& c = file.unsupported_tensors()[1];
