@@ -101,7 +101,7 @@ struct AttentionPrepareArgs {
 
 /// One query row against its sequence's keys, cut into splits; the last split of a (row, head chunk) to
 /// finish combines them. Grid: (splits of the longest row, rows * n_chunks).
-struct AttentionArgs {
+struct SplitAttentionArgs {
   const float* q;
   const StepRow* rows;
   const uint32_t* pages;

@@ -79,7 +79,7 @@ struct HeadChunk {
   int first_head;  ///< of the queries
   int n_used;      ///< heads that exist; the others repeat the last one and are not written
 
-  HALOD_DEVICE HeadChunk(const AttentionArgs& args, int chunk) {
+  HALOD_DEVICE HeadChunk(const SplitAttentionArgs& args, int chunk) {
     const int group = args.n_heads / args.n_kv_heads, chunks_per_group = (group + n_heads - 1) / n_heads;
     kv_head = chunk / chunks_per_group;
     const int first_in_group = chunk % chunks_per_group * n_heads;
@@ -240,7 +240,7 @@ HALOD_DEVICE void join_waves(RunningSoftmax<n_heads>& mine, const AttentionShare
 
 /// All splits' partial results of one head chunk to its output row.
 template <int n_heads>
-HALOD_DEVICE void combine_splits(const AttentionArgs& args, const AttentionShared<n_heads>& shared,
+HALOD_DEVICE void combine_splits(const SplitAttentionArgs& args, const AttentionShared<n_heads>& shared,
                                  const float* partials, int splits, int row,
                                  const HeadChunk<n_heads>& chunk) {
   const int dim = args.head_dim, n_sums = n_heads * dim, stride = n_heads * (dim + 2);
@@ -278,7 +278,7 @@ HALOD_DEVICE void combine_splits(const AttentionArgs& args, const AttentionShare
 }
 
 template <int n_heads>
-HALOD_DEVICE void attention(const AttentionArgs& args) {
+HALOD_DEVICE void attention(const SplitAttentionArgs& args) {
   const int split = gpu::block_x(), row = gpu::block_y() / args.n_chunks, dim = args.head_dim;
   const HeadChunk<n_heads> chunk(args, gpu::block_y() % args.n_chunks);
   const StepRow place = args.rows[row];
@@ -322,9 +322,9 @@ HALOD_DEVICE void attention(const AttentionArgs& args) {
   combine_splits(args, shared, partials, splits, row, chunk);
 }
 
-HALOD_KERNEL(attention_1, AttentionArgs, 128) { attention<1>(args); }
-HALOD_KERNEL(attention_2, AttentionArgs, 128) { attention<2>(args); }
-HALOD_KERNEL(attention_4, AttentionArgs, 128) { attention<4>(args); }
-HALOD_KERNEL(attention_8, AttentionArgs, 128) { attention<8>(args); }
+HALOD_KERNEL(attention_1, SplitAttentionArgs, 128) { attention<1>(args); }
+HALOD_KERNEL(attention_2, SplitAttentionArgs, 128) { attention<2>(args); }
+HALOD_KERNEL(attention_4, SplitAttentionArgs, 128) { attention<4>(args); }
+HALOD_KERNEL(attention_8, SplitAttentionArgs, 128) { attention<8>(args); }
 
 }  // namespace halod::hip

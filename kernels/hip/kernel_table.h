@@ -25,10 +25,10 @@
   X(linear_4,          LinearArgs,           kLinear,    256, 120, 0,                                "global_load_b128 v_dot4_i32_iu8 v_fma_mix_f32") \
   X(linear_8,          LinearArgs,           kLinear,    256, 168, 0,                                "global_load_b128 v_dot4_i32_iu8 v_fma_mix_f32") \
   X(attention_prepare, AttentionPrepareArgs, kAttention, 128,  24, 0,                                "global_load_b32")   \
-  X(attention_1,       AttentionArgs,        kAttention, 128,  72, attention_shared_bytes(1, kMaxHeadDim), "global_load_b128 v_fma_mix_f32") \
-  X(attention_2,       AttentionArgs,        kAttention, 128,  72, attention_shared_bytes(2, kMaxHeadDim), "global_load_b128 v_fma_mix_f32") \
-  X(attention_4,       AttentionArgs,        kAttention, 128, 120, attention_shared_bytes(4, kMaxHeadDim), "global_load_b128 v_fma_mix_f32") \
-  X(attention_8,       AttentionArgs,        kAttention, 128, 168, attention_shared_bytes(8, kMaxHeadDim), "global_load_b128 v_fma_mix_f32") \
+  X(attention_1,       SplitAttentionArgs,   kAttention, 128,  72, attention_shared_bytes(1, kMaxHeadDim), "global_load_b128 v_fma_mix_f32") \
+  X(attention_2,       SplitAttentionArgs,   kAttention, 128,  72, attention_shared_bytes(2, kMaxHeadDim), "global_load_b128 v_fma_mix_f32") \
+  X(attention_4,       SplitAttentionArgs,   kAttention, 128, 120, attention_shared_bytes(4, kMaxHeadDim), "global_load_b128 v_fma_mix_f32") \
+  X(attention_8,       SplitAttentionArgs,   kAttention, 128, 168, attention_shared_bytes(8, kMaxHeadDim), "global_load_b128 v_fma_mix_f32") \
   X(router,            RouterArgs,           kExperts,   256,  72, kMaxSharedBytes,                  "global_load_b128 v_dot4_i32_iu8") \
   X(gate_up_1,         GateUpArgs,           kExperts,   256,  96, gate_up_shared_bytes(1),          "global_load_b128 v_dot4_i32_iu8 v_fma_mix_f32") \
   X(gate_up_2,         GateUpArgs,           kExperts,   256, 120, gate_up_shared_bytes(2),          "global_load_b128 v_dot4_i32_iu8 v_fma_mix_f32") \

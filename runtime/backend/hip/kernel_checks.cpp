@@ -280,18 +280,18 @@ KernelChecks check_attention(Device& device, const AttentionShape& shape) {
   DeviceArray<uint32_t> counters(device, n_rows * n_chunks);
   const KernelId kernel = attention_kernel(heads);
   launch(device, kernel, {.x = n_splits(longest), .y = n_rows * n_chunks}, attention_shared_bytes(heads, dim),
-         AttentionArgs{.q = q.data(),
-                       .rows = rows.data(),
-                       .pages = device_pages.data(),
-                       .kv = kv.data(),
-                       .partials = partials.data(),
-                       .counters = counters.data(),
-                       .out = result,
-                       .scale = 1.0F / std::sqrt(static_cast<float>(dim)),
-                       .n_heads = shape.n_heads,
-                       .n_kv_heads = shape.n_kv_heads,
-                       .head_dim = dim,
-                       .n_chunks = n_chunks});
+         SplitAttentionArgs{.q = q.data(),
+                            .rows = rows.data(),
+                            .pages = device_pages.data(),
+                            .kv = kv.data(),
+                            .partials = partials.data(),
+                            .counters = counters.data(),
+                            .out = result,
+                            .scale = 1.0F / std::sqrt(static_cast<float>(dim)),
+                            .n_heads = shape.n_heads,
+                            .n_kv_heads = shape.n_kv_heads,
+                            .head_dim = dim,
+                            .n_chunks = n_chunks});
   const std::vector<float> values = out.values();
   KernelChecks checks;
   for (int64_t s = 0; s < n_rows; ++s) {

@@ -7,6 +7,7 @@
 #include "runtime/backend/hip/check_inputs.h"
 #include "runtime/backend/hip/kernel_checks.h"
 #include "runtime/backend/hip/lanes_device.h"
+#include "tests/support/wrapped_device.h"
 
 namespace halod::hip {
 namespace {
@@ -182,27 +183,15 @@ TEST(GpuSelfTest, PassesOnAnIntactDevice) {
 }
 
 /// A device of which one kernel does nothing.
-class BrokenDevice final : public Device {
+class BrokenDevice final : public test::WrappedDevice {
  public:
   explicit BrokenDevice(KernelId broken) : broken_(broken) {}
-  const DeviceInfo& info() const override { return device_->info(); }
-  Result<void*> allocate(uint64_t n) override { return device_->allocate(n); }
-  void deallocate(void* p) noexcept override { device_->deallocate(p); }
-  Result<void*> allocate_pinned(uint64_t n) override { return device_->allocate_pinned(n); }
-  void deallocate_pinned(void* p) noexcept override { device_->deallocate_pinned(p); }
-  void copy_to_device(void* to, const void* from, uint64_t n) override {
-    device_->copy_to_device(to, from, n);
-  }
-  void copy_to_host(void* to, const void* from, uint64_t n) override { device_->copy_to_host(to, from, n); }
-  void fill_with_zeros(void* p, uint64_t n) override { device_->fill_with_zeros(p, n); }
   void launch(KernelId kernel, Grid grid, int n_shared_bytes, const void* args) override {
-    if (kernel != broken_) device_->launch(kernel, grid, n_shared_bytes, args);
+    if (kernel != broken_) WrappedDevice::launch(kernel, grid, n_shared_bytes, args);
   }
-  void synchronize() override {}
 
  private:
   KernelId broken_;
-  std::unique_ptr<Device> device_ = make_lanes_device();
 };
 
 TEST(GpuSelfTest, NoticesEveryKernelThatDoesNotWork) {
