@@ -72,6 +72,23 @@ HALOD_DEVICE void unpack_halves(const gpu::Piece& piece, float (&values)[8]) {
     values[i] = gpu::half_to_float(static_cast<uint16_t>(piece.words[i / 2] >> (i % 2 * 16)));
 }
 
+/// The same n floats of shared memory for many lanes, by loads of 16 bytes where they are that many: the
+/// address is aligned then.
+template <int n>
+HALOD_DEVICE void load_shared(const float* p, float (&values)[n]) {
+  if constexpr (n % 4 == 0) {
+#pragma unroll
+    for (int i = 0; i < n; i += 4) {
+      const gpu::Piece piece = *reinterpret_cast<const gpu::Piece*>(p + i);
+#pragma unroll
+      for (int j = 0; j < 4; ++j) values[i + j] = gpu::as_float(piece.words[j]);
+    }
+  } else {
+#pragma unroll
+    for (int i = 0; i < n; ++i) values[i] = p[i];
+  }
+}
+
 /// Up to n_heads query heads that share one KV head.
 template <int n_heads>
 struct HeadChunk {
@@ -93,7 +110,7 @@ template <int n_heads>
 struct AttentionShared {
   float* q;        ///< [n_heads][head_dim]
   float* sums;     ///< [n_heads][head_dim]: the waves' weighted values, added up
-  float* weights;  ///< [wave][n_heads][32]: of one page's keys
+  float* weights;  ///< [wave][32][n_heads]: of one page's keys
   float* maxima;   ///< [wave][n_heads]
   float* totals;   ///< [wave][n_heads]
   float* factors;  ///< [split][n_heads]
@@ -137,8 +154,10 @@ struct RunningSoftmax {
       unpack_halves(gpu::load_piece(page + (d * kPageTokens + gpu::lane() * 8) * 2), key);
 #pragma unroll
       for (int h = 0; h < n_heads; ++h) {
+        float query[8];
+        load_shared(q + h * head_dim + d, query);
 #pragma unroll
-        for (int i = 0; i < 8; ++i) scores[h] = gpu::fma(q[h * head_dim + d + i], key[i], scores[h]);
+        for (int i = 0; i < 8; ++i) scores[h] = gpu::fma(query[i], key[i], scores[h]);
       }
     }
 #pragma unroll
@@ -148,7 +167,7 @@ struct RunningSoftmax {
       const float weight = gpu::exp(score - largest), correction = gpu::exp(maxima[h] - largest);
       maxima[h] = largest;
       totals[h] = totals[h] * correction + weight;
-      weights[h * kPageTokens + gpu::lane()] = weight;
+      weights[gpu::lane() * n_heads + h] = weight;
 #pragma unroll
       for (int i = 0; i < 8; ++i) values[h][i] *= correction;
     }
@@ -158,13 +177,13 @@ struct RunningSoftmax {
     const unsigned char* page_values = page + kPageTokens * head_dim * 2;
     if (first_key < keys_at_once) {
       for (int key = first_key; key < n_valid; key += keys_at_once) {
-        float value[8];
+        float of_key[n_heads], value[8];
+        load_shared(weights + key * n_heads, of_key);
         unpack_halves(gpu::load_piece(page_values + (key * head_dim + column) * 2), value);
 #pragma unroll
         for (int h = 0; h < n_heads; ++h) {
 #pragma unroll
-          for (int i = 0; i < 8; ++i)
-            values[h][i] = gpu::fma(weights[h * kPageTokens + key], value[i], values[h][i]);
+          for (int i = 0; i < 8; ++i) values[h][i] = gpu::fma(of_key[h], value[i], values[h][i]);
         }
       }
     }

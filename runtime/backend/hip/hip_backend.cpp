@@ -9,18 +9,14 @@
 #include "base/machine/gpu.h"
 #include "kernels/hip/weight_layout.h"
 #include "runtime/backend/hip/kernel_checks.h"
+#include "runtime/backend/hip/rounding.h"
 
 namespace halod::hip {
 namespace {
 
 static_assert(kKvPageTokens == kPageTokens);
 
-constexpr int64_t kAlignment = 256;
-int64_t aligned(int64_t n_bytes) { return (n_bytes + kAlignment - 1) / kAlignment * kAlignment; }
-int64_t padded_rows(int64_t n_rows) {
-  return (n_rows + kMaxLinearTokens - 1) / kMaxLinearTokens * kMaxLinearTokens;
-}
-int64_t divided(int64_t n, int64_t by) { return (n + by - 1) / by; }
+int64_t padded_rows(int64_t n_rows) { return divided_up(n_rows, kMaxLinearTokens) * kMaxLinearTokens; }
 
 /// Rows of attention per launch: what their partial results take (0.5 MB a row at 32 heads of 128) stays
 /// small.
@@ -73,7 +69,7 @@ unsigned char* HipBackend::Scratch::at_least(int64_t n_bytes) {
   if (static_cast<uint64_t>(n_bytes) <= memory_.size()) return memory_.data();
   device_.synchronize();  // the old memory may still be in use
   memory_ = {};
-  auto larger = DeviceMemory::allocate(device_, static_cast<uint64_t>(aligned(n_bytes)));
+  auto larger = DeviceMemory::allocate(device_, static_cast<uint64_t>(aligned_bytes(n_bytes)));
   if (!larger) throw DeviceError(larger.error().message);
   memory_ = std::move(*larger);
   if (is_zeroed_) device_.fill_with_zeros(memory_.data(), memory_.size());
@@ -111,9 +107,9 @@ Result<std::unique_ptr<KvStorage>> HipBackend::allocate_kv(const KvShape& shape,
 
 Result<MatrixView<float>> HipBackend::allocate_activations(int64_t rows, int64_t cols) {
   const int64_t n = padded_rows(rows) * cols;
-  const int64_t codes_at = aligned(n * 4), groups_at = codes_at + aligned(n);
-  auto memory =
-      DeviceMemory::allocate(*device_, static_cast<uint64_t>(groups_at + aligned(n / kGroupColumns * 8 + 8)));
+  const int64_t codes_at = aligned_bytes(n * 4), groups_at = codes_at + aligned_bytes(n);
+  auto memory = DeviceMemory::allocate(
+      *device_, static_cast<uint64_t>(groups_at + aligned_bytes(n / kGroupColumns * 8 + 8)));
   if (!memory) return memory.error();
   auto activation = std::make_unique<Activation>();
   activation->rows = rows;
@@ -195,11 +191,11 @@ void HipBackend::begin_step(const StepInputs& inputs) {
   int64_t n_pages = 0;
   for (const AttentionSequence& sequence : inputs.sequences)
     n_pages += static_cast<int64_t>(sequence.pages.size());
-  const int64_t rows_at = aligned(n_rows * 4),
-                pages_at = rows_at + aligned(n_rows * static_cast<int64_t>(sizeof(StepRow))),
-                logit_rows_at = pages_at + aligned(n_pages * 4),
-                rope_at = logit_rows_at + aligned(static_cast<int64_t>(inputs.logit_rows.size()) * 4),
-                n_bytes = rope_at + aligned(n_rows * 2 * n_frequencies * 4);
+  const int64_t rows_at = aligned_bytes(n_rows * 4),
+                pages_at = rows_at + aligned_bytes(n_rows * static_cast<int64_t>(sizeof(StepRow))),
+                logit_rows_at = pages_at + aligned_bytes(n_pages * 4),
+                rope_at = logit_rows_at + aligned_bytes(static_cast<int64_t>(inputs.logit_rows.size()) * 4),
+                n_bytes = rope_at + aligned_bytes(n_rows * 2 * n_frequencies * 4);
   if (input_staging_.size() < static_cast<uint64_t>(n_bytes)) {
     auto larger = PinnedMemory::allocate(*device_, static_cast<uint64_t>(n_bytes));
     if (!larger) throw DeviceError(larger.error().message);
@@ -274,7 +270,7 @@ void HipBackend::launch_linear(const ActivationRows& x, int64_t cols, int64_t fi
     args.weights[m] = hip_weight(*job.weights[m]).device_rows();
     args.y[m] = job.outs[m].row_data(first_row);
     args.first_tile[m + 1] =
-        args.first_tile[m] + static_cast<int32_t>(divided(args.weights[m].rows, kLinearTileRows));
+        args.first_tile[m] + static_cast<int32_t>(divided_up(args.weights[m].rows, kLinearTileRows));
   }
   launch(*device_, linear_kernel(n_tokens), {.x = args.first_tile[args.n_matrices]}, 0, args);
 }
@@ -308,7 +304,7 @@ void HipBackend::linear_add(MatrixView<const float> x, const PlacedWeight& weigh
 void HipBackend::attention(const AttentionArgs& args, KvStorage& kv) {
   unsigned char* layer = static_cast<const HipKvStorage&>(kv).layer(args.layer_idx);
   const int64_t n_rows = step_.n_rows, n_heads = args.n_heads + args.n_kv_heads;
-  launch(*device_, KernelId::attention_prepare, {.x = divided(n_heads, kPrepareHeads), .y = n_rows}, 0,
+  launch(*device_, KernelId::attention_prepare, {.x = divided_up(n_heads, kPrepareHeads), .y = n_rows}, 0,
          AttentionPrepareArgs{.q = args.q.data,
                               .k = args.k.data,
                               .v = args.v.data,
@@ -324,7 +320,7 @@ void HipBackend::attention(const AttentionArgs& args, KvStorage& kv) {
                               .head_dim = static_cast<int32_t>(args.head_dim)});
   const int group = static_cast<int>(args.n_heads / args.n_kv_heads);
   const int heads = kernel_capacity(std::min(group, kMaxHeadsPerChunk), kMaxHeadsPerChunk);
-  const int64_t n_chunks = args.n_kv_heads * divided(group, heads);
+  const int64_t n_chunks = args.n_kv_heads * divided_up(group, heads);
   const int dim = static_cast<int>(args.head_dim);
   // A group of 32 columns must lie in one head's chunk; smaller heads leave the rounding to the next product.
   const ActivationResult out = write(args.out, dim % kGroupColumns == 0);

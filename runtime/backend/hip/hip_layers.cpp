@@ -4,13 +4,10 @@
 
 #include "kernels/hip/weight_layout.h"
 #include "runtime/backend/hip/hip_backend.h"
+#include "runtime/backend/hip/rounding.h"
 
 namespace halod::hip {
 namespace {
-
-constexpr int64_t kAlignment = 256;
-int64_t aligned(int64_t n_bytes) { return (n_bytes + kAlignment - 1) / kAlignment * kAlignment; }
-int64_t divided(int64_t n, int64_t by) { return (n + by - 1) / by; }
 
 ActivationRows as_input(const ActivationResult& result) {
   return {result.values, result.codes, result.groups};
@@ -20,9 +17,9 @@ ActivationRows as_input(const ActivationResult& result) {
 
 /// Room for rows between two products, with their 8-bit form where columns allow.
 ActivationResult HipBackend::hidden_room(int64_t n_rows, int64_t cols) {
-  const int64_t n = divided(n_rows, kMaxLinearTokens) * kMaxLinearTokens * cols;
-  const int64_t codes_at = aligned(n * 4), groups_at = codes_at + aligned(n);
-  unsigned char* memory = hidden_.at_least(groups_at + aligned(n / kGroupColumns * 8 + 8));
+  const int64_t n = divided_up(n_rows, kMaxLinearTokens) * kMaxLinearTokens * cols;
+  const int64_t codes_at = aligned_bytes(n * 4), groups_at = codes_at + aligned_bytes(n);
+  unsigned char* memory = hidden_.at_least(groups_at + aligned_bytes(n / kGroupColumns * 8 + 8));
   auto* codes = reinterpret_cast<int8_t*>(memory + codes_at);
   return {reinterpret_cast<float*>(memory), cols % kGroupColumns == 0 ? codes : nullptr,
           reinterpret_cast<ActivationGroup*>(memory + groups_at)};
@@ -36,7 +33,7 @@ void HipBackend::gate_up(const PlacedWeight& gate, const PlacedWeight& up, const
           ? 1
           : kernel_capacity(static_cast<int>(std::min<int64_t>(n_slots, kMaxGateUpTokens)), kMaxGateUpTokens);
   launch(*device_, gate_up_kernel(at_once),
-         {.x = divided(gate.rows(), kGateUpTileRows), .y = divided(n_slots, at_once)},
+         {.x = divided_up(gate.rows(), kGateUpTileRows), .y = divided_up(n_slots, at_once)},
          gate_up_shared_bytes(at_once),
          GateUpArgs{.weights = {hip_weight(gate).device_rows(), hip_weight(up).device_rows()},
                     .x = x,
@@ -57,7 +54,7 @@ void HipBackend::moe(const MoeArgs& args) {
   auto* experts = chosen_.of<int32_t>(2 * n_slots);
   auto* shares = reinterpret_cast<float*>(experts + n_slots);
   const ActivationResult x = write(input.normed, true);
-  launch(*device_, KernelId::router, {.x = divided(n_experts, kRouterTileRows), .y = n_tokens},
+  launch(*device_, KernelId::router, {.x = divided_up(n_experts, kRouterTileRows), .y = n_tokens},
          router_shared_bytes(static_cast<int>(cols), static_cast<int>(n_experts)),
          RouterArgs{.hidden = input.residual.data,
                     .norm = hip_vector(input.norm),
@@ -72,7 +69,7 @@ void HipBackend::moe(const MoeArgs& args) {
   const ActivationResult h = hidden_room(n_slots, args.gate.rows());
   gate_up(args.gate, args.up, as_input(x), experts, n_per_token, n_slots, h);
   write(input.residual, false);
-  launch(*device_, KernelId::experts_down, {.x = divided(cols, kDownTileRows), .y = n_tokens}, 0,
+  launch(*device_, KernelId::experts_down, {.x = divided_up(cols, kDownTileRows), .y = n_tokens}, 0,
          ExpertsDownArgs{.down = hip_weight(args.down).device_rows(),
                          .h = as_input(h),
                          .experts = experts,
@@ -109,7 +106,7 @@ void HipBackend::read_logits(const OutputArgs& args, const float* logits) {
   int64_t n_greedy = 0;
   for (int64_t row = 0; row < n_rows; ++row) n_greedy += is_greedy(row) ? 1 : 0;
   const int64_t row_bytes = vocab_size * static_cast<int64_t>(sizeof(float));
-  const int64_t best_bytes = aligned(n_rows * static_cast<int64_t>(sizeof(ArgmaxResult)));
+  const int64_t best_bytes = aligned_bytes(n_rows * static_cast<int64_t>(sizeof(ArgmaxResult)));
   const auto n_bytes = static_cast<uint64_t>(best_bytes + (n_rows - n_greedy) * row_bytes);
   if (output_staging_.size() < n_bytes) {
     auto larger = PinnedMemory::allocate(*device_, n_bytes);
