@@ -9,9 +9,14 @@ set(HALOD_HIP_TARGETS gfx1151 gfx1150 gfx1100 CACHE STRING "AMD GPUs to build ke
 set(HALOD_HIP_FLAGS -x hip -nogpuinc -nogpulib -DHALOD_GPU_BARE --cuda-device-only --no-gpu-bundle-output
   # The oldest that today's runtimes load, ROCm 5.7 on.
   -mcode-object-version=5
-  -O3 -std=c++20 -Wall -Wextra -Werror
+  # Whether a loop was unrolled the resource check shows; compilers differ in what they say about it.
+  -O3 -std=c++20 -Wall -Wextra -Wno-pass-failed
   # A result's rounding must not depend on what the compiler could join: sums are the same bits for every number of rows.
   -ffp-contract=off -I${CMAKE_SOURCE_DIR})
+
+if(HALOD_WERROR)
+  list(APPEND HALOD_HIP_FLAGS -Werror)
+endif()
 
 # Sets HALOD_HIP_CLANG, HALOD_HIP_READELF and HALOD_HIP_OBJDUMP, and HALOD_BUILDS_HIP.
 function(halod_find_hip_clang)

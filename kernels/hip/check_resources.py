@@ -83,6 +83,8 @@ def check(code_object: str, table: dict[str, dict], arguments: argparse.Namespac
             problems.append(f"{target}: {name} spills {spills} registers")
         if kernel[".max_flat_workgroup_size"] != row["threads"]:
             problems.append(f"{target}: {name} is compiled for {kernel['.max_flat_workgroup_size']} threads, its row says {row['threads']}")
+        if kernel[".wavefront_size"] != 32:
+            problems.append(f"{target}: {name} is compiled for waves of {kernel['.wavefront_size']}, the dialect's have 32 lanes")
         if flat > 0:
             problems.append(f"{target}: {name} has {flat} flat accesses: the compiler does not know which memory they go to")
         problems += [f"{target}: {name} has no {opcode}" for opcode, count in found.items() if count == 0]
