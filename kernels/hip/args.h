@@ -6,7 +6,7 @@
 // + rank.
 #pragma once
 
-#include <stdint.h>
+#include <cstdint>
 
 namespace halod::hip {
 

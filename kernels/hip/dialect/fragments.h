@@ -5,7 +5,7 @@
 //   C   element i of lane l is row 2 i + l / 16, column l % 16.
 #pragma once
 
-#include <stdint.h>
+#include <cstdint>
 
 namespace halod::gpu {
 

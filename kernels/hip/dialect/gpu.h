@@ -26,8 +26,8 @@
 // them in args: the bare target then needs no hidden arguments); all shared memory from shared_memory().
 #pragma once
 
-#include <stddef.h>
-#include <stdint.h>
+#include <cstddef>
+#include <cstdint>
 
 #include "kernels/hip/dialect/fragments.h"
 

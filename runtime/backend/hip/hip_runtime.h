@@ -15,6 +15,7 @@ struct HipApi {
   using Status = int;  ///< hipError_t; 0 is success
   using Handle = void*;
 
+  // NOLINTBEGIN(readability-identifier-naming): the library's own names
   Status (*hipInit)(unsigned flags) = nullptr;
   Status (*hipGetDeviceCount)(int* count) = nullptr;
   Status (*hipSetDevice)(int device) = nullptr;
@@ -38,6 +39,7 @@ struct HipApi {
                                   unsigned n_shared_bytes, Handle stream, void** args,
                                   void** extra) = nullptr;
   const char* (*hipGetErrorString)(Status status) = nullptr;
+  // NOLINTEND(readability-identifier-naming)
 
   std::string library;  ///< which one was opened
 };
