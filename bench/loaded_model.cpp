@@ -7,10 +7,23 @@
 #include <charconv>
 #include <cstdio>
 
+#include "runtime/backend/hip/hip_backend.h"
+#include "runtime/backend/hip/lanes_device.h"
+
 namespace halod::bench {
 
+namespace {
+
+/// As make_backend(), and the GPU backend on the lanes of the CPU, which is nothing to serve with.
+Result<std::unique_ptr<Backend>> open_backend(const BackendOptions& options) {
+  if (options.kind != "hip-lanes") return make_backend(options);
+  return hip::HipBackend::open(hip::make_lanes_device(), std::max(1, options.n_threads));
+}
+
+}  // namespace
+
 LoadedModel::LoadedModel(const LoadOptions& options) : options_(options) {
-  backend_ = make_backend(options.backend).value();
+  backend_ = open_backend(options.backend).value();
   file_ = std::make_unique<GgufFile>(GgufFile::open(options.path).value());
   const int64_t n_pages = (options.context_length + kKvPageTokens - 1) / kKvPageTokens;
   for (int64_t i = 0; i < n_pages; ++i) pages_.push_back(static_cast<PageId>(i));
@@ -22,7 +35,7 @@ LoadedModel::LoadedModel(const LoadOptions& options) : options_(options) {
                .value();
 }
 
-std::vector<float> LoadedModel::append(std::span<const TokenId> tokens, int64_t first_wanted, int64_t chunk) {
+void LoadedModel::check(std::span<const TokenId> tokens) const {
   const auto n_tokens = static_cast<int64_t>(tokens.size()), vocab_size = config().vocab_size;
   const auto room = static_cast<int64_t>(pages_.size()) * kKvPageTokens;
   if (n_past_ + n_tokens > room) {
@@ -38,6 +51,11 @@ std::vector<float> LoadedModel::append(std::span<const TokenId> tokens, int64_t 
                             "ids"});
     }
   }
+}
+
+std::vector<float> LoadedModel::append(std::span<const TokenId> tokens, int64_t first_wanted, int64_t chunk) {
+  check(tokens);
+  const auto n_tokens = static_cast<int64_t>(tokens.size()), vocab_size = config().vocab_size;
   std::vector<float> logits(static_cast<size_t>((n_tokens - first_wanted) * vocab_size));
   int64_t n_logits = 0;
   for (int64_t begin = 0; begin < n_tokens;) {
@@ -48,9 +66,7 @@ std::vector<float> LoadedModel::append(std::span<const TokenId> tokens, int64_t 
     std::vector<int32_t> wanted;
     for (int64_t i = std::max(begin, first_wanted); i < begin + n_new; ++i)
       wanted.push_back(static_cast<int32_t>(i - begin));
-    const size_t n_pages = static_cast<size_t>((n_past_ + n_new + kKvPageTokens - 1) / kKvPageTokens);
-    const SequenceSlice slice{std::span(pages_).first(n_pages), static_cast<int32_t>(n_past_),
-                              static_cast<int32_t>(n_new)};
+    const SequenceSlice slice = next_slice(n_new);
     model_->forward({.tokens = tokens.subspan(static_cast<size_t>(begin), static_cast<size_t>(n_new)),
                      .sequences = {&slice, 1},
                      .logit_rows = wanted},
@@ -64,6 +80,24 @@ std::vector<float> LoadedModel::append(std::span<const TokenId> tokens, int64_t 
 
 std::vector<float> LoadedModel::append(std::span<const TokenId> tokens) {
   return append(tokens, static_cast<int64_t>(tokens.size()) - 1, options_.max_batch_tokens);
+}
+
+SequenceSlice LoadedModel::next_slice(int64_t n_new) const {
+  const size_t n_pages = static_cast<size_t>((n_past_ + n_new + kKvPageTokens - 1) / kKvPageTokens);
+  return {std::span(pages_).first(n_pages), static_cast<int32_t>(n_past_), static_cast<int32_t>(n_new)};
+}
+
+TokenId LoadedModel::append_greedily(TokenId token) {
+  check({&token, 1});
+  const SequenceSlice slice = next_slice(1);
+  const int32_t wanted = 0;
+  GreedyRow greedy{.wanted = true};
+  std::vector<float> logits(static_cast<size_t>(config().vocab_size));
+  model_->forward(
+      {.tokens = {&token, 1}, .sequences = {&slice, 1}, .logit_rows = {&wanted, 1}, .greedy = {&greedy, 1}},
+      {logits.data(), 1, config().vocab_size});
+  ++n_past_;
+  return greedy.found ? greedy.token : argmax(logits);
 }
 
 TokenId LoadedModel::argmax(std::span<const float> logits) {

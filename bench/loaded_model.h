@@ -17,7 +17,7 @@ namespace halod::bench {
 
 struct LoadOptions {
   std::filesystem::path path;
-  BackendOptions backend;
+  BackendOptions backend;      ///< kind may also be hip-lanes: the GPU's kernels on the CPU, for tests
   int64_t context_length = 0;  ///< tokens of KV to have room for
   int64_t max_batch_tokens = 512;
   int64_t max_logit_rows = 1;
@@ -41,10 +41,15 @@ class LoadedModel {
   std::vector<float> append(std::span<const TokenId> tokens, int64_t first_wanted, int64_t chunk);
   /// Appends tokens; the logits after the last one.
   std::vector<float> append(std::span<const TokenId> tokens);
+  /// Appends one token; the best next one, found on the device where that can.
+  TokenId append_greedily(TokenId token);
   /// The best next token after `logits`, lowest id on ties.
   static TokenId argmax(std::span<const float> logits);
 
  private:
+  void check(std::span<const TokenId> tokens) const;
+  SequenceSlice next_slice(int64_t n_new) const;
+
   LoadOptions options_;
   std::unique_ptr<Backend> backend_;
   std::unique_ptr<GgufFile> file_;

@@ -32,6 +32,7 @@ struct SpeedResults {
   uint64_t weight_bytes = 0, kv_bytes = 0, weight_bytes_per_token = 0, kv_bytes_per_token = 0;
   double prefill_tokens_per_s = 0, decode_tokens_per_s = 0, read_gb_per_s = 0;
   uint64_t peak_rss_bytes = 0;
+  std::string device;
 
   double decode_gb_per_s() const {
     return decode_tokens_per_s * static_cast<double>(weight_bytes_per_token + kv_bytes_per_token) / 1e9;
@@ -72,6 +73,7 @@ SpeedResults measure(const SpeedOptions& options) {
                                                       .callbacks = terminal_progress()});
   });
   const ModelConfig& config = model->config();
+  results.device = model->backend().device_name();
   results.weight_bytes = model->model().weight_bytes();
   results.weight_bytes_per_token = model->model().weight_bytes_per_token();
   results.kv_bytes = model->model().kv_page_bytes() * static_cast<uint64_t>(model->model().n_kv_pages());
@@ -120,9 +122,9 @@ SpeedResults measure(const SpeedOptions& options) {
   return results;
 }
 
-void print_json(const SpeedOptions& options, const SpeedResults& r, const std::string& device) {
+void print_json(const SpeedOptions& options, const SpeedResults& r) {
   const boost::json::object out = {{"model", options.model},
-                                   {"device", device},
+                                   {"device", r.device},
                                    {"threads", options.backend.n_threads},
                                    {"n_prompt", options.n_prompt},
                                    {"n_generate", options.n_generate},
@@ -141,9 +143,9 @@ void print_json(const SpeedOptions& options, const SpeedResults& r, const std::s
   fmt::print("{}\n", boost::json::serialize(out));
 }
 
-void print_table(const SpeedOptions& options, const SpeedResults& r, const std::string& device) {
+void print_table(const SpeedOptions& options, const SpeedResults& r) {
   constexpr double kMega = 1e6;
-  fmt::print("{}\n{}\n", options.model, device);
+  fmt::print("{}\n{}\n", options.model, r.device);
   fmt::print(
       "weights {:.0f} MB ({:.0f} MB read per token), KV {:.0f} MB, peak memory {:.0f} MB, loaded in {:.2f} "
       "s\n",
@@ -168,8 +170,7 @@ void run(SpeedOptions options) {
   // The bandwidth is measured with the same number of threads as the model uses.
   if (options.backend.n_threads == 0) options.backend.n_threads = default_cpu_threads();
   const SpeedResults results = measure(options);
-  const std::string device = fmt::format("{}, {} threads", cpu_model_name(), options.backend.n_threads);
-  options.json ? print_json(options, results, device) : print_table(options, results, device);
+  options.json ? print_json(options, results) : print_table(options, results);
 }
 
 }  // namespace
@@ -196,7 +197,10 @@ void add_speed_command(CLI::App& app) {
       ->check(CLI::Range(1, 1 << 16));
   command->add_option("--threads,-t", options->backend.n_threads, "CPU threads; 0 = one per physical core")
       ->capture_default_str();
-  command->add_option("--backend", options->backend.kind, "auto, cpu or hip")->capture_default_str();
+  command
+      ->add_option("--backend", options->backend.kind,
+                   "auto, cpu, hip, or hip-lanes: GPU kernels on the CPU, to test")
+      ->capture_default_str();
   command->add_flag("--json", options->json, "One JSON object instead of the table");
   command->callback([options] { run(*options); });
 }

@@ -1,6 +1,7 @@
 #include "runtime/backend/backend.h"
 
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <fstream>
@@ -10,6 +11,8 @@
 #include <utility>
 
 #include "runtime/backend/cpu/cpu_backend.h"
+#include "runtime/backend/hip/hip_backend.h"
+#include "runtime/backend/hip/hip_device.h"
 
 namespace halod {
 
@@ -25,12 +28,19 @@ int default_cpu_threads() {
   return cores.empty() ? n_logical : std::min(n_logical, static_cast<int>(cores.size()));
 }
 
+namespace {
+
+/// Errors: why there is no GPU to compute on.
+Result<std::unique_ptr<Backend>> make_hip_backend(int n_threads) {
+  auto device = hip::open_hip_device();
+  if (!device) return device.error();
+  return hip::HipBackend::open(std::move(*device), n_threads);
+}
+
+}  // namespace
+
 Result<std::unique_ptr<Backend>> make_backend(const BackendOptions& options) {
-  if (options.kind == "hip") {
-    return Error{ErrorCode::kUnsupported, "backend 'hip' is not part of this build yet; use 'auto' or 'cpu'",
-                 "backend"};
-  }
-  if (options.kind != "auto" && options.kind != "cpu") {
+  if (options.kind != "auto" && options.kind != "cpu" && options.kind != "hip") {
     return Error{ErrorCode::kInvalidArgument,
                  fmt::format("backend '{}' is not one of auto, cpu, hip", options.kind), "backend"};
   }
@@ -41,8 +51,21 @@ Result<std::unique_ptr<Backend>> make_backend(const BackendOptions& options) {
                              options.n_threads, kMaxThreads),
                  "threads"};
   }
-  return std::unique_ptr<Backend>(std::make_unique<CpuBackend>(
-      options.n_threads > 0 ? options.n_threads : default_cpu_threads(), options.exact));
+  const int n_threads = options.n_threads > 0 ? options.n_threads : default_cpu_threads();
+  if (options.kind == "hip" && options.exact) {
+    return Error{ErrorCode::kUnsupported, "exact computation is the CPU's; use backend 'cpu'", "backend"};
+  }
+  if (options.kind != "cpu" && !options.exact) {
+    auto gpu = make_hip_backend(n_threads);
+    if (gpu) return gpu;
+    if (options.kind == "hip") {
+      Error error = gpu.error();
+      error.message = fmt::format("backend 'hip': {}", error.message);
+      return error;
+    }
+    spdlog::info("computing on the CPU: {}", gpu.error().message);
+  }
+  return std::unique_ptr<Backend>(std::make_unique<CpuBackend>(n_threads, options.exact));
 }
 
 }  // namespace halod

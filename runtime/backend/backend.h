@@ -1,8 +1,9 @@
 // The operations that models may call. A model is written once against this; each device implements it.
 //
-// All activations are f32 matrices [n_tokens, features] in memory that alloc_activations() gave. Calls are
-// ordered as on one stream; synchronize() waits for them. Rows are independent: row i of a result depends on
-// row i of the inputs alone and is bit-identical whatever the number of rows.
+// All activations are f32 matrices [n_tokens, features] in memory that allocate_activations() gave: the
+// device's, which only the operations look into. A step is begin_step(), operations, output() for the rows
+// whose logits are wanted, and synchronize(); calls are ordered as on one stream. Rows are independent: row i
+// of a result depends on row i of the inputs alone and is bit-identical whatever the number of rows.
 #pragma once
 
 #include <cstdint>
@@ -41,6 +42,20 @@ class PlacedWeight {
   uint64_t bytes_;
 };
 
+/// A small vector of f32, such as the weights of a norm, placed on the device.
+class PlacedVector {
+ public:
+  virtual ~PlacedVector() = default;
+  int64_t size() const { return size_; }
+  uint64_t bytes() const { return static_cast<uint64_t>(size_) * sizeof(float); }
+
+ protected:
+  explicit PlacedVector(int64_t size) : size_(size) {}
+
+ private:
+  int64_t size_;
+};
+
 /// Device storage of all layers' keys and values, in pages.
 class KvStorage {
  public:
@@ -61,40 +76,68 @@ struct AttentionSequence {
   int32_t n_new = 0;
 };
 
+/// What one step computes, in the host's memory: read before begin_step() returns, but for the pages, which
+/// stay until the step ends.
+struct StepInputs {
+  std::span<const TokenId> tokens;               ///< one per batch row
+  std::span<const AttentionSequence> sequences;  ///< their n_new rows, in order, are the batch's
+  std::span<const int32_t> logit_rows;           ///< batch rows whose logits are wanted, ascending
+  std::span<const float> inverse_frequencies;    ///< of the rotary positions, radians per position
+};
+
 struct AttentionArgs {
   MatrixView<float> q;  ///< [n_tokens, n_heads * head_dim]; normalised and rotated in place
   MatrixView<float> k;  ///< [n_tokens, n_kv_heads * head_dim]; normalised and rotated in place, then stored
-  MatrixView<const float> v;      ///< [n_tokens, n_kv_heads * head_dim]
-  std::span<const float> q_norm;  ///< [head_dim] RMS norm weight per head; empty = none
-  std::span<const float> k_norm;  ///< [head_dim]; empty = none
+  MatrixView<const float> v;             ///< [n_tokens, n_kv_heads * head_dim]
+  const PlacedVector* q_norm = nullptr;  ///< [head_dim] RMS norm weight per head; nullptr = none
+  const PlacedVector* k_norm = nullptr;  ///< [head_dim]; nullptr = none
   float norm_epsilon = 0;
-  MatrixView<const float>
-      rope;         ///< [n_tokens, head_dim] from rope_angles(); NeoX pairing (i, i + head_dim/2)
   float scale = 0;  ///< of q.k before the softmax
   int64_t layer_idx = 0;
   int64_t n_heads = 0;
   int64_t n_kv_heads = 0;
   int64_t head_dim = 0;
-  std::span<const AttentionSequence> sequences;
   MatrixView<float> out;  ///< [n_tokens, n_heads * head_dim]
 };
 
+/// What a feed-forward layer reads and adds to: x = rms_norm(residual), residual += layer(x). The norm
+/// belongs to it, so that a device can compute it where it is used.
+struct FfnInput {
+  MatrixView<float> residual;  ///< [n_tokens, hidden_size]
+  const PlacedVector& norm;    ///< [hidden_size]
+  float norm_epsilon = 0;
+  MatrixView<float> normed;  ///< [n_tokens, hidden_size]: room for x
+};
+
 struct MoeArgs {
-  MatrixView<const float> x;   ///< [n_tokens, hidden_size], already normalised
+  FfnInput input;
   const PlacedWeight& router;  ///< [n_experts, hidden_size]
   const PlacedWeight& gate;    ///< n_experts x [moe_intermediate_size, hidden_size]
   const PlacedWeight& up;
-  const PlacedWeight& down;  ///< n_experts x [hidden_size, moe_intermediate_size]
-  int64_t n_experts_per_token = 0;
-  MatrixView<float> residual;  ///< [n_tokens, hidden_size]: the weighted sum of the experts is added to it
+  const PlacedWeight& down;         ///< n_experts x [hidden_size, moe_intermediate_size]
+  int64_t n_experts_per_token = 0;  ///< the weighted sum of so many experts is added
 };
 
 struct DenseFfnArgs {
-  MatrixView<const float> x;  ///< [n_tokens, hidden_size], already normalised
+  FfnInput input;
   const PlacedWeight& gate;
   const PlacedWeight& up;
-  const PlacedWeight& down;
-  MatrixView<float> residual;  ///< += down(silu(gate x) * (up x))
+  const PlacedWeight& down;  ///< down(silu(gate x) * (up x)) is added
+};
+
+/// A row of logits of which nothing but the best token may be wanted.
+struct GreedyRow {
+  bool wanted = false;  ///< by the caller: the row's logits need not be filled where `found` comes back true
+  bool found = false;   ///< by the device: `token` and `logit` are set
+  TokenId token{};      ///< the lowest of the best ones; where a logit is NaN, the first of those
+  float logit = 0;      ///< its logit
+};
+
+struct OutputArgs {
+  MatrixView<const float> x;    ///< [n_rows, hidden_size], normalised
+  const PlacedWeight& weight;   ///< [vocab_size, hidden_size]
+  MatrixView<float> logits;     ///< [n_rows, vocab_size], the host's
+  std::span<GreedyRow> greedy;  ///< empty, or one per row
 };
 
 /// Which kernel variant does an operation; names as in the tables of kernels/ops.
@@ -116,23 +159,33 @@ class Backend {
   /// amount of file bytes done. Errors: kUnsupported when no kernel takes the format; kOutOfMemory; kIo.
   virtual Result<std::unique_ptr<PlacedWeight>> place_weight(
       const GgufFile& file, const TensorInfo& tensor, const std::function<void(uint64_t)>& on_bytes) = 0;
+  /// Errors: kOutOfMemory.
+  virtual Result<std::unique_ptr<PlacedVector>> place_vector(std::span<const float> values) = 0;
   virtual uint64_t kv_page_bytes(const KvShape& shape) const = 0;
+  /// Errors: kUnsupported for a shape that no kernel takes; kOutOfMemory.
   virtual Result<std::unique_ptr<KvStorage>> allocate_kv(const KvShape& shape, int64_t n_pages) = 0;
   /// Room for a [rows, cols] f32 matrix, kept until the backend is destroyed.
   virtual Result<MatrixView<float>> allocate_activations(int64_t rows, int64_t cols) = 0;
   /// Bytes of activations and kernel scratch so far.
   virtual uint64_t scratch_bytes() const = 0;
 
+  /// What the device has left, where it has less than the machine; at most 2^64 - 1.
+  virtual uint64_t available_bytes() const { return ~uint64_t{0}; }
+  /// Whether the machine counts memory as used from its allocation on, as a device's, or only once it is
+  /// touched.
+  virtual bool takes_memory_at_once() const { return false; }
+
   // -- operations
   // -----------------------------------------------------------------------------------------------------
+  /// Before all others of a step. Also cos(position * f) and sin(position * f) of every row, which all layers
+  /// share.
+  virtual void begin_step(const StepInputs& inputs) = 0;
   /// out[t] = row tokens[t] of the embedding matrix, expanded to f32.
-  virtual void embed(std::span<const TokenId> tokens, const PlacedWeight& embedding,
-                     MatrixView<float> out) = 0;
-  /// out[i] = x[rows[i]].
-  virtual void gather_rows(MatrixView<const float> x, std::span<const int32_t> rows,
-                           MatrixView<float> out) = 0;
+  virtual void embed(const PlacedWeight& embedding, MatrixView<float> out) = 0;
+  /// out[i] = x[logit_rows[i]].
+  virtual void gather_logit_rows(MatrixView<const float> x, MatrixView<float> out) = 0;
   /// out[t, i] = x[t, i] / sqrt(mean_i(x[t, i]^2) + epsilon) * weight[i]. out may alias x.
-  virtual void rms_norm(MatrixView<const float> x, std::span<const float> weight, float epsilon,
+  virtual void rms_norm(MatrixView<const float> x, const PlacedVector& weight, float epsilon,
                         MatrixView<float> out) = 0;
   /// outs[i] = x * weights[i]^T: several matrices that read the same x (q, k and v), so that x is prepared
   /// once.
@@ -141,16 +194,16 @@ class Backend {
   /// residual += x * weight^T.
   virtual void linear_add(MatrixView<const float> x, const PlacedWeight& weight,
                           MatrixView<float> residual) = 0;
-  /// out[t] = cos(positions[t] * f) for each of the frequencies f (radians per position), then their sines.
-  /// Once per step: layers share it. Shape: out [n_tokens, 2 * inverse_frequencies.size()].
-  virtual void rope_angles(std::span<const int32_t> positions, std::span<const float> inverse_frequencies,
-                           MatrixView<float> out) = 0;
-  /// Norms and rotates q and k, stores k and v into the pages, and attends causally over all of them.
+  /// Norms and rotates q and k (NeoX pairing: i with i + head_dim / 2), stores k and v into the pages, and
+  /// attends causally over all of them.
   virtual void attention(const AttentionArgs& args, KvStorage& kv) = 0;
   /// Router softmax over all experts, top-k, weights renormalised to sum 1; then the experts' SwiGLU.
   virtual void moe(const MoeArgs& args) = 0;
   virtual void dense_ffn(const DenseFfnArgs& args) = 0;
-  /// Waits until all of the above is done and its results can be read by the host.
+  /// logits = x weight^T for the host, or only what it wants to know of them. The one operation whose results
+  /// the host reads; they are there when it returns.
+  virtual void output(const OutputArgs& args) = 0;
+  /// Waits until all of the above is done.
   virtual void synchronize() = 0;
 
   /// What does which operation, for people: of weights, those placed so far. Empty where a backend does not
@@ -159,8 +212,8 @@ class Backend {
 };
 
 struct BackendOptions {
-  std::string kind = "auto";  ///< auto, cpu, hip
-  int n_threads = 0;          ///< CPU workers; 0 = one per physical core
+  std::string kind = "auto";  ///< auto (hip where it can, else cpu), cpu, hip
+  int n_threads = 0;          ///< CPU workers, which load weights for a GPU too; 0 = one per physical core
   bool exact = false;  ///< reference kernels in f32 on the file's own blocks, f32 KV: slow, for comparing
 };
 

@@ -57,7 +57,10 @@ Result<wire::ModelLoaded> ModelHost::load(const wire::LoadModel& request, const 
       .scratch_bytes = model.scratch_bytes(),
       .load_seconds = std::chrono::duration<double>(Clock::now() - start).count(),
       .selections = selections_of(resident->loaded.backend.get())};
-  resident->promised_bytes = message.weight_bytes + message.kv_cache_bytes + message.scratch_bytes;
+  // What the machine counts already must not be counted again.
+  const Backend* backend = resident->loaded.backend.get();
+  if (backend == nullptr || !backend->takes_memory_at_once())
+    resident->promised_bytes = message.weight_bytes + message.kv_cache_bytes + message.scratch_bytes;
   residents_.push_back(std::move(resident));
   spdlog::info("{} is ready on {} after {:.1f} s", request.path, message.device, message.load_seconds);
   return message;

@@ -25,6 +25,7 @@ Result<LoadedModel> load_model_for_serving(const wire::LoadModel& request, const
   // Pages that a resident model was promised but has not touched yet still count as available to the kernel.
   const uint64_t touched = std::min(read_process_anonymous_bytes(), residents.promised_bytes);
   memory->available_bytes -= std::min(memory->available_bytes, residents.promised_bytes - touched);
+  memory->available_bytes = std::min(memory->available_bytes, loaded.backend->available_bytes());
   const auto plan = plan_serving(serving_demand(request, *config, *file, *loaded.backend), *memory);
   if (!plan) return plan.error();
   spdlog::info("{}: context {} of the model's {}, {} sequences, KV cache of {} tokens", request.path,

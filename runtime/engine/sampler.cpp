@@ -48,14 +48,8 @@ float reported(double logprob) { return std::max(static_cast<float>(logprob), kL
 
 Error not_finite(const Sampler::Input& input, float best) {
   const auto nan = std::ranges::find_if(input.logits, [](float logit) { return std::isnan(logit); });
-  if (nan != input.logits.end()) {
-    return {ErrorCode::kInternal, fmt::format("the logits of answer token {} hold NaN (first at token id "
-                                              "{}): the model's weights or a kernel are broken",
-                                              input.answer_idx, nan - input.logits.begin())};
-  }
-  return {ErrorCode::kInternal,
-          fmt::format("the best logit of answer token {} is {}: there is no distribution to draw from",
-                      input.answer_idx, best)};
+  const bool has_nan = nan != input.logits.end();
+  return unusable_logits(input.answer_idx, has_nan ? *nan : best, nan - input.logits.begin());
 }
 
 Error out_of_range(std::string field, double value, std::string_view range) {
@@ -97,6 +91,22 @@ Result<> validate(const SamplingParams& params, int64_t vocab_size) {
     if (!std::isfinite(entry.bias)) return out_of_range("logit_bias", entry.bias, "a finite number");
   }
   return {};
+}
+
+bool is_plain_greedy(const SamplingParams& params) {
+  return params.temperature == 0 && params.n_logprobs < 0 && params.logit_bias.empty() &&
+         !needs_token_counts(params);
+}
+
+Error unusable_logits(uint32_t answer_idx, float best, int64_t token_id) {
+  if (std::isnan(best)) {
+    return {ErrorCode::kInternal, fmt::format("the logits of answer token {} hold NaN (first at token id "
+                                              "{}): the model's weights or a kernel are broken",
+                                              answer_idx, token_id)};
+  }
+  return {ErrorCode::kInternal,
+          fmt::format("the best logit of answer token {} is {}: there is no distribution to draw from",
+                      answer_idx, best)};
 }
 
 bool needs_token_counts(const SamplingParams& params) {

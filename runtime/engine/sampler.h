@@ -36,6 +36,11 @@ inline constexpr int32_t kMaxLogprobs = 20;
 
 /// Errors: kInvalidArgument naming the field, its value and its range.
 Result<> validate(const SamplingParams& params, int64_t vocab_size);
+/// True when the token is the best of the raw logits and nothing else is reported.
+bool is_plain_greedy(const SamplingParams& params);
+/// Why logits whose largest is `best`, at `token_id`, cannot be sampled from: NaN, or nothing finite. Thread:
+/// any.
+Error unusable_logits(uint32_t answer_idx, float best, int64_t token_id);
 /// True when the parameters look at the tokens so far, so that a TokenCounts must be kept.
 bool needs_token_counts(const SamplingParams& params);
 

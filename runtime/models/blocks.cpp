@@ -24,23 +24,21 @@ AttentionBlock::AttentionBlock(TensorLoader& loader, const ModelConfig& config, 
 
 void AttentionBlock::forward(Step& step) const {
   Backend& backend = step.backend;
-  backend.rms_norm(step.hidden, norm_, config_.rms_norm_eps, step.normed);
+  backend.rms_norm(step.hidden, *norm_, config_.rms_norm_eps, step.normed);
   const PlacedWeight* projections[] = {q_.get(), k_.get(), v_.get()};
   const MatrixView<float> outs[] = {step.q, step.k, step.v};
   backend.linear(step.normed, projections, outs);
   backend.attention({.q = step.q,
                      .k = step.k,
                      .v = step.v,
-                     .q_norm = q_norm_,
-                     .k_norm = k_norm_,
+                     .q_norm = q_norm_.get(),
+                     .k_norm = k_norm_.get(),
                      .norm_epsilon = config_.rms_norm_eps,
-                     .rope = step.rope,
                      .scale = 1.0F / std::sqrt(static_cast<float>(config_.head_dim)),
                      .layer_idx = layer_idx_,
                      .n_heads = config_.n_heads,
                      .n_kv_heads = config_.n_kv_heads,
                      .head_dim = config_.head_dim,
-                     .sequences = step.sequences,
                      .out = step.attended},
                     step.kv);
   backend.linear_add(step.attended, *o_, step.hidden);
@@ -61,9 +59,8 @@ DenseFfnBlock::DenseFfnBlock(TensorLoader& loader, const ModelConfig& config, in
 }
 
 void DenseFfnBlock::forward(Step& step) const {
-  step.backend.rms_norm(step.hidden, norm_, epsilon_, step.normed);
   step.backend.dense_ffn(
-      {.x = step.normed, .gate = *gate_, .up = *up_, .down = *down_, .residual = step.hidden});
+      {.input = {step.hidden, *norm_, epsilon_, step.normed}, .gate = *gate_, .up = *up_, .down = *down_});
 }
 
 uint64_t DenseFfnBlock::weight_bytes_per_token() const {
@@ -81,14 +78,12 @@ MoeBlock::MoeBlock(TensorLoader& loader, const ModelConfig& config, int64_t laye
 }
 
 void MoeBlock::forward(Step& step) const {
-  step.backend.rms_norm(step.hidden, norm_, epsilon_, step.normed);
-  step.backend.moe({.x = step.normed,
+  step.backend.moe({.input = {step.hidden, *norm_, epsilon_, step.normed},
                     .router = *router_,
                     .gate = *gate_,
                     .up = *up_,
                     .down = *down_,
-                    .n_experts_per_token = n_experts_per_token_,
-                    .residual = step.hidden});
+                    .n_experts_per_token = n_experts_per_token_});
 }
 
 uint64_t MoeBlock::weight_bytes_per_token() const {

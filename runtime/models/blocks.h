@@ -4,9 +4,7 @@
 
 #include <cstdint>
 #include <memory>
-#include <span>
 #include <string>
-#include <vector>
 
 #include "runtime/models/model.h"
 #include "runtime/models/tensor_loader.h"
@@ -17,10 +15,8 @@ namespace halod {
 struct Step {
   Backend& backend;
   KvStorage& kv;
-  std::span<const AttentionSequence> sequences;
-  MatrixView<const float> rope;  ///< [n_tokens, head_dim]: cosines, sines
-  MatrixView<float> hidden;      ///< [n_tokens, hidden_size]: the residual stream
-  MatrixView<float> normed;      ///< [n_tokens, hidden_size]: a block's normalised input
+  MatrixView<float> hidden;  ///< [n_tokens, hidden_size]: the residual stream
+  MatrixView<float> normed;  ///< [n_tokens, hidden_size]: a block's normalised input
   MatrixView<float> q, k,
       v;  ///< projections; [n_tokens, n_heads * head_dim], twice [n_tokens, n_kv_heads * head_dim]
   MatrixView<float> attended;  ///< [n_tokens, n_heads * head_dim]
@@ -37,7 +33,7 @@ class AttentionBlock {
  private:
   const ModelConfig& config_;
   int64_t layer_idx_;
-  std::vector<float> norm_, q_norm_, k_norm_;
+  std::unique_ptr<PlacedVector> norm_, q_norm_, k_norm_;
   std::unique_ptr<PlacedWeight> q_, k_, v_, o_;
 };
 
@@ -50,7 +46,7 @@ class DenseFfnBlock {
 
  private:
   float epsilon_;
-  std::vector<float> norm_;
+  std::unique_ptr<PlacedVector> norm_;
   std::unique_ptr<PlacedWeight> gate_, up_, down_;
 };
 
@@ -64,7 +60,7 @@ class MoeBlock {
  private:
   float epsilon_;
   int64_t n_experts_per_token_;
-  std::vector<float> norm_;
+  std::unique_ptr<PlacedVector> norm_;
   std::unique_ptr<PlacedWeight> router_, gate_, up_, down_;
 };
 

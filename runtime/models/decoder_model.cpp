@@ -35,7 +35,6 @@ void DecoderModel::allocate_buffers() {
   k_ = backend_.allocate_activations(n, kv_size).value();
   v_ = backend_.allocate_activations(n, kv_size).value();
   attended_ = backend_.allocate_activations(n, q_size).value();
-  rope_ = backend_.allocate_activations(n, config_.head_dim).value();
   logit_rows_ = backend_.allocate_activations(options_.max_logit_rows, config_.hidden_size).value();
 }
 
@@ -49,22 +48,19 @@ void DecoderModel::forward(const Batch& batch, MatrixView<float> logits) {
   const auto n_tokens = static_cast<int64_t>(batch.tokens.size()),
              n_logits = static_cast<int64_t>(batch.logit_rows.size());
   HALOD_ASSERT(n_tokens > 0 && n_tokens <= options_.max_batch_tokens && n_logits <= options_.max_logit_rows);
+  HALOD_ASSERT(batch.greedy.empty() || batch.greedy.size() == batch.logit_rows.size());
 
   std::vector<AttentionSequence> sequences;
-  std::vector<int32_t> positions;
-  for (const SequenceSlice& slice : batch.sequences) {
+  for (const SequenceSlice& slice : batch.sequences)
     sequences.push_back({slice.pages, slice.n_past, slice.n_new});
-    for (int32_t i = 0; i < slice.n_new; ++i) positions.push_back(slice.n_past + i);
-  }
-  HALOD_ASSERT(static_cast<int64_t>(positions.size()) == n_tokens);
-
-  const MatrixView<float> rope = rope_.rows_at(0, n_tokens), hidden = hidden_.rows_at(0, n_tokens);
-  backend_.rope_angles(positions, inverse_frequencies_, rope);
-  backend_.embed(batch.tokens, *embedding_, hidden);
+  backend_.begin_step({.tokens = batch.tokens,
+                       .sequences = sequences,
+                       .logit_rows = batch.logit_rows,
+                       .inverse_frequencies = inverse_frequencies_});
+  const MatrixView<float> hidden = hidden_.rows_at(0, n_tokens);
+  backend_.embed(*embedding_, hidden);
   Step step{.backend = backend_,
             .kv = *kv_,
-            .sequences = sequences,
-            .rope = rope,
             .hidden = hidden,
             .normed = normed_.rows_at(0, n_tokens),
             .q = q_.rows_at(0, n_tokens),
@@ -76,11 +72,10 @@ void DecoderModel::forward(const Batch& batch, MatrixView<float> logits) {
   if (n_logits > 0) {
     // Only the rows that somebody samples from: the output matrix is the largest of all.
     const MatrixView<float> rows = logit_rows_.rows_at(0, n_logits);
-    backend_.gather_rows(hidden, batch.logit_rows, rows);
-    backend_.rms_norm(rows, output_norm_, config_.rms_norm_eps, rows);
-    const PlacedWeight* weights[] = {&output()};
-    const MatrixView<float> outs[] = {logits.rows_at(0, n_logits)};
-    backend_.linear(rows, weights, outs);
+    backend_.gather_logit_rows(hidden, rows);
+    backend_.rms_norm(rows, *output_norm_, config_.rms_norm_eps, rows);
+    backend_.output(
+        {.x = rows, .weight = output(), .logits = logits.rows_at(0, n_logits), .greedy = batch.greedy});
   }
   backend_.synchronize();
 }

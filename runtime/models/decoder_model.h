@@ -46,13 +46,13 @@ class DecoderModel final : public Model {
   ModelOptions options_;
   Backend& backend_;
   std::unique_ptr<PlacedWeight> embedding_, output_;  // output_ is empty when the embedding serves as both
-  std::vector<float> output_norm_;
+  std::unique_ptr<PlacedVector> output_norm_;
   std::vector<std::unique_ptr<DecoderLayer>> layers_;
   std::unique_ptr<KvStorage> kv_;
   uint64_t weight_bytes_ = 0;
 
   std::vector<float> inverse_frequencies_;
-  MatrixView<float> hidden_, normed_, q_, k_, v_, attended_, rope_, logit_rows_;
+  MatrixView<float> hidden_, normed_, q_, k_, v_, attended_, logit_rows_;
 };
 
 }  // namespace halod

@@ -30,6 +30,8 @@ struct Batch {
   std::span<const TokenId> tokens;
   std::span<const SequenceSlice> sequences;
   std::span<const int32_t> logit_rows;  ///< batch rows whose logits are wanted, ascending
+  /// Empty, or one per logit row: rows of which the caller may need no more than the best token.
+  std::span<GreedyRow> greedy = {};
 };
 
 struct ModelOptions {
@@ -62,9 +64,10 @@ class Model {
   /// predictions.
   virtual uint64_t weight_bytes_per_token() const = 0;
 
-  /// Computes the batch, writes KV, and fills logits[i] with the logits of batch row logit_rows[i].
-  /// Shapes: logits [logit_rows.size(), vocab_size] f32. REQUIRES: token ids in the vocabulary, sizes within
-  /// ModelOptions. Throws DeviceError when the accelerator fails.
+  /// Computes the batch, writes KV, and fills logits[i] with the logits of batch row logit_rows[i]; where
+  /// greedy[i] was wanted, it may find that instead. Shapes: logits [logit_rows.size(), vocab_size] f32.
+  /// REQUIRES: token ids in the vocabulary, sizes within ModelOptions. Throws DeviceError when the
+  /// accelerator fails.
   virtual void forward(const Batch& batch, MatrixView<float> logits) = 0;
 };
 

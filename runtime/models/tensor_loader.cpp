@@ -49,7 +49,7 @@ std::unique_ptr<PlacedWeight> TensorLoader::experts(const std::string& name, int
   return place(require(name, {n_experts, rows, cols}));
 }
 
-std::vector<float> TensorLoader::vector(const std::string& name, int64_t n) {
+std::unique_ptr<PlacedVector> TensorLoader::vector(const std::string& name, int64_t n) {
   const TensorInfo& tensor = require(name, {n});
   std::vector<std::byte> bytes(tensor.size_bytes);
   file_.read(tensor, 0, bytes).value();
@@ -65,8 +65,9 @@ std::vector<float> TensorLoader::vector(const std::string& name, int64_t n) {
     }
   }
   bytes_done_ += tensor.size_bytes;
-  weight_bytes_ += values.size() * sizeof(float);
-  return values;
+  std::unique_ptr<PlacedVector> placed = backend_.place_vector(values).value();
+  weight_bytes_ += placed->bytes();
+  return placed;
 }
 
 }  // namespace halod

@@ -23,8 +23,8 @@ class TensorLoader {
   /// n_experts matrices of [rows, cols].
   std::unique_ptr<PlacedWeight> experts(const std::string& name, int64_t n_experts, int64_t rows,
                                         int64_t cols);
-  /// A small vector, as f32 in host memory.
-  std::vector<float> vector(const std::string& name, int64_t n);
+  /// A small vector, as f32 on the device.
+  std::unique_ptr<PlacedVector> vector(const std::string& name, int64_t n);
 
   uint64_t weight_bytes() const { return weight_bytes_; }
   Backend& backend() { return backend_; }

@@ -107,6 +107,10 @@ std::vector<SelectedKernel> CpuBackend::selections() const {
   return all;
 }
 
+Result<std::unique_ptr<PlacedVector>> CpuBackend::place_vector(std::span<const float> values) {
+  return std::unique_ptr<PlacedVector>(std::make_unique<CpuVector>(values));
+}
+
 uint64_t CpuBackend::kv_page_bytes(const KvShape& shape) const {
   return static_cast<uint64_t>(shape.n_layers * shape.n_kv_heads *
                                kv_head_page_bytes(kv_type_, shape.head_dim));
@@ -128,23 +132,52 @@ Result<MatrixView<float>> CpuBackend::allocate_activations(int64_t rows, int64_t
 
 uint64_t CpuBackend::scratch_bytes() const {
   uint64_t total = x_scratch_.bytes() + hidden_scratch_.bytes() + gate_.bytes() + up_.bytes() +
-                   router_logits_.bytes() + expert_outputs_.bytes();
+                   router_logits_.bytes() + expert_outputs_.bytes() + rope_.bytes();
   for (const MappedMemory& memory : activations_) total += memory.size();
   return total;
 }
 
-void CpuBackend::embed(std::span<const TokenId> tokens, const PlacedWeight& embedding,
-                       MatrixView<float> out) {
-  for (size_t t = 0; t < tokens.size(); ++t) {
-    cpu_weight(embedding).expand_row(to_int(tokens[t]), out.row_data(static_cast<int64_t>(t)));
+void CpuBackend::begin_step(const StepInputs& inputs) {
+  step_.tokens.assign(inputs.tokens.begin(), inputs.tokens.end());
+  step_.sequences.assign(inputs.sequences.begin(), inputs.sequences.end());
+  step_.logit_rows.assign(inputs.logit_rows.begin(), inputs.logit_rows.end());
+  step_.places.clear();
+  for (const AttentionSequence& sequence : step_.sequences) {
+    for (int64_t i = 0; i < sequence.n_new; ++i) step_.places.push_back({&sequence, sequence.n_past + i});
+  }
+  HALOD_ASSERT(step_.places.size() == step_.tokens.size());
+  compute_rope(inputs.inverse_frequencies);
+}
+
+void CpuBackend::compute_rope(std::span<const float> inverse_frequencies) {
+  const auto n_rows = static_cast<int64_t>(step_.places.size()),
+             n = static_cast<int64_t>(inverse_frequencies.size());
+  step_.rope = {rope_.at_least(n_rows * 2 * n), n_rows, 2 * n};
+  threads_.parallel_for(n_rows, 16, [&](int64_t begin, int64_t end, int) {
+    for (int64_t t = begin; t < end; ++t) {
+      for (int64_t i = 0; i < n; ++i) {
+        // In double: at position 100,000 an f32 angle is off by up to 0.004 rad.
+        const double angle = static_cast<double>(step_.places[static_cast<size_t>(t)].position) *
+                             static_cast<double>(inverse_frequencies[static_cast<size_t>(i)]);
+        step_.rope(t, i) = static_cast<float>(std::cos(angle));
+        step_.rope(t, n + i) = static_cast<float>(std::sin(angle));
+      }
+    }
+  });
+}
+
+void CpuBackend::embed(const PlacedWeight& embedding, MatrixView<float> out) {
+  for (size_t t = 0; t < step_.tokens.size(); ++t) {
+    cpu_weight(embedding).expand_row(to_int(step_.tokens[t]), out.row_data(static_cast<int64_t>(t)));
   }
 }
 
-void CpuBackend::rms_norm(MatrixView<const float> x, std::span<const float> weight, float epsilon,
+void CpuBackend::rms_norm(MatrixView<const float> x, const PlacedVector& weight, float epsilon,
                           MatrixView<float> out) {
+  const float* weights = cpu_vector(weight).values().data();
   threads_.parallel_for(x.rows, 16, [&](int64_t begin, int64_t end, int) {
     for (int64_t t = begin; t < end; ++t)
-      kernels_.rms_norm({x.row_data(t), weight.data(), out.row_data(t), x.cols, epsilon});
+      kernels_.rms_norm({x.row_data(t), weights, out.row_data(t), x.cols, epsilon});
   });
 }
 
@@ -229,49 +262,18 @@ void CpuBackend::linear_add(MatrixView<const float> x, const PlacedWeight& weigh
          true);
 }
 
-void CpuBackend::rope_angles(std::span<const int32_t> positions, std::span<const float> inverse_frequencies,
-                             MatrixView<float> out) {
-  const int64_t n = static_cast<int64_t>(inverse_frequencies.size());
-  threads_.parallel_for(static_cast<int64_t>(positions.size()), 16, [&](int64_t begin, int64_t end, int) {
-    for (int64_t t = begin; t < end; ++t) {
-      for (int64_t i = 0; i < n; ++i) {
-        // In double: at position 100,000 an f32 angle is off by up to 0.004 rad.
-        const double angle = static_cast<double>(positions[static_cast<size_t>(t)]) *
-                             static_cast<double>(inverse_frequencies[static_cast<size_t>(i)]);
-        out(t, i) = static_cast<float>(std::cos(angle));
-        out(t, n + i) = static_cast<float>(std::sin(angle));
-      }
-    }
-  });
-}
-
-namespace {
-
-/// Which sequence a batch row belongs to, and where in it the row's token stands.
-struct RowPlace {
-  const AttentionSequence* sequence;
-  int64_t position;
-};
-
-std::vector<RowPlace> place_rows(std::span<const AttentionSequence> sequences) {
-  std::vector<RowPlace> places;
-  for (const AttentionSequence& sequence : sequences) {
-    for (int64_t i = 0; i < sequence.n_new; ++i) places.push_back({&sequence, sequence.n_past + i});
-  }
-  return places;
-}
-
-}  // namespace
-
 void CpuBackend::normalise_rotate_store(const AttentionArgs& args, KvStorage& kv) {
   const auto& storage = static_cast<const CpuKvStorage&>(kv);
   const int64_t head_dim = args.head_dim;
-  const auto normalise_rotate = [&](float* head, std::span<const float> norm, int64_t row) {
-    if (!norm.empty()) kernels_.rms_norm({head, norm.data(), head, head_dim, args.norm_epsilon});
-    const float* angles = args.rope.row_data(row);
+  const auto normalise_rotate = [&](float* head, const PlacedVector* norm, int64_t row) {
+    if (norm) {
+      const float* weights = cpu_vector(*norm).values().data();
+      kernels_.rms_norm({head, weights, head, head_dim, args.norm_epsilon});
+    }
+    const float* angles = step_.rope.row_data(row);
     kernels_.rope({head, angles, angles + head_dim / 2, head_dim});
   };
-  const std::vector<RowPlace> places = place_rows(args.sequences);
+  const std::vector<RowPlace>& places = step_.places;
   threads_.parallel_for(static_cast<int64_t>(places.size()), 8, [&](int64_t begin, int64_t end, int) {
     for (int64_t row = begin; row < end; ++row) {
       const auto [sequence, position] = places[static_cast<size_t>(row)];
@@ -292,7 +294,7 @@ void CpuBackend::normalise_rotate_store(const AttentionArgs& args, KvStorage& kv
 void CpuBackend::attention(const AttentionArgs& args, KvStorage& kv) {
   normalise_rotate_store(args, kv);
   const auto& storage = static_cast<const CpuKvStorage&>(kv);
-  const std::vector<RowPlace> places = place_rows(args.sequences);
+  const std::vector<RowPlace>& places = step_.places;
   const auto n_rows = static_cast<int64_t>(places.size());
   const int64_t group = args.n_heads / args.n_kv_heads;
   int64_t n_keys = 0;
@@ -327,26 +329,33 @@ void CpuBackend::attention(const AttentionArgs& args, KvStorage& kv) {
                });
 }
 
-void CpuBackend::gather_rows(MatrixView<const float> x, std::span<const int32_t> rows,
-                             MatrixView<float> out) {
-  for (size_t i = 0; i < rows.size(); ++i) {
-    const float* row = x.row_data(rows[i]);
+void CpuBackend::gather_logit_rows(MatrixView<const float> x, MatrixView<float> out) {
+  for (size_t i = 0; i < step_.logit_rows.size(); ++i) {
+    const float* row = x.row_data(step_.logit_rows[i]);
     std::copy(row, row + x.cols, out.row_data(static_cast<int64_t>(i)));
   }
 }
 
 void CpuBackend::dense_ffn(const DenseFfnArgs& args) {
-  const int64_t n_tokens = args.x.rows, width = args.gate.rows();
+  const FfnInput& input = args.input;
+  rms_norm(input.residual, input.norm, input.norm_epsilon, input.normed);
+  const int64_t n_tokens = input.normed.rows, width = args.gate.rows();
   const MatrixView<float> gate(gate_.at_least(n_tokens * width), n_tokens, width);
   const MatrixView<float> up(up_.at_least(n_tokens * width), n_tokens, width);
   const PlacedWeight* weights[] = {&args.gate, &args.up};
   const MatrixView<float> outs[] = {gate, up};
-  linear(args.x, weights, outs);
+  linear(input.normed, weights, outs);
   threads_.parallel_for(n_tokens, 4, [&](int64_t begin, int64_t end, int) {
     for (int64_t t = begin; t < end; ++t) kernels_.swiglu({gate.row_data(t), up.row_data(t), width});
   });
   matmul(prepare(gate, cpu_weight(args.down).variant().needs_codes, hidden_scratch_), cpu_weight(args.down),
-         args.residual, true);
+         input.residual, true);
+}
+
+void CpuBackend::output(const OutputArgs& args) {
+  // The host's memory is the device's, and the sampler finds the best token as fast as anything here could.
+  const PlacedWeight* weights[] = {&args.weight};
+  linear(args.x, weights, {&args.logits, 1});
 }
 
 }  // namespace halod

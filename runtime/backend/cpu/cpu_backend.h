@@ -30,23 +30,24 @@ class CpuBackend final : public Backend {
 
   Result<std::unique_ptr<PlacedWeight>> place_weight(const GgufFile& file, const TensorInfo& tensor,
                                                      const std::function<void(uint64_t)>& on_bytes) override;
+  Result<std::unique_ptr<PlacedVector>> place_vector(std::span<const float> values) override;
   uint64_t kv_page_bytes(const KvShape& shape) const override;
   Result<std::unique_ptr<KvStorage>> allocate_kv(const KvShape& shape, int64_t n_pages) override;
   Result<MatrixView<float>> allocate_activations(int64_t rows, int64_t cols) override;
   uint64_t scratch_bytes() const override;
 
-  void embed(std::span<const TokenId> tokens, const PlacedWeight& embedding, MatrixView<float> out) override;
-  void gather_rows(MatrixView<const float> x, std::span<const int32_t> rows, MatrixView<float> out) override;
-  void rms_norm(MatrixView<const float> x, std::span<const float> weight, float epsilon,
+  void begin_step(const StepInputs& inputs) override;
+  void embed(const PlacedWeight& embedding, MatrixView<float> out) override;
+  void gather_logit_rows(MatrixView<const float> x, MatrixView<float> out) override;
+  void rms_norm(MatrixView<const float> x, const PlacedVector& weight, float epsilon,
                 MatrixView<float> out) override;
   void linear(MatrixView<const float> x, std::span<const PlacedWeight* const> weights,
               std::span<const MatrixView<float>> outs) override;
   void linear_add(MatrixView<const float> x, const PlacedWeight& weight, MatrixView<float> residual) override;
-  void rope_angles(std::span<const int32_t> positions, std::span<const float> inverse_frequencies,
-                   MatrixView<float> out) override;
   void attention(const AttentionArgs& args, KvStorage& kv) override;
   void moe(const MoeArgs& args) override;
   void dense_ffn(const DenseFfnArgs& args) override;
+  void output(const OutputArgs& args) override;
   void synchronize() override {}
   std::vector<SelectedKernel> selections() const override;
 
@@ -96,6 +97,20 @@ class CpuBackend final : public Backend {
     std::vector<int32_t> active;      ///< experts with at least one token
   };
 
+  /// Which sequence a batch row belongs to, and where in it the row's token stands.
+  struct RowPlace {
+    const AttentionSequence* sequence;
+    int64_t position;
+  };
+  /// What begin_step() was told.
+  struct StepState {
+    std::vector<TokenId> tokens;
+    std::vector<AttentionSequence> sequences;
+    std::vector<int32_t> logit_rows;
+    std::vector<RowPlace> places;  ///< into `sequences`
+    MatrixView<float> rope;        ///< [n_tokens, 2 * frequencies]: cosines, sines
+  };
+
   /// ThreadPool::parallel_for where there is enough work to share, otherwise on this thread.
   void parallel_for(int64_t n_items, int64_t chunk, int64_t n_multiplications,
                     const std::function<void(int64_t begin, int64_t end, int worker_idx)>& task);
@@ -106,6 +121,7 @@ class CpuBackend final : public Backend {
   void experts_down(const MoeArgs& args, const Activations& hidden, MatrixView<float> outputs);
   void matmul(const Activations& x, const CpuWeight& weight, MatrixView<float> y, bool accumulate);
   void normalise_rotate_store(const AttentionArgs& args, KvStorage& kv);
+  void compute_rope(std::span<const float> inverse_frequencies);
 
   bool exact_;
   KvType kv_type_;
@@ -113,10 +129,11 @@ class CpuBackend final : public Backend {
   ThreadPool threads_;
   std::vector<MappedMemory> activations_;
   QuantizedScratch x_scratch_, hidden_scratch_;
-  Scratch<float> gate_, up_, router_logits_, expert_outputs_;
+  Scratch<float> gate_, up_, router_logits_, expert_outputs_, rope_;
   std::vector<Scratch<float>> up_tile_;  ///< per worker
   Routing routing_;
   std::set<std::pair<std::string_view, std::string_view>> matmuls_;  ///< format and variant of placed weights
+  StepState step_;
 };
 
 }  // namespace halod

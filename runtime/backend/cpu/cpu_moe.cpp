@@ -18,9 +18,10 @@ int64_t n_tasks_per_expert(int64_t rows) { return (rows + kRowsPerTask - 1) / kR
 }  // namespace
 
 void CpuBackend::route(const MoeArgs& args) {
-  const int64_t n_tokens = args.x.rows, n_experts = args.router.rows(), k = args.n_experts_per_token;
+  const MatrixView<const float> x = args.input.normed;
+  const int64_t n_tokens = x.rows, n_experts = args.router.rows(), k = args.n_experts_per_token;
   const MatrixView<float> logits(router_logits_.at_least(n_tokens * n_experts), n_tokens, n_experts);
-  matmul(prepare(args.x, cpu_weight(args.router).variant().needs_codes, x_scratch_), cpu_weight(args.router),
+  matmul(prepare(x, cpu_weight(args.router).variant().needs_codes, x_scratch_), cpu_weight(args.router),
          logits, false);
 
   Routing& r = routing_;
@@ -118,10 +119,13 @@ void CpuBackend::experts_down(const MoeArgs& args, const Activations& hidden, Ma
 }
 
 void CpuBackend::moe(const MoeArgs& args) {
+  const FfnInput& input = args.input;
+  rms_norm(input.residual, input.norm, input.norm_epsilon, input.normed);
   route(args);
-  const int64_t n_tokens = args.x.rows, k = args.n_experts_per_token, n_slots = n_tokens * k;
+  const int64_t n_tokens = input.normed.rows, k = args.n_experts_per_token, n_slots = n_tokens * k;
   const CpuWeight &gate = cpu_weight(args.gate), &up = cpu_weight(args.up), &down = cpu_weight(args.down);
-  const Activations x = prepare(args.x, gate.variant().needs_codes || up.variant().needs_codes, x_scratch_);
+  const Activations x =
+      prepare(input.normed, gate.variant().needs_codes || up.variant().needs_codes, x_scratch_);
   const MatrixView<float> hidden(gate_.at_least(n_slots * gate.rows()), n_slots, gate.rows());
   experts_gate_up(args, x, hidden);
   const MatrixView<float> outputs(expert_outputs_.at_least(n_slots * down.rows()), n_slots, down.rows());
@@ -133,8 +137,8 @@ void CpuBackend::moe(const MoeArgs& args) {
     for (int64_t t = begin; t < end; ++t) {
       for (int64_t rank = 0; rank < k; ++rank)
         terms[static_cast<size_t>(rank)] = outputs.row_data(t * k + rank);
-      kernels_.weighted_sum(
-          {terms.data(), routing_.weights.data() + t * k, k, args.residual.row_data(t), args.residual.cols});
+      kernels_.weighted_sum({terms.data(), routing_.weights.data() + t * k, k, input.residual.row_data(t),
+                             input.residual.cols});
     }
   });
 }

@@ -3,6 +3,8 @@
 
 #include <functional>
 #include <memory>
+#include <span>
+#include <vector>
 
 #include "base/mapped_memory.h"
 #include "base/thread_pool.h"
@@ -35,6 +37,22 @@ class CpuWeight final : public PlacedWeight {
   MappedMemory memory_;
   int64_t expert_bytes_;
 };
+
+/// A small vector in host memory.
+class CpuVector final : public PlacedVector {
+ public:
+  explicit CpuVector(std::span<const float> values)
+      : PlacedVector(static_cast<int64_t>(values.size())), values_(values.begin(), values.end()) {}
+  std::span<const float> values() const { return values_; }
+
+ private:
+  std::vector<float> values_;
+};
+
+/// A vector that a CpuBackend placed. REQUIRES: it did.
+inline const CpuVector& cpu_vector(const PlacedVector& vector) {
+  return static_cast<const CpuVector&>(vector);
+}
 
 /// A weight that a CpuBackend placed. REQUIRES: it did; backends never see each other's weights.
 inline const CpuWeight& cpu_weight(const PlacedWeight& weight) {

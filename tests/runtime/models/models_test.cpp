@@ -1,5 +1,4 @@
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -11,32 +10,14 @@
 #include <vector>
 
 #include "bench/loaded_model.h"
-#include "bench/synthetic_model.h"
 #include "tests/runtime/models/float64_decoder.h"
+#include "tests/runtime/models/temporary_model.h"
 
 namespace halod {
 namespace {
 
 using bench::LoadedModel;
-
-/// A tiny random-weight model in a file of its own.
-class TemporaryModel {
- public:
-  TemporaryModel(const std::string& shape, const std::string& recipe)
-      : path_(std::filesystem::temp_directory_path() /
-              ("halod-models-test-" + std::to_string(getpid()) + "-" + shape + recipe + ".gguf")) {
-    const ModelShape& found = *find_model_shape(shape);
-    SyntheticModel(
-        {.shape = found, .recipe = *find_format_recipe(recipe), .n_layers = found.default_layers, .seed = 5})
-        .write(path_)
-        .value();
-  }
-  ~TemporaryModel() { std::filesystem::remove(path_); }
-  const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
+using test::TemporaryModel;
 
 std::vector<TokenId> random_ids(int64_t n, int64_t vocab_size, uint32_t seed) {
   std::mt19937 generator(seed);

@@ -1,0 +1,221 @@
+// The arguments of every kernel: plain structs that the host fills and the device gets by value. All pointers
+// are the device's.
+//
+// Shapes: matrices are row-major and contiguous. "slot" is a pair of (token, rank among the token's experts),
+// token * n_per_token
+// + rank.
+#pragma once
+
+#include <cstdint>
+
+namespace halod::hip {
+
+/// Rows of activations as the matrix kernels read them; kernels/ops/activations.h says the same of the CPU's.
+/// A kernel for T rows at once reads up to the next multiple of T, so there must be memory; what it holds
+/// does not matter.
+struct ActivationGroup {
+  float scale;   ///< of 32 codes
+  int32_t sums;  ///< low 16 bits: sum of the first 16 codes; high 16 bits: of the second 16
+};
+struct ActivationRows {
+  const float* values;  ///< [n, cols]
+  /// The 8-bit form, cols a multiple of 32: values ~= scale * code. Only for weights whose kernels need it.
+  const int8_t* codes;            ///< [n, cols]
+  const ActivationGroup* groups;  ///< [n, cols / 32]
+};
+/// The same, to be written. codes == nullptr: only the values are wanted.
+struct ActivationResult {
+  float* values;
+  int8_t* codes;
+  ActivationGroup* groups;
+};
+
+/// One or several matrices of [rows, cols] in the layout of weight_layout.h.
+struct WeightRows {
+  const unsigned char* data;
+  uint64_t expert_bytes;  ///< from one expert's matrix to the next
+  int32_t row_bytes;
+  int32_t rows;
+  int32_t cols;
+  int32_t format;  ///< halod::Format
+};
+
+/// Where a batch row's token stands.
+struct StepRow {
+  int32_t position;    ///< in its sequence
+  int32_t first_page;  ///< of its sequence, in the step's list of pages
+};
+
+/// y = x / sqrt(mean(x^2) + epsilon) * weight, and its 8-bit form; weight == nullptr: y = x. Grid: (rows).
+struct RmsNormArgs {
+  const float* x;  ///< [rows, cols]; y.values may be x
+  const float* weight;
+  float epsilon;
+  int32_t cols;
+  ActivationResult y;
+};
+
+/// out[t] = row tokens[t] of the matrix. Grid: (n_tokens).
+struct EmbedArgs {
+  WeightRows weight;
+  const int32_t* tokens;
+  float* out;  ///< [n_tokens, cols]
+};
+
+/// out[i] = x[rows[i]]. Grid: (rows wanted).
+struct GatherArgs {
+  const float* x;
+  const int32_t* rows;
+  int32_t cols;
+  float* out;
+};
+
+/// y[m] (+)= x W[m]^T for up to three matrices that read the same x, and up to T rows. Grid: (row tiles of
+/// all matrices).
+struct LinearArgs {
+  WeightRows weights[3];
+  float* y[3];            ///< [n_tokens, weights[m].rows]
+  int32_t first_tile[4];  ///< of each matrix; [n_matrices] is the number of tiles
+  int32_t n_matrices;
+  int32_t n_tokens;  ///< 1 … T
+  int32_t add;       ///< += instead of =
+  ActivationRows x;
+};
+
+/// Norms and rotates q and k, and stores k and v. Grid: (heads / 4, rows).
+struct AttentionPrepareArgs {
+  float* q;             ///< [rows, n_heads * head_dim], changed in place
+  const float* k;       ///< [rows, n_kv_heads * head_dim]
+  const float* v;       ///< the same shape
+  const float* q_norm;  ///< [head_dim]; nullptr = none
+  const float* k_norm;
+  const float* rope;  ///< [rows, head_dim]: cosines, then sines
+  const StepRow* rows;
+  const uint32_t* pages;
+  unsigned char* kv;  ///< this layer's pages
+  float epsilon;
+  int32_t n_heads;
+  int32_t n_kv_heads;
+  int32_t head_dim;
+};
+
+/// One query row against its sequence's keys, cut into splits; the last split of a (row, head chunk) to
+/// finish combines them. Grid: (splits of the longest row, rows * n_chunks).
+struct SplitAttentionArgs {
+  const float* q;
+  const StepRow* rows;
+  const uint32_t* pages;
+  const unsigned char* kv;
+  float* partials;  ///< [rows * n_chunks][kMaxSplits][G][head_dim + 2]: sums, then maximum and total weight
+  uint32_t* counters;    ///< [rows * n_chunks], zeros
+  ActivationResult out;  ///< [rows, n_heads * head_dim]
+  float scale;
+  int32_t n_heads;
+  int32_t n_kv_heads;
+  int32_t head_dim;
+  int32_t n_chunks;  ///< n_kv_heads * (chunks of up to G query heads per KV head)
+};
+
+/// x = rms_norm(hidden); logits = x router^T; the last block of a token chooses its experts. Grid: (router
+/// rows / 8, tokens).
+struct RouterArgs {
+  const float* hidden;  ///< [n_tokens, cols]
+  const float* norm;    ///< [cols]
+  WeightRows router;    ///< [n_experts, cols]
+  ActivationResult x;   ///< the normalised rows
+  float* logits;        ///< [n_tokens, n_experts]
+  uint32_t* counters;   ///< [n_tokens], zeros
+  int32_t* experts;     ///< [n_tokens, n_per_token], best first
+  float* weights;       ///< the same shape, sum 1
+  float epsilon;
+  int32_t n_per_token;
+};
+
+/// h = silu(x gate^T) * (x up^T), and its 8-bit form. Grid: (width / 32, n_slots / T).
+struct GateUpArgs {
+  WeightRows weights[2];   ///< gate, up: [width, cols] per expert
+  ActivationRows x;        ///< [n_tokens, cols]
+  const int32_t* experts;  ///< [n_slots]; nullptr: expert 0, and a slot is a token
+  int32_t n_per_token;
+  int32_t n_slots;
+  ActivationResult h;  ///< [n_slots, width]
+};
+
+/// residual[t] += sum over the token's slots of weight[slot] * h[slot] down^T. Grid: (rows / tile, n_tokens).
+struct ExpertsDownArgs {
+  WeightRows down;   ///< [hidden_size, width] per expert
+  ActivationRows h;  ///< [n_slots, width]
+  const int32_t* experts;
+  const float* weights;
+  int32_t n_per_token;
+  float* residual;  ///< [n_tokens, hidden_size]
+};
+
+/// The largest of each row and its lowest index; NaN when any value is. Grid: (kArgmaxBlocks, rows).
+struct ArgmaxResult {
+  float value;
+  int32_t index;
+};
+struct ArgmaxArgs {
+  const float* x;  ///< [rows, cols]
+  int32_t cols;
+  ArgmaxResult* partials;  ///< [rows, kArgmaxBlocks]
+  uint32_t* counters;      ///< [rows], zeros
+  ArgmaxResult* best;      ///< [rows]
+};
+
+// What the host must know of the kernels' cutting of the work.
+
+inline constexpr int kLinearTileRows = 16;  ///< weight rows of a block of `linear`
+inline constexpr int kRouterTileRows = 8;   ///< experts of a block of `router`
+inline constexpr int kGateUpTileRows =
+    32;                                   ///< of a block of `gate_up`: one group of the next matrix's columns
+inline constexpr int kDownTileRows = 16;  ///< of a block of `experts_down`
+inline constexpr int kPrepareHeads = 4;   ///< heads of a block of `attention_prepare`
+inline constexpr int kMaxLinearTokens = 8;  ///< rows of x that share one read of the weights
+inline constexpr int kMaxGateUpTokens = 4;  ///< of a dense layer; eight would not fit the scalar registers
+inline constexpr int kArgmaxBlocks = 32;
+inline constexpr int kMaxExperts = 1024;
+inline constexpr int kMaxHeadDim = 256;
+inline constexpr int kMaxHeadsPerChunk = 8;
+inline constexpr int kPageTokens = 32;
+
+/// Attention is cut by the number of keys alone, so that a row's result does not depend on the batch: as many
+/// splits as there are pages for four waves each, at most 32 (what the combining block then reads stays under
+/// 140 kB of a head chunk).
+inline constexpr int kMaxSplits = 32;
+inline constexpr int kSplitWaves = 4;
+constexpr int pages_per_split(int n_pages) {
+  const int at_least = (n_pages + kMaxSplits - 1) / kMaxSplits;
+  return (at_least + kSplitWaves - 1) / kSplitWaves * kSplitWaves;
+}
+constexpr int n_splits(int n_keys) {
+  const int n_pages = (n_keys + kPageTokens - 1) / kPageTokens;
+  const int per_split = pages_per_split(n_pages);
+  return (n_pages + per_split - 1) / per_split;
+}
+constexpr int64_t partial_floats(int heads_per_chunk, int head_dim) {
+  return int64_t{heads_per_chunk} * (head_dim + 2);
+}
+
+// Shared memory that each kernel takes, in bytes; the kernels' own order of take() gives the same sums.
+
+constexpr int shared_round(int n_bytes) { return (n_bytes + 15) / 16 * 16; }
+constexpr int rms_norm_shared_bytes() { return shared_round(8 * 4); }
+constexpr int attention_shared_bytes(int heads, int head_dim) {
+  return shared_round(heads * head_dim * 4) * 2 + shared_round(kSplitWaves * heads * kPageTokens * 4) +
+         shared_round(kSplitWaves * heads * 4) * 2 + shared_round(kMaxSplits * heads * 4) + shared_round(4);
+}
+constexpr int router_shared_bytes(int cols, int n_experts) {
+  return shared_round(cols * 4) + shared_round(cols) + shared_round(cols / 32 * 8) + shared_round(8 * 4) +
+         shared_round(n_experts * 4) + shared_round(4);
+}
+constexpr int gate_up_shared_bytes(int n_tokens) { return shared_round(2 * n_tokens * kGateUpTileRows * 4); }
+constexpr int argmax_shared_bytes() { return shared_round(8 * 8) + shared_round(4); }
+
+/// The page of one KV head holds keys, then values, f16:
+///   keys    [head_dim / 8][32 tokens][8]: a lane is a token, and reads 8 of its values by one load
+///   values  [32 tokens][head_dim]: a lane is 8 columns of a token
+constexpr int64_t kv_head_page_bytes(int64_t head_dim) { return 2 * kPageTokens * head_dim * 2; }
+
+}  // namespace halod::hip

@@ -1,0 +1,7 @@
+// The keywords and indices of HIP for a compiler that has no HIP headers.
+#pragma once
+
+#define __global__ __attribute__((global))
+#define __device__ __attribute__((device))
+#define __shared__ __attribute__((shared))
+#define __launch_bounds__(n) __attribute__((amdgpu_flat_work_group_size(n, n)))

@@ -1,0 +1,74 @@
+// The kernels that a device must have: one row each, for the backend, the resource check and the lanes.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "kernels/hip/args.h"
+
+// name, arguments, family, threads per block, most vector registers, most shared bytes, instructions that
+// must be in it
+//
+// The registers decide how many waves a SIMD holds to hide the memory's latency: 16 up to 96 of gfx1151's
+// 1536, 12 up to 120, 10 up to 144, 9 up to 168, 8 up to 192 (kernels/hip/check_resources.py reads these rows and fails
+// where a compiler needs more).
+// clang-format off
+#define HALOD_HIP_KERNELS(X)                                                                                              \
+  X(rms_norm,          RmsNormArgs,          kRows,      256,  24, rms_norm_shared_bytes(),          "global_load_b32")   \
+  X(embed,             EmbedArgs,            kRows,      256,  24, 0,                                "global_load_b128")  \
+  X(gather,            GatherArgs,           kRows,      256,  24, 0,                                "global_load_b32")   \
+  X(argmax,            ArgmaxArgs,           kRows,      256,  24, argmax_shared_bytes(),            "global_load_b32")   \
+  X(linear_1,          LinearArgs,           kLinear,    256,  96, 0,                                "global_load_b128 v_dot4_i32_iu8 v_fma_mix_f32") \
+  X(linear_2,          LinearArgs,           kLinear,    256,  96, 0,                                "global_load_b128 v_dot4_i32_iu8 v_fma_mix_f32") \
+  X(linear_4,          LinearArgs,           kLinear,    256, 120, 0,                                "global_load_b128 v_dot4_i32_iu8 v_fma_mix_f32") \
+  X(linear_8,          LinearArgs,           kLinear,    256, 168, 0,                                "global_load_b128 v_dot4_i32_iu8 v_fma_mix_f32") \
+  X(attention_prepare, AttentionPrepareArgs, kAttention, 128,  24, 0,                                "global_load_b32")   \
+  X(attention_1,       SplitAttentionArgs,   kAttention, 128,  72, attention_shared_bytes(1, kMaxHeadDim), "global_load_b128 v_fma_mix_f32") \
+  X(attention_2,       SplitAttentionArgs,   kAttention, 128,  72, attention_shared_bytes(2, kMaxHeadDim), "global_load_b128 v_fma_mix_f32") \
+  X(attention_4,       SplitAttentionArgs,   kAttention, 128, 120, attention_shared_bytes(4, kMaxHeadDim), "global_load_b128 v_fma_mix_f32") \
+  X(attention_8,       SplitAttentionArgs,   kAttention, 128, 192, attention_shared_bytes(8, kMaxHeadDim), "global_load_b128 v_fma_mix_f32") \
+  X(router,            RouterArgs,           kExperts,   256,  72, kMaxSharedBytes,                  "global_load_b128 v_dot4_i32_iu8") \
+  X(gate_up_1,         GateUpArgs,           kExperts,   256,  96, gate_up_shared_bytes(1),          "global_load_b128 v_dot4_i32_iu8 v_fma_mix_f32") \
+  X(gate_up_2,         GateUpArgs,           kExperts,   256, 120, gate_up_shared_bytes(2),          "global_load_b128 v_dot4_i32_iu8 v_fma_mix_f32") \
+  X(gate_up_4,         GateUpArgs,           kExperts,   256, 144, gate_up_shared_bytes(4),          "global_load_b128 v_dot4_i32_iu8 v_fma_mix_f32") \
+  X(experts_down,      ExpertsDownArgs,      kExperts,   256, 120, 0,                                "global_load_b128 v_dot4_i32_iu8 v_fma_mix_f32")
+// clang-format on
+
+namespace halod::hip {
+
+/// What one workgroup may have of RDNA 3's 128 KiB.
+inline constexpr int kMaxSharedBytes = 64 << 10;
+
+enum class KernelId : uint8_t {
+#define HALOD_ROW(name, ...) name,
+  HALOD_HIP_KERNELS(HALOD_ROW)
+#undef HALOD_ROW
+};
+
+/// Kernels of one family are tested together when a device is opened.
+enum class KernelFamily : uint8_t { kRows, kLinear, kAttention, kExperts };
+
+struct KernelRow {
+  KernelId id;
+  KernelFamily family;
+  std::string_view name;  ///< of its symbol
+  size_t args_bytes;
+  int n_threads;         ///< per block
+  int max_vgprs;         ///< the resource check's limit
+  int max_shared_bytes;  ///< of a launch
+};
+
+/// In the order of the enumeration. Thread: any.
+std::span<const KernelRow> kernel_table();
+const KernelRow& kernel_row(KernelId id);
+
+/// The row of a kernel that comes in sizes 1, 2, 4, 8 (as far as it does): the smallest that holds n.
+KernelId linear_kernel(int n_tokens);
+KernelId gate_up_kernel(int n_tokens);
+KernelId attention_kernel(int n_heads);
+/// How many rows or heads that kernel takes at once.
+int kernel_capacity(int n, int largest);
+
+}  // namespace halod::hip

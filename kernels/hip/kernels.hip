@@ -1,0 +1,6 @@
+// All kernels in one code object per target: one module to load, and functions in one place for the resource
+// check.
+#include "kernels/hip/attention.hip"
+#include "kernels/hip/experts.hip"
+#include "kernels/hip/linear.hip"
+#include "kernels/hip/rows.hip"

@@ -1,0 +1,90 @@
+// How weight matrices lie in device memory: row by row, each row's parts in pieces of 16 bytes, so that a
+// wave's 32 lanes read 32 neighbouring pieces by one load. Bit for bit the file's information, in another
+// order.
+//
+// A row of n columns is one run of bytes, aligned to 16. A group is 32 consecutive columns, a block what the
+// file calls so (32 or 256 columns). A quad is four neighbouring columns of a group, one in each byte of a
+// word.
+//
+//   F32, F16, BF16   the values, padded with zeros to 16 bytes
+//   Q4_0             codes | d
+//   Q8_0             codes (columns 0 … 15 of every group) | codes (columns 16 … 31) | d
+//   Q4_K             codes | headers
+//   Q5_K             codes | high | headers
+//   Q6_K             codes | high | scales | d
+//
+//   codes    16 bytes per group. 4-bit: word i has quad i in its low and quad i + 4 in its high nibbles.
+//   Q8_0: 16 bytes. high     Q5_K: one word per group, quad i in bit i of its bytes. Q6_K: two words per
+//   group, of quads 0 … 3 and 4 … 7, each
+//            quad in two bits of its bytes, the first quad lowest.
+//   headers  16 bytes per block: d (f16), dmin (f16); byte j: scale of group j, with the two low bits of its
+//   min on top; then one
+//            word with the four high bits of the min of group j in nibble j.
+//   scales   16 bytes per block: the int8 scales of its 16 runs of 16 columns.
+//   d        f16 per block, padded with zeros to 16 bytes.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/quant/formats.h"
+
+namespace halod::hip {
+
+inline constexpr int kGroupColumns = 32;
+inline constexpr int kPieceBytes = 16;
+
+/// The parts of a quantised row; see the picture above.
+struct RowShape {
+  int block_columns;
+  int code_bytes_per_group;
+  int high_bytes_per_group;
+  int scale_bytes_per_block;  ///< headers or scales
+  int d_bytes_per_block;
+
+  constexpr int high_offset(int cols) const { return cols / kGroupColumns * code_bytes_per_group; }
+  constexpr int scale_offset(int cols) const {
+    return high_offset(cols) + cols / kGroupColumns * high_bytes_per_group;
+  }
+  constexpr int d_offset(int cols) const {
+    return scale_offset(cols) + cols / block_columns * scale_bytes_per_block;
+  }
+  constexpr int row_bytes(int cols) const {
+    return (d_offset(cols) + cols / block_columns * d_bytes_per_block + kPieceBytes - 1) / kPieceBytes *
+           kPieceBytes;
+  }
+};
+
+/// A function, because device code of nvcc cannot read a host's constants.
+template <Format format>
+constexpr RowShape row_shape() {
+  switch (format) {
+    case Format::kQ4_0:
+      return {32, 16, 0, 0, 2};
+    case Format::kQ8_0:
+      return {32, 32, 0, 0, 2};
+    case Format::kQ4_K:
+      return {256, 16, 0, 16, 0};
+    case Format::kQ5_K:
+      return {256, 16, 4, 16, 0};
+    case Format::kQ6_K:
+      return {256, 16, 8, 16, 2};
+    default:
+      return {};
+  }
+}
+
+/// A format's row in the table of device layouts.
+struct RowLayout {
+  Format format;
+  bool needs_codes;  ///< its kernels read the 8-bit form of the activations
+  int64_t (*row_bytes)(int64_t cols);
+  /// One row of file blocks to its device form, padding included, and back.
+  void (*pack_row)(const std::byte* blocks, int64_t cols, std::byte* row);
+  void (*unpack_row)(const std::byte* row, int64_t cols, std::byte* blocks);
+};
+
+/// nullptr when no kernel reads the format. Thread: any.
+const RowLayout* find_row_layout(Format format);
+
+}  // namespace halod::hip

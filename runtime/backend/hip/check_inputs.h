@@ -1,0 +1,177 @@
+// What the kernel checks compute with: arrays on the device, and weights and activations in all their forms.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+#include <random>
+#include <span>
+#include <vector>
+
+#include "kernels/hip/args.h"
+#include "kernels/hip/weight_layout.h"
+#include "kernels/ops/reference.h"
+#include "runtime/backend/hip/device.h"
+
+namespace halod::hip {
+
+/// -1 … 1, one in 64 twenty times larger.
+inline std::vector<float> check_values(int64_t n, uint32_t seed) {
+  std::mt19937 generator(seed);
+  std::vector<float> values(static_cast<size_t>(n));
+  for (float& value : values) {
+    value = static_cast<float>(generator()) / 2147483648.0F - 1.0F;
+    if (generator() % 64 == 0) value *= 20.0F;
+  }
+  return values;
+}
+
+inline double check_nmse(std::span<const float> values, std::span<const float> expected) {
+  double error = 0, power = 0;
+  for (size_t i = 0; i < values.size(); ++i) {
+    const double difference = static_cast<double>(values[i]) - static_cast<double>(expected[i]);
+    error += difference * difference;
+    power += static_cast<double>(expected[i]) * static_cast<double>(expected[i]);
+  }
+  return power > 0 ? error / power : error;
+}
+
+/// n values on the device, and a way there and back.
+template <class T>
+class DeviceArray {
+ public:
+  DeviceArray(Device& device, int64_t n)
+      : device_(device),
+        n_(static_cast<size_t>(n)),
+        memory_(DeviceMemory::allocate(device, n_ * sizeof(T)).value()),
+        staging_(PinnedMemory::allocate(device, n_ * sizeof(T)).value()) {
+    device_.fill_with_zeros(memory_.data(), n_ * sizeof(T));
+  }
+  DeviceArray(Device& device, std::span<const T> values)
+      : DeviceArray(device, static_cast<int64_t>(values.size())) {
+    write(values);
+  }
+  DeviceArray(Device& device, const std::vector<T>& values)
+      : DeviceArray(device, std::span<const T>(values)) {}
+
+  T* data() const { return memory_.template as<T>(); }
+  void write(std::span<const T> values) {
+    device_.synchronize();  // the staging may still be read
+    std::memcpy(staging_.data(), values.data(), values.size_bytes());
+    device_.copy_to_device(memory_.data(), staging_.data(), values.size_bytes());
+  }
+  std::vector<T> read() {
+    device_.copy_to_host(staging_.data(), memory_.data(), n_ * sizeof(T));
+    device_.synchronize();
+    std::vector<T> values(n_);
+    std::memcpy(values.data(), staging_.data(), n_ * sizeof(T));
+    return values;
+  }
+
+ private:
+  Device& device_;
+  size_t n_;
+  DeviceMemory memory_;
+  PinnedMemory staging_;
+};
+
+/// Random matrices of one format, one per expert: file blocks for the reference, device rows for the kernels.
+class CheckWeights {
+ public:
+  CheckWeights(Device& device, Format format, int n_experts, int rows, int cols, uint32_t seed)
+      : format_(format),
+        rows_(rows),
+        cols_(cols),
+        blocks_(encode(n_experts, seed)),
+        device_rows_(device, pack(n_experts)) {}
+
+  WeightRows device_rows() const {
+    const auto row_bytes = find_row_layout(format_)->row_bytes(cols_);
+    return {.data = device_rows_.data(),
+            .expert_bytes = static_cast<uint64_t>(row_bytes * rows_),
+            .row_bytes = static_cast<int32_t>(row_bytes),
+            .rows = rows_,
+            .cols = cols_,
+            .format = static_cast<int32_t>(format_)};
+  }
+  WeightMatrix blocks(int expert) const {
+    return {format_, WeightLayout::kRows, blocks_.data() + expert * rows_ * traits(format_).row_bytes(cols_),
+            rows_, cols_};
+  }
+  const std::byte* row_blocks(int row) const {
+    return blocks_.data() + row * traits(format_).row_bytes(cols_);
+  }
+
+ private:
+  std::vector<std::byte> encode(int n_experts, uint32_t seed) const {
+    const FormatTraits& format = traits(format_);
+    const std::vector<float> values = check_values(int64_t{n_experts} * rows_ * cols_, seed);
+    std::vector<std::byte> blocks(static_cast<size_t>(n_experts * rows_ * format.row_bytes(cols_)));
+    for (int64_t r = 0; r < int64_t{n_experts} * rows_; ++r)
+      format.quantize(values.data() + r * cols_, cols_, blocks.data() + r * format.row_bytes(cols_));
+    return blocks;
+  }
+  std::vector<unsigned char> pack(int n_experts) const {
+    const RowLayout& layout = *find_row_layout(format_);
+    const int64_t row_bytes = layout.row_bytes(cols_), block_bytes = traits(format_).row_bytes(cols_);
+    std::vector<unsigned char> rows(static_cast<size_t>(n_experts * rows_ * row_bytes));
+    for (int64_t r = 0; r < int64_t{n_experts} * rows_; ++r)
+      layout.pack_row(blocks_.data() + r * block_bytes, cols_,
+                      reinterpret_cast<std::byte*>(rows.data()) + r * row_bytes);
+    return rows;
+  }
+
+  Format format_;
+  int rows_, cols_;
+  std::vector<std::byte> blocks_;
+  DeviceArray<unsigned char> device_rows_;
+};
+
+/// Rows of activations on the device, with room up to a multiple of 8 rows as the kernels demand.
+class CheckActivations {
+ public:
+  CheckActivations(Device& device, int n_rows, int cols)
+      : n_rows_(n_rows),
+        cols_(cols),
+        values_(device, padded_rows() * cols),
+        codes_(device, padded_rows() * cols),
+        groups_(device, padded_rows() * (cols / 32) + 1) {}
+
+  ActivationRows rows() const { return {values_.data(), codes_.data(), groups_.data()}; }
+  ActivationResult result() const {
+    return {values_.data(), cols_ % 32 == 0 ? codes_.data() : nullptr, groups_.data()};
+  }
+  std::vector<float> values() { return first_rows(values_.read()); }
+  /// What the kernel of a format reads: the values, or what their 8-bit form stands for.
+  std::vector<float> values_for(Format format) {
+    if (!find_row_layout(format)->needs_codes) return values();
+    const std::vector<int8_t> codes = codes_.read();
+    const std::vector<ActivationGroup> groups = groups_.read();
+    std::vector<float> rounded(codes.size());
+    for (size_t i = 0; i < codes.size(); ++i)
+      rounded[i] = static_cast<float>(codes[i]) * groups[i / 32].scale;
+    return first_rows(std::move(rounded));
+  }
+  void write(std::span<const float> values) { values_.write(values); }
+  std::vector<int8_t> codes() { return codes_.read(); }
+  std::vector<ActivationGroup> groups() { return groups_.read(); }
+
+  /// Rounds the values to 8 bits on the device.
+  void quantise(Device& device) {
+    launch(device, KernelId::rms_norm, {.x = n_rows_}, rms_norm_shared_bytes(),
+           RmsNormArgs{.x = values_.data(), .weight = nullptr, .epsilon = 0, .cols = cols_, .y = result()});
+  }
+
+ private:
+  int64_t padded_rows() const { return (n_rows_ + 7) / 8 * 8; }
+  std::vector<float> first_rows(std::vector<float> values) const {
+    values.resize(static_cast<size_t>(n_rows_) * static_cast<size_t>(cols_));
+    return values;
+  }
+
+  int n_rows_, cols_;
+  DeviceArray<float> values_;
+  DeviceArray<int8_t> codes_;
+  DeviceArray<ActivationGroup> groups_;
+};
+
+}  // namespace halod::hip

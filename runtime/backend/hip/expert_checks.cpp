@@ -1,0 +1,228 @@
+// The checks of the mixture of experts, and the selection that runs when a device is opened.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "runtime/backend/hip/check_inputs.h"
+#include "runtime/backend/hip/kernel_checks.h"
+
+namespace halod::hip {
+namespace {
+
+/// The products of given rows of x with one expert's matrix.
+std::vector<float> product(const WeightMatrix& weights, const float* x, int64_t n_rows) {
+  std::vector<float> y(static_cast<size_t>(n_rows * weights.rows));
+  reference::matmul({.weight = weights,
+                     .n_rows = weights.rows,
+                     .x = {.values = {x, n_rows, weights.cols}},
+                     .n_tokens = n_rows,
+                     .y = {y.data(), n_rows, weights.rows}});
+  return y;
+}
+
+/// The experts' layer on the device, step by step.
+class ExpertsCheck {
+ public:
+  ExpertsCheck(Device& device, const ExpertsShape& shape)
+      : device_(device),
+        shape_(shape),
+        n_slots_(shape.n_tokens * shape.n_per_token),
+        router_(device, shape.router, 1, shape.n_experts, shape.hidden_size, 20),
+        gate_(device, shape.gate, shape.n_experts, shape.width, shape.hidden_size, 21),
+        up_(device, shape.up, shape.n_experts, shape.width, shape.hidden_size, 22),
+        down_(device, shape.down, shape.n_experts, shape.hidden_size, shape.width, 23),
+        hidden_values_(check_values(shape.n_tokens * shape.hidden_size, 24)),
+        norm_values_(check_values(shape.hidden_size, 25)),
+        hidden_(device, hidden_values_),
+        norm_(device, norm_values_),
+        logits_(device, shape.n_tokens * shape.n_experts),
+        weights_(device, n_slots_),
+        counters_(device, shape.n_tokens),
+        experts_(device, n_slots_),
+        x_(device, shape.n_tokens, shape.hidden_size),
+        h_(device, n_slots_, shape.width) {}
+
+  KernelChecks run() {
+    check_router();
+    check_gate_up();
+    check_down();
+    return std::move(checks_);
+  }
+
+ private:
+  std::string what(std::string_view kernel, Format format) const {
+    return fmt::format("{} {} {} of {} experts {}x{}, {} tokens", kernel, traits(format).name,
+                       shape_.n_per_token, shape_.n_experts, shape_.width, shape_.hidden_size,
+                       shape_.n_tokens);
+  }
+
+  void check_router() {
+    launch(device_, KernelId::router,
+           {.x = (shape_.n_experts + kRouterTileRows - 1) / kRouterTileRows, .y = shape_.n_tokens},
+           router_shared_bytes(shape_.hidden_size, shape_.n_experts),
+           RouterArgs{.hidden = hidden_.data(),
+                      .norm = norm_.data(),
+                      .router = router_.device_rows(),
+                      .x = x_.result(),
+                      .logits = logits_.data(),
+                      .counters = counters_.data(),
+                      .experts = experts_.data(),
+                      .weights = weights_.data(),
+                      .epsilon = 1e-6F,
+                      .n_per_token = shape_.n_per_token});
+    const int cols = shape_.hidden_size;
+    std::vector<float> normed(hidden_values_.size());
+    for (int t = 0; t < shape_.n_tokens; ++t)
+      reference::rms_norm(
+          {hidden_values_.data() + t * cols, norm_values_.data(), normed.data() + t * cols, cols, 1e-6F});
+    checks_.push_back({what("router's norm", shape_.router), check_nmse(x_.values(), normed)});
+    const std::vector<float> expected_logits =
+        product(router_.blocks(0), x_.values_for(shape_.router).data(), shape_.n_tokens);
+    const std::vector<float> logits = logits_.read();
+    checks_.push_back({what("router's logits", shape_.router), check_nmse(logits, expected_logits)});
+    // From the device's logits, so that a near tie may not fall otherwise.
+    std::vector<int32_t> best(static_cast<size_t>(n_slots_));
+    std::vector<float> shares(best.size());
+    for (int t = 0; t < shape_.n_tokens; ++t) {
+      reference::router_top_k({logits.data() + t * shape_.n_experts, shape_.n_experts, shape_.n_per_token,
+                               best.data() + t * shape_.n_per_token, shares.data() + t * shape_.n_per_token});
+    }
+    chosen_ = experts_.read();
+    checks_.push_back(
+        {what("router's choice", shape_.router), chosen_ == best ? check_nmse(weights_.read(), shares) : 1});
+  }
+
+  void check_gate_up() {
+    ActivationResult h = h_.result();
+    launch(device_, KernelId::gate_up_1,
+           {.x = (shape_.width + kGateUpTileRows - 1) / kGateUpTileRows, .y = n_slots_},
+           gate_up_shared_bytes(1),
+           GateUpArgs{.weights = {gate_.device_rows(), up_.device_rows()},
+                      .x = x_.rows(),
+                      .experts = experts_.data(),
+                      .n_per_token = shape_.n_per_token,
+                      .n_slots = n_slots_,
+                      .h = h});
+    const std::vector<float> for_gate = x_.values_for(shape_.gate), for_up = x_.values_for(shape_.up);
+    std::vector<float> expected;
+    for (int slot = 0; slot < n_slots_; ++slot) {
+      const int64_t from = int64_t{slot / shape_.n_per_token} * shape_.hidden_size;
+      const int expert = chosen_[static_cast<size_t>(slot)];
+      std::vector<float> gate = product(gate_.blocks(expert), for_gate.data() + from, 1);
+      const std::vector<float> up = product(up_.blocks(expert), for_up.data() + from, 1);
+      reference::swiglu({gate.data(), up.data(), shape_.width});
+      expected.insert(expected.end(), gate.begin(), gate.end());
+    }
+    checks_.push_back({what("gate_up_1", shape_.gate), check_nmse(h_.values(), expected)});
+  }
+
+  void check_down() {
+    const std::vector<float> before = check_values(shape_.n_tokens * shape_.hidden_size, 26);
+    DeviceArray<float> residual(device_, before);
+    launch(device_, KernelId::experts_down,
+           {.x = (shape_.hidden_size + kDownTileRows - 1) / kDownTileRows, .y = shape_.n_tokens}, 0,
+           ExpertsDownArgs{.down = down_.device_rows(),
+                           .h = h_.rows(),
+                           .experts = experts_.data(),
+                           .weights = weights_.data(),
+                           .n_per_token = shape_.n_per_token,
+                           .residual = residual.data()});
+    const std::vector<float> h = h_.values_for(shape_.down), shares = weights_.read();
+    std::vector<float> expected = before;
+    for (int slot = 0; slot < n_slots_; ++slot) {
+      const std::vector<float> y = product(down_.blocks(chosen_[static_cast<size_t>(slot)]),
+                                           h.data() + int64_t{slot} * shape_.width, 1);
+      const float* terms[] = {y.data()};
+      reference::weighted_sum({terms, shares.data() + slot, 1,
+                               expected.data() + int64_t{slot / shape_.n_per_token} * shape_.hidden_size,
+                               shape_.hidden_size});
+    }
+    checks_.push_back({what("experts_down", shape_.down), check_nmse(residual.read(), expected)});
+  }
+
+  Device& device_;
+  const ExpertsShape& shape_;
+  int n_slots_;
+  CheckWeights router_, gate_, up_, down_;
+  std::vector<float> hidden_values_, norm_values_;
+  DeviceArray<float> hidden_, norm_, logits_, weights_;
+  DeviceArray<uint32_t> counters_;
+  DeviceArray<int32_t> experts_;
+  CheckActivations x_, h_;
+  std::vector<int32_t> chosen_;
+  KernelChecks checks_;
+};
+
+}  // namespace
+
+KernelChecks check_experts(Device& device, const ExpertsShape& shape) {
+  return ExpertsCheck(device, shape).run();
+}
+
+KernelChecks check_dense_gate_up(Device& device, const ExpertsShape& shape) {
+  const CheckWeights gate(device, shape.gate, 1, shape.width, shape.hidden_size, 30),
+      up(device, shape.up, 1, shape.width, shape.hidden_size, 31);
+  CheckActivations x(device, shape.n_tokens, shape.hidden_size), h(device, shape.n_tokens, shape.width);
+  x.write(check_values(shape.n_tokens * shape.hidden_size, 32));
+  if (shape.hidden_size % 32 == 0) x.quantise(device);
+  const int at_once = kernel_capacity(std::min(shape.n_tokens, kMaxGateUpTokens), kMaxGateUpTokens);
+  launch(device, gate_up_kernel(at_once),
+         {.x = (shape.width + kGateUpTileRows - 1) / kGateUpTileRows,
+          .y = (shape.n_tokens + at_once - 1) / at_once},
+         gate_up_shared_bytes(at_once),
+         GateUpArgs{.weights = {gate.device_rows(), up.device_rows()},
+                    .x = x.rows(),
+                    .experts = nullptr,
+                    .n_per_token = 1,
+                    .n_slots = shape.n_tokens,
+                    .h = h.result()});
+  std::vector<float> expected = product(gate.blocks(0), x.values_for(shape.gate).data(), shape.n_tokens);
+  const std::vector<float> up_rows = product(up.blocks(0), x.values_for(shape.up).data(), shape.n_tokens);
+  reference::swiglu({expected.data(), up_rows.data(), static_cast<int64_t>(expected.size())});
+  return {{fmt::format("gate_up_{} {} {}x{}, {} rows", at_once, traits(shape.gate).name, shape.width,
+                       shape.hidden_size, shape.n_tokens),
+           check_nmse(h.values(), expected)}};
+}
+
+Result<> self_test(Device& device) {
+  KernelChecks checks;
+  const auto keep = [&checks](KernelChecks more) { checks.insert(checks.end(), more.begin(), more.end()); };
+  keep(check_rows(device, 288));
+  for (const FormatTraits& format : all_formats()) {
+    keep(check_embed(device, format.format, 256));
+    keep(check_linear(device, {.formats = {format.format}, .rows = 19, .cols = 512, .n_tokens = 1}));
+    keep(check_experts(device, {.gate = format.format,
+                                .up = format.format,
+                                .down = format.format,
+                                .n_experts = 3,
+                                .n_per_token = 2,
+                                .hidden_size = 256,
+                                .width = 256,
+                                .n_tokens = 2}));
+  }
+  for (const int n_tokens : {2, 3, 8})
+    keep(check_linear(device, {.formats = {Format::kQ4_K, Format::kQ6_K},
+                               .rows = 19,
+                               .cols = 256,
+                               .n_tokens = n_tokens,
+                               .add = true}));
+  for (const int n_tokens : {2, 4})
+    keep(check_dense_gate_up(
+        device, {.n_experts = 1, .n_per_token = 1, .hidden_size = 256, .width = 64, .n_tokens = n_tokens}));
+  for (const int n_heads : {1, 2, 4, 8})
+    keep(check_attention(device,
+                         {.n_heads = 2 * n_heads, .n_kv_heads = 2, .head_dim = 64, .n_keys = {37, 150}}));
+  for (const KernelCheck& check : checks) {
+    if (check.passed()) continue;
+    return Error{
+        ErrorCode::kUnsupported,
+        fmt::format("{} ({}) computes wrong results: {} is off by a squared error of {:.1e} relative to the "
+                    "reference, at "
+                    "most {:.0e} is rounding; update ROCm and the kernel, or use `backend: cpu`",
+                    device.info().name, device.info().target, check.what, check.nmse, check.bound),
+        "backend"};
+  }
+  return {};
+}
+
+}  // namespace halod::hip

@@ -1,0 +1,353 @@
+#include "runtime/backend/hip/hip_backend.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "base/machine/gpu.h"
+#include "kernels/hip/weight_layout.h"
+#include "runtime/backend/hip/kernel_checks.h"
+#include "runtime/backend/hip/rounding.h"
+
+namespace halod::hip {
+namespace {
+
+static_assert(kKvPageTokens == kPageTokens);
+
+int64_t padded_rows(int64_t n_rows) { return divided_up(n_rows, kMaxLinearTokens) * kMaxLinearTokens; }
+
+/// Rows of attention per launch: what their partial results take (0.5 MB a row at 32 heads of 128) stays
+/// small.
+constexpr int64_t kAttentionRows = 32;
+
+/// All layers' pages in one allocation: [layer][page][kv head][keys, values].
+class HipKvStorage final : public KvStorage {
+ public:
+  HipKvStorage(DeviceMemory memory, int64_t layer_bytes)
+      : memory_(std::move(memory)), layer_bytes_(layer_bytes) {}
+  uint64_t bytes() const override { return memory_.size(); }
+  unsigned char* layer(int64_t layer_idx) const { return memory_.data() + layer_idx * layer_bytes_; }
+
+ private:
+  DeviceMemory memory_;
+  int64_t layer_bytes_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Backend>> HipBackend::open(std::unique_ptr<Device> device, int n_threads) {
+  if (auto tested = self_test(*device); !tested) return tested.error();
+  return std::unique_ptr<Backend>(new HipBackend(std::move(device), n_threads));
+}
+
+HipBackend::HipBackend(std::unique_ptr<Device> device, int n_threads)
+    : device_(std::move(device)),
+      threads_(n_threads),
+      uploader_(*device_, threads_),
+      inputs_(*device_),
+      partials_(*device_),
+      counters_(*device_, true),
+      router_logits_(*device_),
+      chosen_(*device_),
+      hidden_(*device_),
+      logits_(*device_),
+      best_(*device_) {}
+
+HipBackend::~HipBackend() = default;
+
+std::string HipBackend::device_name() const {
+  const DeviceInfo& info = device_->info();
+  if (info.n_compute_units == 0) return fmt::format("{} ({})", info.name, info.target);
+  return fmt::format("{} ({}, {} multiprocessors)", info.name, info.target, info.n_compute_units);
+}
+
+// -- memory
+
+unsigned char* HipBackend::Scratch::at_least(int64_t n_bytes) {
+  if (static_cast<uint64_t>(n_bytes) <= memory_.size()) return memory_.data();
+  device_.synchronize();  // the old memory may still be in use
+  memory_ = {};
+  auto larger = DeviceMemory::allocate(device_, static_cast<uint64_t>(aligned_bytes(n_bytes)));
+  if (!larger) throw DeviceError(larger.error().message);
+  memory_ = std::move(*larger);
+  if (is_zeroed_) device_.fill_with_zeros(memory_.data(), memory_.size());
+  return memory_.data();
+}
+
+Result<std::unique_ptr<PlacedWeight>> HipBackend::place_weight(
+    const GgufFile& file, const TensorInfo& tensor, const std::function<void(uint64_t)>& on_bytes) {
+  return uploader_.place(file, tensor, on_bytes);
+}
+
+Result<std::unique_ptr<PlacedVector>> HipBackend::place_vector(std::span<const float> values) {
+  return uploader_.place(values);
+}
+
+uint64_t HipBackend::kv_page_bytes(const KvShape& shape) const {
+  return static_cast<uint64_t>(shape.n_layers * shape.n_kv_heads * kv_head_page_bytes(shape.head_dim));
+}
+
+Result<std::unique_ptr<KvStorage>> HipBackend::allocate_kv(const KvShape& shape, int64_t n_pages) {
+  if (shape.head_dim % 16 != 0 || shape.head_dim > kMaxHeadDim) {
+    return Error{
+        ErrorCode::kUnsupported,
+        fmt::format(
+            "heads of {} values: the GPU's attention takes multiples of 16 up to {}; use `backend: cpu`",
+            shape.head_dim, kMaxHeadDim)};
+  }
+  const int64_t layer_bytes = n_pages * shape.n_kv_heads * kv_head_page_bytes(shape.head_dim);
+  auto memory = DeviceMemory::allocate(*device_, static_cast<uint64_t>(layer_bytes * shape.n_layers));
+  if (!memory) return memory.error();
+  device_->fill_with_zeros(memory->data(), memory->size());
+  uploader_.release();  // the weights are there when a model asks for its cache
+  return std::unique_ptr<KvStorage>(std::make_unique<HipKvStorage>(std::move(*memory), layer_bytes));
+}
+
+Result<MatrixView<float>> HipBackend::allocate_activations(int64_t rows, int64_t cols) {
+  const int64_t n = padded_rows(rows) * cols;
+  const int64_t codes_at = aligned_bytes(n * 4), groups_at = codes_at + aligned_bytes(n);
+  auto memory = DeviceMemory::allocate(
+      *device_, static_cast<uint64_t>(groups_at + aligned_bytes(n / kGroupColumns * 8 + 8)));
+  if (!memory) return memory.error();
+  auto activation = std::make_unique<Activation>();
+  activation->rows = rows;
+  activation->cols = cols;
+  activation->device = {memory->as<float>(), memory->as<int8_t>(static_cast<uint64_t>(codes_at)),
+                        memory->as<ActivationGroup>(static_cast<uint64_t>(groups_at))};
+  const MatrixView<float> view(memory->as<float>(), rows, cols);
+  activation->memory = std::move(*memory);
+  activations_.push_back(std::move(activation));
+  return view;
+}
+
+uint64_t HipBackend::scratch_bytes() const {
+  uint64_t total = 0;
+  for (const auto& activation : activations_) total += activation->memory.size();
+  for (const Scratch* scratch :
+       {&inputs_, &partials_, &counters_, &router_logits_, &chosen_, &hidden_, &logits_, &best_})
+    total += scratch->bytes();
+  return total;
+}
+
+uint64_t HipBackend::available_bytes() const {
+  // From sysfs: the runtime's own count leaves out what a GPU without memory of its own may map of the
+  // machine's.
+  for (const Gpu& gpu : read_gpus("/")) {
+    if (gpu.gfx_target != device_->info().target || !gpu.vram_total_bytes || !gpu.gtt_total_bytes) continue;
+    return *gpu.vram_total_bytes - gpu.vram_used_bytes.value_or(0) + *gpu.gtt_total_bytes -
+           gpu.gtt_used_bytes.value_or(0);
+  }
+  return Backend::available_bytes();
+}
+
+// -- activations and their 8-bit form
+
+HipBackend::ActivationSlice HipBackend::find(const float* data, int64_t n_rows) {
+  for (const auto& activation : activations_) {
+    const int64_t offset = data - activation->device.values;
+    if (data < activation->device.values || offset >= activation->rows * activation->cols) continue;
+    HALOD_ASSERT(offset % activation->cols == 0);
+    return {activation.get(), offset / activation->cols, n_rows};
+  }
+  HALOD_ASSERT(!"activations that this backend did not allocate");
+  return {};
+}
+
+ActivationRows HipBackend::read(MatrixView<const float> x, bool needs_codes) {
+  HALOD_ASSERT(x.row_stride == x.cols);
+  const ActivationSlice slice = find(x.data, x.rows);
+  Activation& matrix = *slice.matrix;
+  const ActivationRows rows{x.data, matrix.device.codes + slice.first_row * x.cols,
+                            matrix.device.groups + slice.first_row * (x.cols / kGroupColumns)};
+  const bool has_codes = slice.first_row >= matrix.first_coded_row &&
+                         slice.first_row + slice.n_rows <= matrix.first_coded_row + matrix.n_coded_rows;
+  if (needs_codes && !has_codes) {
+    float* values = matrix.device.values + slice.first_row * x.cols;
+    const ActivationResult result = write({values, x.rows, x.cols}, true);
+    launch_rms_norm(values, nullptr, 0, x.rows, x.cols, result);
+  }
+  return rows;
+}
+
+ActivationResult HipBackend::write(MatrixView<float> y, bool with_codes) {
+  HALOD_ASSERT(y.row_stride == y.cols);
+  const ActivationSlice slice = find(y.data, y.rows);
+  Activation& matrix = *slice.matrix;
+  with_codes = with_codes && y.cols % kGroupColumns == 0;
+  matrix.first_coded_row = slice.first_row;
+  matrix.n_coded_rows = with_codes ? y.rows : 0;
+  const int64_t offset = slice.first_row * y.cols;
+  return {y.data, with_codes ? matrix.device.codes + offset : nullptr,
+          matrix.device.groups + offset / kGroupColumns};
+}
+
+// -- operations
+
+void HipBackend::begin_step(const StepInputs& inputs) {
+  const auto n_rows = static_cast<int64_t>(inputs.tokens.size());
+  const auto n_frequencies = static_cast<int64_t>(inputs.inverse_frequencies.size());
+  int64_t n_pages = 0;
+  for (const AttentionSequence& sequence : inputs.sequences)
+    n_pages += static_cast<int64_t>(sequence.pages.size());
+  const int64_t rows_at = aligned_bytes(n_rows * 4),
+                pages_at = rows_at + aligned_bytes(n_rows * static_cast<int64_t>(sizeof(StepRow))),
+                logit_rows_at = pages_at + aligned_bytes(n_pages * 4),
+                rope_at = logit_rows_at + aligned_bytes(static_cast<int64_t>(inputs.logit_rows.size()) * 4),
+                n_bytes = rope_at + aligned_bytes(n_rows * 2 * n_frequencies * 4);
+  if (input_staging_.size() < static_cast<uint64_t>(n_bytes)) {
+    auto larger = PinnedMemory::allocate(*device_, static_cast<uint64_t>(n_bytes));
+    if (!larger) throw DeviceError(larger.error().message);
+    input_staging_ = std::move(*larger);
+  }
+  // The step before has ended, so its copy is done.
+  std::byte* staging = input_staging_.data();
+  std::memcpy(staging, inputs.tokens.data(), inputs.tokens.size_bytes());
+  auto* rows = reinterpret_cast<StepRow*>(staging + rows_at);
+  auto* pages = reinterpret_cast<uint32_t*>(staging + pages_at);
+  auto* rope = reinterpret_cast<float*>(staging + rope_at);
+  std::memcpy(staging + logit_rows_at, inputs.logit_rows.data(), inputs.logit_rows.size_bytes());
+  step_.longest = 0;
+  int32_t first_page = 0;
+  for (const AttentionSequence& sequence : inputs.sequences) {
+    for (int32_t i = 0; i < sequence.n_new; ++i) {
+      const int32_t position = sequence.n_past + i;
+      *rows++ = {position, first_page};
+      for (int64_t f = 0; f < n_frequencies; ++f) {
+        // In double: at position 100,000 an f32 angle is off by up to 0.004 rad.
+        const double angle = static_cast<double>(position) *
+                             static_cast<double>(inputs.inverse_frequencies[static_cast<size_t>(f)]);
+        rope[f] = static_cast<float>(std::cos(angle));
+        rope[n_frequencies + f] = static_cast<float>(std::sin(angle));
+      }
+      rope += 2 * n_frequencies;
+      step_.longest = std::max(step_.longest, position + 1);
+    }
+    for (const PageId page : sequence.pages) pages[first_page++] = to_int(page);
+  }
+  unsigned char* device = inputs_.at_least(n_bytes);
+  device_->copy_to_device(device, staging, static_cast<uint64_t>(n_bytes));
+  step_.n_rows = n_rows;
+  step_.tokens = reinterpret_cast<const int32_t*>(device);
+  step_.rows = reinterpret_cast<const StepRow*>(device + rows_at);
+  step_.pages = reinterpret_cast<const uint32_t*>(device + pages_at);
+  step_.logit_rows = reinterpret_cast<const int32_t*>(device + logit_rows_at);
+  step_.rope = reinterpret_cast<const float*>(device + rope_at);
+}
+
+void HipBackend::embed(const PlacedWeight& embedding, MatrixView<float> out) {
+  write(out, false);
+  launch(*device_, KernelId::embed, {.x = step_.n_rows}, 0,
+         EmbedArgs{hip_weight(embedding).device_rows(), step_.tokens, out.data});
+}
+
+void HipBackend::gather_logit_rows(MatrixView<const float> x, MatrixView<float> out) {
+  write(out, false);
+  launch(*device_, KernelId::gather, {.x = out.rows}, 0,
+         GatherArgs{x.data, step_.logit_rows, static_cast<int32_t>(x.cols), out.data});
+}
+
+void HipBackend::launch_rms_norm(const float* x, const float* weight, float epsilon, int64_t n_rows,
+                                 int64_t cols, const ActivationResult& y) {
+  launch(*device_, KernelId::rms_norm, {.x = n_rows}, rms_norm_shared_bytes(),
+         RmsNormArgs{x, weight, epsilon, static_cast<int32_t>(cols), y});
+}
+
+void HipBackend::rms_norm(MatrixView<const float> x, const PlacedVector& weight, float epsilon,
+                          MatrixView<float> out) {
+  launch_rms_norm(x.data, hip_vector(weight), epsilon, x.rows, x.cols, write(out, true));
+}
+
+void HipBackend::launch_linear(const ActivationRows& x, int64_t cols, int64_t first_row, int n_tokens,
+                               const LinearJob& job) {
+  LinearArgs args{.n_matrices = static_cast<int32_t>(job.weights.size()),
+                  .n_tokens = n_tokens,
+                  .add = job.add ? 1 : 0,
+                  .x = {x.values + first_row * cols, x.codes + first_row * cols,
+                        x.groups + first_row * (cols / kGroupColumns)}};
+  for (size_t m = 0; m < job.weights.size(); ++m) {
+    args.weights[m] = hip_weight(*job.weights[m]).device_rows();
+    args.y[m] = job.outs[m].row_data(first_row);
+    args.first_tile[m + 1] =
+        args.first_tile[m] + static_cast<int32_t>(divided_up(args.weights[m].rows, kLinearTileRows));
+  }
+  launch(*device_, linear_kernel(n_tokens), {.x = args.first_tile[args.n_matrices]}, 0, args);
+}
+
+void HipBackend::multiply(const ActivationRows& x, int64_t n_rows, const LinearJob& job) {
+  constexpr size_t kMostMatrices = std::extent_v<decltype(LinearArgs::weights)>;
+  HALOD_ASSERT(job.weights.size() <= kMostMatrices);
+  for (int64_t row = 0; row < n_rows; row += kMaxLinearTokens) {
+    launch_linear(x, job.weights[0]->cols(), row,
+                  static_cast<int>(std::min<int64_t>(kMaxLinearTokens, n_rows - row)), job);
+  }
+}
+
+void HipBackend::linear(MatrixView<const float> x, std::span<const PlacedWeight* const> weights,
+                        std::span<const MatrixView<float>> outs) {
+  const bool needs_codes = std::ranges::any_of(
+      weights, [](const PlacedWeight* weight) { return hip_weight(*weight).needs_codes(); });
+  const ActivationRows rows = read(x, needs_codes);
+  for (const MatrixView<float>& out : outs) write(out, false);
+  multiply(rows, x.rows, {.weights = weights, .outs = outs});
+}
+
+void HipBackend::linear_add(MatrixView<const float> x, const PlacedWeight& weight,
+                            MatrixView<float> residual) {
+  const ActivationRows rows = read(x, hip_weight(weight).needs_codes());
+  write(residual, false);
+  const PlacedWeight* weights[] = {&weight};
+  multiply(rows, x.rows, {.weights = weights, .outs = {&residual, 1}, .add = true});
+}
+
+void HipBackend::attention(const AttentionArgs& args, KvStorage& kv) {
+  unsigned char* layer = static_cast<const HipKvStorage&>(kv).layer(args.layer_idx);
+  const int64_t n_rows = step_.n_rows, n_heads = args.n_heads + args.n_kv_heads;
+  launch(*device_, KernelId::attention_prepare, {.x = divided_up(n_heads, kPrepareHeads), .y = n_rows}, 0,
+         AttentionPrepareArgs{.q = args.q.data,
+                              .k = args.k.data,
+                              .v = args.v.data,
+                              .q_norm = args.q_norm ? hip_vector(*args.q_norm) : nullptr,
+                              .k_norm = args.k_norm ? hip_vector(*args.k_norm) : nullptr,
+                              .rope = step_.rope,
+                              .rows = step_.rows,
+                              .pages = step_.pages,
+                              .kv = layer,
+                              .epsilon = args.norm_epsilon,
+                              .n_heads = static_cast<int32_t>(args.n_heads),
+                              .n_kv_heads = static_cast<int32_t>(args.n_kv_heads),
+                              .head_dim = static_cast<int32_t>(args.head_dim)});
+  const int group = static_cast<int>(args.n_heads / args.n_kv_heads);
+  const int heads = kernel_capacity(std::min(group, kMaxHeadsPerChunk), kMaxHeadsPerChunk);
+  const int64_t n_chunks = args.n_kv_heads * divided_up(group, heads);
+  const int dim = static_cast<int>(args.head_dim);
+  // A group of 32 columns must lie in one head's chunk; smaller heads leave the rounding to the next product.
+  const ActivationResult out = write(args.out, dim % kGroupColumns == 0);
+  const int64_t rows_at_once = std::min(kAttentionRows, n_rows), out_cols = args.n_heads * args.head_dim;
+  float* partials = partials_.of<float>(rows_at_once * n_chunks * kMaxSplits * partial_floats(heads, dim));
+  uint32_t* counters = counters_.of<uint32_t>(rows_at_once * n_chunks);
+  for (int64_t row = 0; row < n_rows; row += rows_at_once) {
+    launch(*device_, attention_kernel(heads),
+           {.x = n_splits(step_.longest), .y = std::min(rows_at_once, n_rows - row) * n_chunks},
+           attention_shared_bytes(heads, dim),
+           SplitAttentionArgs{
+               .q = args.q.row_data(row),
+               .rows = step_.rows + row,
+               .pages = step_.pages,
+               .kv = layer,
+               .partials = partials,
+               .counters = counters,
+               .out = {out.values + row * out_cols, out.codes ? out.codes + row * out_cols : nullptr,
+                       out.groups + row * (out_cols / kGroupColumns)},
+               .scale = args.scale,
+               .n_heads = static_cast<int32_t>(args.n_heads),
+               .n_kv_heads = static_cast<int32_t>(args.n_kv_heads),
+               .head_dim = dim,
+               .n_chunks = static_cast<int32_t>(n_chunks)});
+  }
+}
+
+void HipBackend::synchronize() { device_->synchronize(); }
+
+}  // namespace halod::hip

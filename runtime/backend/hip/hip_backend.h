@@ -1,0 +1,125 @@
+// The GPU backend: decides layouts, scratch and launches; all arithmetic is in kernels/hip.
+//
+// A decode step of a mixture-of-experts layer is eight launches: norm, q/k/v, norm and rotation and cache,
+// attention, its output matrix, router, gate and up, down. More rows go through the same kernels eight at a
+// time.
+#pragma once
+
+#include <memory>
+#include <vector>
+
+#include "base/thread_pool.h"
+#include "kernels/hip/args.h"
+#include "runtime/backend/backend.h"
+#include "runtime/backend/hip/device.h"
+#include "runtime/backend/hip/hip_weights.h"
+
+namespace halod::hip {
+
+class HipBackend final : public Backend {
+ public:
+  /// Tests the device's kernels first. Errors: kUnsupported naming the kernel whose results are wrong.
+  static Result<std::unique_ptr<Backend>> open(std::unique_ptr<Device> device, int n_threads);
+  ~HipBackend() override;
+
+  std::string name() const override { return "hip"; }
+  std::string device_name() const override;
+
+  Result<std::unique_ptr<PlacedWeight>> place_weight(const GgufFile& file, const TensorInfo& tensor,
+                                                     const std::function<void(uint64_t)>& on_bytes) override;
+  Result<std::unique_ptr<PlacedVector>> place_vector(std::span<const float> values) override;
+  uint64_t kv_page_bytes(const KvShape& shape) const override;
+  Result<std::unique_ptr<KvStorage>> allocate_kv(const KvShape& shape, int64_t n_pages) override;
+  Result<MatrixView<float>> allocate_activations(int64_t rows, int64_t cols) override;
+  uint64_t scratch_bytes() const override;
+  uint64_t available_bytes() const override;
+  bool takes_memory_at_once() const override { return true; }
+
+  void begin_step(const StepInputs& inputs) override;
+  void embed(const PlacedWeight& embedding, MatrixView<float> out) override;
+  void gather_logit_rows(MatrixView<const float> x, MatrixView<float> out) override;
+  void rms_norm(MatrixView<const float> x, const PlacedVector& weight, float epsilon,
+                MatrixView<float> out) override;
+  void linear(MatrixView<const float> x, std::span<const PlacedWeight* const> weights,
+              std::span<const MatrixView<float>> outs) override;
+  void linear_add(MatrixView<const float> x, const PlacedWeight& weight, MatrixView<float> residual) override;
+  void attention(const AttentionArgs& args, KvStorage& kv) override;
+  void moe(const MoeArgs& args) override;
+  void dense_ffn(const DenseFfnArgs& args) override;
+  void output(const OutputArgs& args) override;
+  void synchronize() override;
+
+ private:
+  HipBackend(std::unique_ptr<Device> device, int n_threads);
+
+  /// A matrix of activations and, behind it, room for its 8-bit form.
+  struct Activation {
+    DeviceMemory memory;
+    int64_t rows = 0, cols = 0;
+    ActivationResult device;
+    /// Rows whose 8-bit form is that of their values.
+    int64_t first_coded_row = 0, n_coded_rows = 0;
+  };
+  /// Some rows of one.
+  struct ActivationSlice {
+    Activation* matrix = nullptr;
+    int64_t first_row = 0, n_rows = 0;
+  };
+  /// Device memory that grows to the largest use seen, and what is in it is worthless then.
+  class Scratch {
+   public:
+    Scratch(Device& device, bool is_zeroed = false) : device_(device), is_zeroed_(is_zeroed) {}
+    /// Throws DeviceError where there is no memory: the plan counted it before the model was loaded.
+    unsigned char* at_least(int64_t n_bytes);
+    template <class T>
+    T* of(int64_t n) {
+      return reinterpret_cast<T*>(at_least(n * static_cast<int64_t>(sizeof(T))));
+    }
+    uint64_t bytes() const { return memory_.size(); }
+
+   private:
+    Device& device_;
+    bool is_zeroed_;
+    DeviceMemory memory_;
+  };
+  /// What begin_step() brought to the device, by one copy.
+  struct Step {
+    int64_t n_rows = 0;
+    int32_t longest = 0;  ///< keys of the row with the most
+    const int32_t* tokens = nullptr;
+    const StepRow* rows = nullptr;
+    const uint32_t* pages = nullptr;
+    const int32_t* logit_rows = nullptr;
+    const float* rope = nullptr;
+  };
+  struct LinearJob {
+    std::span<const PlacedWeight* const> weights;
+    std::span<const MatrixView<float>> outs;
+    bool add = false;
+  };
+
+  ActivationSlice find(const float* data, int64_t n_rows);
+  /// The rows, with their 8-bit form where it is wanted.
+  ActivationRows read(MatrixView<const float> x, bool needs_codes);
+  /// Rows that a kernel is about to fill, with or without their 8-bit form.
+  ActivationResult write(MatrixView<float> y, bool with_codes);
+  void multiply(const ActivationRows& x, int64_t n_rows, const LinearJob& job);
+  void launch_linear(const ActivationRows& x, int64_t cols, int64_t first_row, int n_tokens,
+                     const LinearJob& job);
+  void launch_rms_norm(const float* x, const float* weight, float epsilon, int64_t n_rows, int64_t cols,
+                       const ActivationResult& y);
+  void gate_up(const PlacedWeight& gate, const PlacedWeight& up, const ActivationRows& x,
+               const int32_t* experts, int n_per_token, int64_t n_slots, const ActivationResult& h);
+  ActivationResult hidden_room(int64_t n_rows, int64_t cols);
+  void read_logits(const OutputArgs& args, const float* logits);
+
+  std::unique_ptr<Device> device_;
+  ThreadPool threads_;
+  WeightUploader uploader_;
+  std::vector<std::unique_ptr<Activation>> activations_;
+  Scratch inputs_, partials_, counters_, router_logits_, chosen_, hidden_, logits_, best_;
+  PinnedMemory input_staging_, output_staging_;
+  Step step_;
+};
+
+}  // namespace halod::hip

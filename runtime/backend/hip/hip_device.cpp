@@ -1,0 +1,173 @@
+#include "runtime/backend/hip/hip_device.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <array>
+#include <vector>
+
+#include "kernels/hip/code_objects.h"
+#include "runtime/backend/hip/hip_runtime.h"
+
+namespace halod::hip {
+namespace {
+
+// Of hip_runtime_api.h; the same from ROCm 5 to 7.
+constexpr int kOutOfMemory = 2;
+constexpr int kHostToDevice = 1;
+constexpr int kDeviceToHost = 2;
+constexpr unsigned kStreamNonBlocking = 1;
+constexpr int kAttributeMultiprocessors = 63;
+constexpr int kAttributeWarpSize = 87;
+
+Error refusal(std::string reason) { return {ErrorCode::kUnsupported, std::move(reason), "backend"}; }
+
+class HipDevice final : public Device {
+ public:
+  static Result<std::unique_ptr<Device>> open(const std::string& library) {
+    if (code_objects().empty())
+      return refusal(
+          "this build has no GPU kernels; build it with a clang for AMD GPUs (clang-19 lld-19 llvm-19) "
+          "installed");
+    auto api = open_hip_runtime(library);
+    if (!api) return api.error();
+    std::unique_ptr<HipDevice> device(new HipDevice(std::move(*api)));
+    if (auto opened = device->find_device(); !opened) return opened.error();
+    if (auto loaded = device->load_kernels(); !loaded) return loaded.error();
+    return std::unique_ptr<Device>(std::move(device));
+  }
+
+  ~HipDevice() override {
+    // What fails now fails with the process.
+    if (stream_) api_->hipStreamDestroy(stream_);
+    if (module_) api_->hipModuleUnload(module_);
+  }
+
+  const DeviceInfo& info() const override { return info_; }
+
+  Result<void*> allocate(uint64_t n_bytes) override {
+    void* memory = nullptr;
+    return allocated(memory, api_->hipMalloc(&memory, n_bytes), n_bytes, "of the GPU's memory");
+  }
+  void deallocate(void* memory) noexcept override { api_->hipFree(memory); }
+  Result<void*> allocate_pinned(uint64_t n_bytes) override {
+    void* memory = nullptr;
+    return allocated(memory, api_->hipHostMalloc(&memory, n_bytes, 0), n_bytes, "of pinned memory");
+  }
+  void deallocate_pinned(void* memory) noexcept override { api_->hipHostFree(memory); }
+
+  void copy_to_device(void* device, const void* host, uint64_t n_bytes) override {
+    check(api_->hipMemcpyAsync(device, host, n_bytes, kHostToDevice, stream_), "copying to it");
+  }
+  void copy_to_host(void* host, const void* device, uint64_t n_bytes) override {
+    check(api_->hipMemcpyAsync(host, device, n_bytes, kDeviceToHost, stream_), "copying from it");
+  }
+  void fill_with_zeros(void* device, uint64_t n_bytes) override {
+    check(api_->hipMemsetAsync(device, 0, n_bytes, stream_), "clearing memory");
+  }
+  void launch(KernelId kernel, Grid grid, int n_shared_bytes, const void* args) override {
+    const KernelRow& row = kernel_row(kernel);
+    // The runtime takes a pointer to each argument and copies what it points to; it has no const.
+    void* arguments[] = {const_cast<void*>(args)};
+    check(
+        api_->hipModuleLaunchKernel(functions_[static_cast<size_t>(kernel)], static_cast<unsigned>(grid.x),
+                                    static_cast<unsigned>(grid.y), 1, static_cast<unsigned>(row.n_threads), 1,
+                                    1, static_cast<unsigned>(n_shared_bytes), stream_, arguments, nullptr),
+        row.name);
+  }
+  void synchronize() override { check(api_->hipStreamSynchronize(stream_), "waiting for it"); }
+
+ private:
+  explicit HipDevice(std::shared_ptr<const HipApi> api) : api_(std::move(api)) {}
+
+  void check(int status, std::string_view what) const {
+    if (status == 0) return;
+    throw DeviceError(fmt::format("{} ({}) failed at {}: {} (HIP error {})", info_.name, info_.target, what,
+                                  api_->hipGetErrorString(status), status));
+  }
+
+  Result<void*> allocated(void*& memory, int status, uint64_t n_bytes, std::string_view kind) const {
+    if (status == kOutOfMemory) {
+      return Error{
+          .code = ErrorCode::kOutOfMemory,
+          .message = fmt::format(
+              "{} ({}) has no {} bytes {} left; unload a model, choose a smaller context, or let the GPU "
+              "have more of the machine's memory (haloctl doctor says how)",
+              info_.name, info_.target, n_bytes, kind),
+          .needed_bytes = n_bytes};
+    }
+    check(status, "allocating memory");
+    return memory;
+  }
+
+  Error failure(std::string_view call, int status) const {
+    return refusal(fmt::format("{}: {} failed: {} (HIP error {})", api_->library, call,
+                               api_->hipGetErrorString(status), status));
+  }
+
+  Result<> find_device() {
+    if (const int status = api_->hipInit(0)) return failure("hipInit", status);
+    int n_devices = 0;
+    if (const int status = api_->hipGetDeviceCount(&n_devices)) return failure("hipGetDeviceCount", status);
+    if (n_devices == 0)
+      return refusal(
+          fmt::format("{} finds no AMD GPU; haloctl doctor says what may be missing", api_->library));
+    if (const int status = api_->hipSetDevice(0)) return failure("hipSetDevice", status);
+    std::array<char, 256> name = {};
+    if (api_->hipDeviceGetName(name.data(), static_cast<int>(name.size()) - 1, 0) == 0)
+      info_.name = name.data();
+    if (info_.name.empty()) info_.name = "AMD GPU";
+    int value = 0;
+    if (api_->hipDeviceGetAttribute(&value, kAttributeMultiprocessors, 0) == 0) info_.n_compute_units = value;
+    if (const int status = api_->hipDeviceGetAttribute(&value, kAttributeWarpSize, 0))
+      return failure("hipDeviceGetAttribute", status);
+    constexpr int kWaveLanes = 32;
+    if (value != kWaveLanes)
+      return refusal(fmt::format("{} has waves of {} lanes; halod's kernels are for {} (RDNA 3)", info_.name,
+                                 value, kWaveLanes));
+    if (const int status = api_->hipStreamCreateWithFlags(&stream_, kStreamNonBlocking))
+      return failure("hipStreamCreateWithFlags", status);
+    return {};
+  }
+
+  /// The runtime takes no code object but one for the device it has: the first that it takes tells which one
+  /// that is.
+  Result<> load_kernels() {
+    std::vector<std::string_view> refused;
+    std::string reason;
+    for (const CodeObject& object : code_objects()) {
+      const int status = api_->hipModuleLoadData(&module_, object.image.data());
+      if (status == 0) {
+        info_.target = object.target;
+        break;
+      }
+      module_ = nullptr;
+      refused.push_back(object.target);
+      reason = fmt::format("{} (HIP error {})", api_->hipGetErrorString(status), status);
+    }
+    if (module_ == nullptr) {
+      return refusal(fmt::format("{} takes none of this build's kernels, which are for {}: {}", info_.name,
+                                 fmt::join(refused, ", "), reason));
+    }
+    for (const KernelRow& row : kernel_table()) {
+      HipApi::Handle function = nullptr;
+      const int status = api_->hipModuleGetFunction(&function, module_, std::string(row.name).c_str());
+      if (status != 0) return failure(fmt::format("hipModuleGetFunction({})", row.name), status);
+      functions_.push_back(function);
+    }
+    return {};
+  }
+
+  std::shared_ptr<const HipApi> api_;
+  DeviceInfo info_;
+  HipApi::Handle stream_ = nullptr, module_ = nullptr;
+  std::vector<HipApi::Handle> functions_;  // by KernelId
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Device>> open_hip_device(const std::string& library) {
+  return HipDevice::open(library);
+}
+
+}  // namespace halod::hip

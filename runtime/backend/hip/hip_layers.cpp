@@ -1,0 +1,148 @@
+// The feed-forward layers and the output of the GPU backend.
+#include <algorithm>
+#include <cstring>
+
+#include "kernels/hip/weight_layout.h"
+#include "runtime/backend/hip/hip_backend.h"
+#include "runtime/backend/hip/rounding.h"
+
+namespace halod::hip {
+namespace {
+
+ActivationRows as_input(const ActivationResult& result) {
+  return {result.values, result.codes, result.groups};
+}
+
+}  // namespace
+
+/// Room for rows between two products, with their 8-bit form where columns allow.
+ActivationResult HipBackend::hidden_room(int64_t n_rows, int64_t cols) {
+  const int64_t n = divided_up(n_rows, kMaxLinearTokens) * kMaxLinearTokens * cols;
+  const int64_t codes_at = aligned_bytes(n * 4), groups_at = codes_at + aligned_bytes(n);
+  unsigned char* memory = hidden_.at_least(groups_at + aligned_bytes(n / kGroupColumns * 8 + 8));
+  auto* codes = reinterpret_cast<int8_t*>(memory + codes_at);
+  return {reinterpret_cast<float*>(memory), cols % kGroupColumns == 0 ? codes : nullptr,
+          reinterpret_cast<ActivationGroup*>(memory + groups_at)};
+}
+
+void HipBackend::gate_up(const PlacedWeight& gate, const PlacedWeight& up, const ActivationRows& x,
+                         const int32_t* experts, int n_per_token, int64_t n_slots,
+                         const ActivationResult& h) {
+  const int at_once =
+      experts
+          ? 1
+          : kernel_capacity(static_cast<int>(std::min<int64_t>(n_slots, kMaxGateUpTokens)), kMaxGateUpTokens);
+  launch(*device_, gate_up_kernel(at_once),
+         {.x = divided_up(gate.rows(), kGateUpTileRows), .y = divided_up(n_slots, at_once)},
+         gate_up_shared_bytes(at_once),
+         GateUpArgs{.weights = {hip_weight(gate).device_rows(), hip_weight(up).device_rows()},
+                    .x = x,
+                    .experts = experts,
+                    .n_per_token = n_per_token,
+                    .n_slots = static_cast<int32_t>(n_slots),
+                    .h = h});
+}
+
+void HipBackend::moe(const MoeArgs& args) {
+  const FfnInput& input = args.input;
+  const int64_t n_tokens = input.residual.rows, cols = input.residual.cols, n_experts = args.router.rows();
+  const int n_per_token = static_cast<int>(args.n_experts_per_token);
+  const int64_t n_slots = n_tokens * n_per_token;
+  float* logits = router_logits_.of<float>(n_tokens * n_experts);
+  uint32_t* counters = counters_.of<uint32_t>(n_tokens);
+  // Ids, then shares.
+  auto* experts = chosen_.of<int32_t>(2 * n_slots);
+  auto* shares = reinterpret_cast<float*>(experts + n_slots);
+  const ActivationResult x = write(input.normed, true);
+  launch(*device_, KernelId::router, {.x = divided_up(n_experts, kRouterTileRows), .y = n_tokens},
+         router_shared_bytes(static_cast<int>(cols), static_cast<int>(n_experts)),
+         RouterArgs{.hidden = input.residual.data,
+                    .norm = hip_vector(input.norm),
+                    .router = hip_weight(args.router).device_rows(),
+                    .x = x,
+                    .logits = logits,
+                    .counters = counters,
+                    .experts = experts,
+                    .weights = shares,
+                    .epsilon = input.norm_epsilon,
+                    .n_per_token = n_per_token});
+  const ActivationResult h = hidden_room(n_slots, args.gate.rows());
+  gate_up(args.gate, args.up, as_input(x), experts, n_per_token, n_slots, h);
+  write(input.residual, false);
+  launch(*device_, KernelId::experts_down, {.x = divided_up(cols, kDownTileRows), .y = n_tokens}, 0,
+         ExpertsDownArgs{.down = hip_weight(args.down).device_rows(),
+                         .h = as_input(h),
+                         .experts = experts,
+                         .weights = shares,
+                         .n_per_token = n_per_token,
+                         .residual = input.residual.data});
+}
+
+void HipBackend::dense_ffn(const DenseFfnArgs& args) {
+  const FfnInput& input = args.input;
+  const int64_t n_rows = input.residual.rows;
+  rms_norm(input.residual, input.norm, input.norm_epsilon, input.normed);
+  const ActivationResult h = hidden_room(n_rows, args.gate.rows());
+  gate_up(args.gate, args.up, read(input.normed, true), nullptr, 1, n_rows, h);
+  write(input.residual, false);
+  const PlacedWeight* weights[] = {&args.down};
+  multiply(as_input(h), n_rows, {.weights = weights, .outs = {&input.residual, 1}, .add = true});
+}
+
+void HipBackend::output(const OutputArgs& args) {
+  const int64_t n_rows = args.x.rows, vocab_size = args.weight.rows();
+  const MatrixView<float> logits(logits_.of<float>(n_rows * vocab_size), n_rows, vocab_size);
+  const PlacedWeight* weights[] = {&args.weight};
+  multiply(read(args.x, hip_weight(args.weight).needs_codes()), n_rows,
+           {.weights = weights, .outs = {&logits, 1}});
+  read_logits(args, logits.data);
+}
+
+void HipBackend::read_logits(const OutputArgs& args, const float* logits) {
+  const int64_t n_rows = args.x.rows, vocab_size = args.weight.rows();
+  const auto is_greedy = [&](int64_t row) {
+    return !args.greedy.empty() && args.greedy[static_cast<size_t>(row)].wanted;
+  };
+  int64_t n_greedy = 0;
+  for (int64_t row = 0; row < n_rows; ++row) n_greedy += is_greedy(row) ? 1 : 0;
+  const int64_t row_bytes = vocab_size * static_cast<int64_t>(sizeof(float));
+  const int64_t best_bytes = aligned_bytes(n_rows * static_cast<int64_t>(sizeof(ArgmaxResult)));
+  const auto n_bytes = static_cast<uint64_t>(best_bytes + (n_rows - n_greedy) * row_bytes);
+  if (output_staging_.size() < n_bytes) {
+    auto larger = PinnedMemory::allocate(*device_, n_bytes);
+    if (!larger) throw DeviceError(larger.error().message);
+    output_staging_ = std::move(*larger);
+  }
+  if (n_greedy > 0) {
+    auto* best = best_.of<ArgmaxResult>(n_rows * (kArgmaxBlocks + 1));
+    launch(*device_, KernelId::argmax, {.x = kArgmaxBlocks, .y = n_rows}, argmax_shared_bytes(),
+           ArgmaxArgs{.x = logits,
+                      .cols = static_cast<int32_t>(vocab_size),
+                      .partials = best + n_rows,
+                      .counters = counters_.of<uint32_t>(n_rows),
+                      .best = best});
+    device_->copy_to_host(output_staging_.data(), best, static_cast<uint64_t>(n_rows) * sizeof(ArgmaxResult));
+  }
+  std::byte* staging = output_staging_.data() + best_bytes;
+  for (int64_t row = 0; row < n_rows; ++row) {
+    if (is_greedy(row)) continue;
+    device_->copy_to_host(staging, logits + row * vocab_size, static_cast<uint64_t>(row_bytes));
+    staging += row_bytes;
+  }
+  device_->synchronize();
+  staging = output_staging_.data() + best_bytes;
+  const auto* best = reinterpret_cast<const ArgmaxResult*>(output_staging_.data());
+  for (int64_t row = 0; row < n_rows; ++row) {
+    if (is_greedy(row)) {
+      GreedyRow& greedy = args.greedy[static_cast<size_t>(row)];
+      greedy.found = true;
+      greedy.token = static_cast<TokenId>(best[row].index);
+      greedy.logit = best[row].value;
+      continue;
+    }
+    std::memcpy(args.logits.row_data(row), staging, static_cast<size_t>(row_bytes));
+    staging += row_bytes;
+  }
+}
+
+}  // namespace halod::hip

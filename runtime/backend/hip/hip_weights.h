@@ -1,0 +1,68 @@
+// Weights and small vectors in device memory.
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "base/thread_pool.h"
+#include "kernels/hip/args.h"
+#include "runtime/backend/backend.h"
+#include "runtime/backend/hip/device.h"
+
+namespace halod::hip {
+
+class HipWeight final : public PlacedWeight {
+ public:
+  HipWeight(const TensorInfo& tensor, DeviceMemory memory, const WeightRows& rows, bool needs_codes);
+  const WeightRows& device_rows() const { return rows_; }
+  /// Its kernels read the 8-bit form of the activations.
+  bool needs_codes() const { return needs_codes_; }
+
+ private:
+  DeviceMemory memory_;
+  WeightRows rows_;
+  bool needs_codes_;
+};
+
+class HipVector final : public PlacedVector {
+ public:
+  HipVector(DeviceMemory memory, int64_t size) : PlacedVector(size), memory_(std::move(memory)) {}
+  const float* data() const { return memory_.as<float>(); }
+
+ private:
+  DeviceMemory memory_;
+};
+
+/// A weight or vector that a HipBackend placed. REQUIRES: it did; backends never see each other's weights.
+inline const HipWeight& hip_weight(const PlacedWeight& weight) {
+  return static_cast<const HipWeight&>(weight);
+}
+inline const float* hip_vector(const PlacedVector& vector) {
+  return static_cast<const HipVector&>(vector).data();
+}
+
+/// Brings tensors onto the device: all threads read the file and repack rows into one pinned buffer while the
+/// device copies from another, so that the disk, the cores and the copy engine work at once. Thread: one at a
+/// time.
+class WeightUploader {
+ public:
+  /// Device and threads must outlive it.
+  WeightUploader(Device& device, ThreadPool& threads) : device_(device), threads_(threads) {}
+  /// As Backend::place_weight.
+  Result<std::unique_ptr<PlacedWeight>> place(const GgufFile& file, const TensorInfo& tensor,
+                                              const std::function<void(uint64_t)>& on_bytes);
+  Result<std::unique_ptr<PlacedVector>> place(std::span<const float> values);
+  /// Gives the pinned buffers back; the next placement takes new ones.
+  void release();
+
+ private:
+  Result<> make_room(uint64_t n_bytes);
+  std::byte* next_buffer() { return buffers_[next_buffer_ ^= 1].data(); }
+
+  Device& device_;
+  ThreadPool& threads_;
+  PinnedMemory buffers_[2];
+  size_t next_buffer_ = 0;
+};
+
+}  // namespace halod::hip

@@ -1,0 +1,318 @@
+#include "runtime/backend/hip/kernel_checks.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "runtime/backend/hip/check_inputs.h"
+
+namespace halod::hip {
+namespace {
+
+/// Keys are rounded to f16 after their norm and rotation: where f32 and f64 fall on different sides of a
+/// step, a key is off by 2^-11, and the scores with it.
+constexpr double kAttentionBound = 1e-7;
+
+void add(KernelChecks& checks, std::string what, double nmse) { checks.push_back({std::move(what), nmse}); }
+
+/// Rows of x against rows of a matrix: [n_tokens, rows].
+std::vector<float> expected_product(const WeightMatrix& weights, const std::vector<float>& x,
+                                    int64_t n_tokens) {
+  std::vector<float> y(static_cast<size_t>(n_tokens * weights.rows));
+  reference::matmul({.weight = weights,
+                     .n_rows = weights.rows,
+                     .x = {.values = {x.data(), n_tokens, weights.cols}},
+                     .n_tokens = n_tokens,
+                     .y = {y.data(), n_tokens, weights.rows}});
+  return y;
+}
+
+/// 0 where codes and scales are what the reference makes of the values, else 1.
+double rounding_error(CheckActivations& rows, int64_t n_rows, int64_t cols) {
+  const std::vector<float> values = rows.values();
+  const auto n = static_cast<size_t>(n_rows * cols);
+  std::vector<int8_t> codes(n);
+  std::vector<float> scales(n / 32), scaled_sums(n / 32);
+  std::vector<int32_t> negated_sums(n / 16);
+  reference::quantize_activations(
+      {{values.data(), n_rows, cols}, codes.data(), scales.data(), scaled_sums.data(), negated_sums.data()});
+  const std::vector<int8_t> device_codes = rows.codes();
+  const std::vector<ActivationGroup> groups = rows.groups();
+  for (size_t i = 0; i < n; ++i) {
+    if (device_codes[i] != codes[i]) return 1;
+  }
+  for (size_t g = 0; g < n / 32; ++g) {
+    const int32_t first = static_cast<int16_t>(groups[g].sums), second = groups[g].sums >> 16;
+    if (groups[g].scale != scales[g] || first != -negated_sums[2 * g] || second != -negated_sums[2 * g + 1])
+      return 1;
+  }
+  return 0;
+}
+
+double argmax_error(Device& device, std::vector<float> values, int cols, int rows) {
+  DeviceArray<float> x(device, values);
+  DeviceArray<ArgmaxResult> partials(device, rows * kArgmaxBlocks), best(device, rows);
+  DeviceArray<uint32_t> counters(device, rows);
+  launch(device, KernelId::argmax, {.x = kArgmaxBlocks, .y = rows}, argmax_shared_bytes(),
+         ArgmaxArgs{x.data(), cols, partials.data(), counters.data(), best.data()});
+  const std::vector<ArgmaxResult> found = best.read();
+  for (int row = 0; row < rows; ++row) {
+    const auto first = values.begin() + int64_t{row} * cols;
+    auto expected = std::find_if(first, first + cols, [](float value) { return std::isnan(value); });
+    if (expected == first + cols) expected = std::max_element(first, first + cols);
+    if (found[static_cast<size_t>(row)].index != static_cast<int32_t>(expected - first)) return 1;
+  }
+  return 0;
+}
+
+}  // namespace
+
+KernelChecks check_rows(Device& device, int cols) {
+  constexpr int kRows = 3;
+  KernelChecks checks;
+  const std::vector<float> x = check_values(kRows * cols, 1), weight = check_values(cols, 2);
+  std::vector<float> expected(x.size());
+  for (int row = 0; row < kRows; ++row)
+    reference::rms_norm({x.data() + row * cols, weight.data(), expected.data() + row * cols, cols, 1e-6F});
+  DeviceArray<float> device_x(device, x), device_weight(device, weight);
+  CheckActivations y(device, kRows, cols);
+  launch(device, KernelId::rms_norm, {.x = kRows}, rms_norm_shared_bytes(),
+         RmsNormArgs{device_x.data(), device_weight.data(), 1e-6F, cols, y.result()});
+  add(checks, fmt::format("rms_norm {}", cols), check_nmse(y.values(), expected));
+  if (cols % 32 == 0) add(checks, fmt::format("rms_norm to 8 bits {}", cols), rounding_error(y, kRows, cols));
+
+  const std::vector<int32_t> wanted = {2, 0};
+  DeviceArray<int32_t> device_wanted(device, wanted);
+  DeviceArray<float> gathered(device, 2 * cols);
+  launch(device, KernelId::gather, {.x = 2}, 0,
+         GatherArgs{device_x.data(), device_wanted.data(), cols, gathered.data()});
+  std::vector<float> rows(x.begin() + 2 * cols, x.end());
+  rows.insert(rows.end(), x.begin(), x.begin() + cols);
+  add(checks, fmt::format("gather {}", cols), gathered.read() == rows ? 0 : 1);
+
+  add(checks, fmt::format("argmax {}", cols), argmax_error(device, x, cols, kRows));
+  std::vector<float> special = x;
+  std::fill_n(special.begin(), cols, -1.0F);  // all equal: the lowest index
+  special[static_cast<size_t>(2 * cols - 1)] =
+      std::numeric_limits<float>::quiet_NaN();  // NaN is worth reporting
+  std::fill_n(special.begin() + 2 * cols, cols, -std::numeric_limits<float>::infinity());  // nothing there
+  add(checks, fmt::format("argmax of ties, NaN and -infinity {}", cols),
+      argmax_error(device, special, cols, kRows));
+  return checks;
+}
+
+KernelChecks check_embed(Device& device, Format format, int cols) {
+  constexpr int kRows = 5;
+  const CheckWeights weights(device, format, 1, kRows, cols, 3);
+  const std::vector<int32_t> tokens = {4, 0, 4, 2};
+  DeviceArray<int32_t> device_tokens(device, tokens);
+  DeviceArray<float> out(device, static_cast<int64_t>(tokens.size()) * cols);
+  launch(device, KernelId::embed, {.x = static_cast<int64_t>(tokens.size())}, 0,
+         EmbedArgs{weights.device_rows(), device_tokens.data(), out.data()});
+  std::vector<float> expected(tokens.size() * static_cast<size_t>(cols));
+  for (size_t t = 0; t < tokens.size(); ++t)
+    traits(format).dequantize(weights.row_blocks(tokens[t]), cols,
+                              expected.data() + t * static_cast<size_t>(cols));
+  return {{fmt::format("embed {} {}", traits(format).name, cols), out.read() == expected ? 0.0 : 1.0}};
+}
+
+KernelChecks check_linear(Device& device, const LinearShape& shape) {
+  CheckActivations x(device, shape.n_tokens, shape.cols);
+  x.write(check_values(shape.n_tokens * shape.cols, 4));
+  if (shape.cols % 32 == 0) x.quantise(device);
+  std::vector<CheckWeights> weights;
+  std::vector<DeviceArray<float>> results;
+  LinearArgs args{.n_matrices = static_cast<int32_t>(shape.formats.size()),
+                  .n_tokens = shape.n_tokens,
+                  .add = shape.add ? 1 : 0,
+                  .x = x.rows()};
+  const std::vector<float> before = check_values(shape.n_tokens * shape.rows, 5);
+  const int tiles = (shape.rows + kLinearTileRows - 1) / kLinearTileRows;
+  weights.reserve(shape.formats.size());
+  results.reserve(shape.formats.size());
+  for (size_t m = 0; m < shape.formats.size(); ++m) {
+    weights.emplace_back(device, shape.formats[m], 1, shape.rows, shape.cols, 6 + static_cast<uint32_t>(m));
+    results.emplace_back(device, before);
+    args.weights[m] = weights[m].device_rows();
+    args.y[m] = results[m].data();
+    args.first_tile[m + 1] = static_cast<int32_t>(m + 1) * tiles;
+  }
+  const KernelId kernel = linear_kernel(shape.n_tokens);
+  launch(device, kernel, {.x = tiles * args.n_matrices}, 0, args);
+  KernelChecks checks;
+  for (size_t m = 0; m < shape.formats.size(); ++m) {
+    std::vector<float> expected =
+        expected_product(weights[m].blocks(0), x.values_for(shape.formats[m]), shape.n_tokens);
+    for (size_t i = 0; shape.add && i < expected.size(); ++i) expected[i] += before[i];
+    add(checks,
+        fmt::format("{} {} {}x{}, {} rows{}", kernel_row(kernel).name, traits(shape.formats[m]).name,
+                    shape.rows, shape.cols, shape.n_tokens, shape.add ? ", added" : ""),
+        check_nmse(results[m].read(), expected));
+  }
+  return checks;
+}
+
+namespace {
+
+struct AttentionInputs {
+  std::vector<float> q, k, v, rope;  ///< of all keys of all rows' sequences; q of the rows alone
+  std::vector<float> q_norm, k_norm;
+};
+
+/// The reference's result of one row whose sequence has n_keys tokens, the last being the row's own.
+std::vector<float> expected_attention(const AttentionShape& shape, const AttentionInputs& in,
+                                      std::vector<float> q, const float* k, const float* v,
+                                      const float* angles, int n_keys) {
+  const int dim = shape.head_dim, group = shape.n_heads / shape.n_kv_heads;
+  const auto place = [&](float* head, const std::vector<float>& norm, const float* at) {
+    if (shape.has_norms) reference::rms_norm({head, norm.data(), head, dim, 1e-6F});
+    reference::rope({head, at, at + dim / 2, dim});
+  };
+  std::vector<float> out(q.size());
+  for (int kv_head = 0; kv_head < shape.n_kv_heads; ++kv_head) {
+    const auto page_bytes = static_cast<size_t>(halod::kv_head_page_bytes(KvType::kF16, dim));
+    std::vector<std::vector<std::byte>> pages(static_cast<size_t>((n_keys + 31) / 32),
+                                              std::vector<std::byte>(page_bytes));
+    std::vector<const std::byte*> pointers;
+    for (int j = 0; j < n_keys; ++j) {
+      const auto offset = static_cast<size_t>((j * shape.n_kv_heads + kv_head) * dim);
+      std::vector<float> key(k + offset, k + offset + dim);
+      place(key.data(), in.k_norm, angles + j * dim);
+      reference::kv_store(
+          {key.data(), v + offset, pages[static_cast<size_t>(j / 32)].data(), j % 32, dim, KvType::kF16});
+    }
+    for (const auto& page : pages) pointers.push_back(page.data());
+    for (int h = kv_head * group; h < (kv_head + 1) * group; ++h) {
+      place(q.data() + h * dim, in.q_norm, angles + (n_keys - 1) * dim);
+      reference::attention({.q = q.data() + h * dim,
+                            .out = out.data() + h * dim,
+                            .n_heads = 1,
+                            .head_dim = dim,
+                            .scale = 1.0F / std::sqrt(static_cast<float>(dim)),
+                            .pages = pointers,
+                            .n_keys = n_keys,
+                            .type = KvType::kF16});
+    }
+  }
+  return out;
+}
+
+}  // namespace
+
+KernelChecks check_attention(Device& device, const AttentionShape& shape) {
+  const int dim = shape.head_dim, group = shape.n_heads / shape.n_kv_heads;
+  const auto n_rows = static_cast<int64_t>(shape.n_keys.size());
+  const int longest = *std::max_element(shape.n_keys.begin(), shape.n_keys.end());
+  const int q_size = shape.n_heads * dim, kv_size = shape.n_kv_heads * dim;
+  // Pages lie scattered, as in use: sequence s has the pages s, n_rows + s, 2 n_rows + s, ….
+  std::vector<uint32_t> pages;
+  std::vector<int32_t> first_page;
+  const int64_t pages_per_row = (longest + 31) / 32;
+  for (int64_t s = 0; s < n_rows; ++s) {
+    first_page.push_back(static_cast<int32_t>(pages.size()));
+    for (int64_t i = 0; i < pages_per_row; ++i) pages.push_back(static_cast<uint32_t>(i * n_rows + s));
+  }
+  AttentionInputs in{.q = check_values(n_rows * q_size, 10),
+                     .k = check_values(n_rows * longest * kv_size, 11),
+                     .v = check_values(n_rows * longest * kv_size, 12),
+                     .rope = {},
+                     .q_norm = check_values(dim, 13),
+                     .k_norm = check_values(dim, 14)};
+  std::vector<float> angles(static_cast<size_t>(longest * dim));
+  for (int j = 0; j < longest; ++j) {
+    for (int i = 0; i < dim / 2; ++i) {
+      const double angle = j * std::pow(1e4, -2.0 * i / dim);
+      angles[static_cast<size_t>(j * dim + i)] = static_cast<float>(std::cos(angle));
+      angles[static_cast<size_t>(j * dim + dim / 2 + i)] = static_cast<float>(std::sin(angle));
+    }
+  }
+  DeviceArray<uint32_t> device_pages(device, pages);
+  DeviceArray<unsigned char> kv(
+      device, static_cast<int64_t>(pages.size()) * shape.n_kv_heads * kv_head_page_bytes(dim));
+  DeviceArray<float> q_norm(device, in.q_norm), k_norm(device, in.k_norm);
+  DeviceArray<float> q(device, n_rows * q_size), k(device, n_rows * kv_size), v(device, n_rows * kv_size),
+      rope(device, n_rows * dim);
+  DeviceArray<StepRow> rows(device, n_rows);
+  const int chunks_per_group = (group + kMaxHeadsPerChunk - 1) / kMaxHeadsPerChunk;
+  const int heads = kernel_capacity(std::min(group, kMaxHeadsPerChunk), kMaxHeadsPerChunk);
+  const int n_chunks = shape.n_kv_heads * chunks_per_group;
+  // Step j computes token j of every sequence; a row that is done repeats its last token.
+  for (int j = 0; j < longest; ++j) {
+    std::vector<StepRow> places;
+    std::vector<float> step_q, step_k, step_v, step_rope;
+    for (int64_t s = 0; s < n_rows; ++s) {
+      const int position = std::min(j, shape.n_keys[static_cast<size_t>(s)] - 1);
+      places.push_back({position, first_page[static_cast<size_t>(s)]});
+      const auto from = (s * longest + position) * kv_size;
+      step_k.insert(step_k.end(), in.k.begin() + from, in.k.begin() + from + kv_size);
+      step_v.insert(step_v.end(), in.v.begin() + from, in.v.begin() + from + kv_size);
+      step_rope.insert(step_rope.end(), angles.begin() + position * dim,
+                       angles.begin() + (position + 1) * dim);
+    }
+    rows.write(places);
+    q.write(in.q);
+    k.write(step_k);
+    v.write(step_v);
+    rope.write(step_rope);
+    const int n_heads = shape.n_heads + shape.n_kv_heads;
+    launch(device, KernelId::attention_prepare,
+           {.x = (n_heads + kPrepareHeads - 1) / kPrepareHeads, .y = n_rows}, 0,
+           AttentionPrepareArgs{.q = q.data(),
+                                .k = k.data(),
+                                .v = v.data(),
+                                .q_norm = shape.has_norms ? q_norm.data() : nullptr,
+                                .k_norm = shape.has_norms ? k_norm.data() : nullptr,
+                                .rope = rope.data(),
+                                .rows = rows.data(),
+                                .pages = device_pages.data(),
+                                .kv = kv.data(),
+                                .epsilon = 1e-6F,
+                                .n_heads = shape.n_heads,
+                                .n_kv_heads = shape.n_kv_heads,
+                                .head_dim = dim});
+  }
+  CheckActivations out(device, static_cast<int>(n_rows), q_size);
+  ActivationResult result = out.result();
+  if (dim % 32 != 0) result.codes = nullptr;
+  DeviceArray<float> partials(device, n_rows * n_chunks * kMaxSplits * partial_floats(heads, dim));
+  DeviceArray<uint32_t> counters(device, n_rows * n_chunks);
+  const KernelId kernel = attention_kernel(heads);
+  launch(device, kernel, {.x = n_splits(longest), .y = n_rows * n_chunks}, attention_shared_bytes(heads, dim),
+         SplitAttentionArgs{.q = q.data(),
+                            .rows = rows.data(),
+                            .pages = device_pages.data(),
+                            .kv = kv.data(),
+                            .partials = partials.data(),
+                            .counters = counters.data(),
+                            .out = result,
+                            .scale = 1.0F / std::sqrt(static_cast<float>(dim)),
+                            .n_heads = shape.n_heads,
+                            .n_kv_heads = shape.n_kv_heads,
+                            .head_dim = dim,
+                            .n_chunks = n_chunks});
+  const std::vector<float> values = out.values();
+  KernelChecks checks;
+  for (int64_t s = 0; s < n_rows; ++s) {
+    const auto row = static_cast<size_t>(s);
+    std::vector<float> q_row(in.q.begin() + s * q_size, in.q.begin() + (s + 1) * q_size);
+    const std::vector<float> expected =
+        expected_attention(shape, in, std::move(q_row), in.k.data() + s * longest * kv_size,
+                           in.v.data() + s * longest * kv_size, angles.data(), shape.n_keys[row]);
+    checks.push_back(
+        {fmt::format("{} {}/{} heads of {}, {} keys", kernel_row(kernel).name, shape.n_heads,
+                     shape.n_kv_heads, dim, shape.n_keys[row]),
+         check_nmse(std::span(values).subspan(row * static_cast<size_t>(q_size), static_cast<size_t>(q_size)),
+                    expected),
+         kAttentionBound});
+  }
+  if (result.codes)
+    add(checks, fmt::format("{} to 8 bits", kernel_row(kernel).name), rounding_error(out, n_rows, q_size));
+  const std::vector<uint32_t> left = counters.read();
+  add(checks, fmt::format("{} leaves its counters at zero", kernel_row(kernel).name),
+      std::all_of(left.begin(), left.end(), [](uint32_t count) { return count == 0; }) ? 0 : 1);
+  return checks;
+}
+
+}  // namespace halod::hip

@@ -1,0 +1,61 @@
+// Every kernel family on a device against the reference in kernels/ops: when a device is opened, and in the
+// tests over many shapes.
+//
+// Each check makes its inputs (fixed seeds, some values 20 times larger: without outliers, rounding hides
+// mistakes in scales), runs kernels, and returns the errors. The rounding of activations to 8 bits is no
+// error: the reference gets the rounded ones.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "kernels/quant/formats.h"
+#include "runtime/backend/hip/device.h"
+
+namespace halod::hip {
+
+struct KernelCheck {
+  std::string what;  ///< "linear_4 Q6_K 37x512"
+  double nmse = 0;   ///< squared error relative to the reference's power; 1 where an exact result is not
+  /// f32 sums of some thousand terms against f64 ones stay a hundred times below it; one wrong value does
+  /// not.
+  double bound = 1e-10;
+  bool passed() const { return nmse <= bound; }  // so that NaN fails
+};
+using KernelChecks = std::vector<KernelCheck>;
+
+/// Norm, rounding to 8 bits, gathering and argmax of rows of `cols`.
+KernelChecks check_rows(Device& device, int cols);
+/// Expansion of rows of a matrix, bit for bit.
+KernelChecks check_embed(Device& device, Format format, int cols);
+
+struct LinearShape {
+  std::vector<Format> formats;  ///< of one to three matrices
+  int rows = 0;                 ///< of each
+  int cols = 0;
+  int n_tokens = 0;
+  bool add = false;
+};
+KernelChecks check_linear(Device& device, const LinearShape& shape);
+
+struct AttentionShape {
+  int n_heads = 0, n_kv_heads = 0, head_dim = 0;
+  std::vector<int> n_keys;  ///< of each row; every row is a sequence of its own
+  bool has_norms = true;
+};
+KernelChecks check_attention(Device& device, const AttentionShape& shape);
+
+struct ExpertsShape {
+  Format router = Format::kF32, gate = Format::kQ4_K, up = Format::kQ4_K, down = Format::kQ6_K;
+  int n_experts = 0, n_per_token = 0, hidden_size = 0, width = 0, n_tokens = 0;
+};
+KernelChecks check_experts(Device& device, const ExpertsShape& shape);
+/// gate_up for several tokens of one matrix each, as dense layers use it.
+KernelChecks check_dense_gate_up(Device& device, const ExpertsShape& shape);
+
+/// A few rows of every kernel and format. Errors: kUnsupported naming the device and the first kernel whose
+/// results are wrong.
+Result<> self_test(Device& device);
+
+}  // namespace halod::hip

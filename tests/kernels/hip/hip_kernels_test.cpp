@@ -1,0 +1,208 @@
+// Every GPU kernel, run on the lanes, against the reference: all formats, odd sizes, and the bits of batches.
+#include <gtest/gtest.h>
+
+#include <string>
+#include <vector>
+
+#include "runtime/backend/hip/check_inputs.h"
+#include "runtime/backend/hip/kernel_checks.h"
+#include "runtime/backend/hip/lanes_device.h"
+#include "tests/support/wrapped_device.h"
+
+namespace halod::hip {
+namespace {
+
+void expect_passed(const KernelChecks& checks) {
+  EXPECT_FALSE(checks.empty());
+  for (const KernelCheck& check : checks)
+    EXPECT_TRUE(check.passed()) << check.what << ": NMSE " << check.nmse;
+}
+
+TEST(GpuRowKernels, MatchTheReferenceForAnyNumberOfColumns) {
+  const auto device = make_lanes_device();
+  for (const int cols : {1, 31, 32, 64, 257, 1024, 2080}) expect_passed(check_rows(*device, cols));
+}
+
+class EveryFormatOnTheGpu : public testing::TestWithParam<Format> {
+ protected:
+  /// Rows that the format allows: one block, some, and for float formats lengths that no piece divides.
+  std::vector<int> columns() const {
+    const auto block = static_cast<int>(traits(GetParam()).block_elements);
+    if (block == 1) return {1, 7, 33, 258, 1056};
+    return {block, 3 * block, 1280};
+  }
+  std::unique_ptr<Device> device_ = make_lanes_device();
+};
+
+TEST_P(EveryFormatOnTheGpu, IsEmbeddedBitForBit) {
+  for (const int cols : columns()) expect_passed(check_embed(*device_, GetParam(), cols));
+}
+
+TEST_P(EveryFormatOnTheGpu, IsMultipliedWithOneToEightRows) {
+  for (const int cols : columns()) {
+    for (const int n_tokens : {1, 2, 3, 4, 5, 8})
+      expect_passed(
+          check_linear(*device_, {.formats = {GetParam()}, .rows = 19, .cols = cols, .n_tokens = n_tokens}));
+  }
+  expect_passed(
+      check_linear(*device_, {.formats = {GetParam()}, .rows = 1, .cols = 256, .n_tokens = 1, .add = true}));
+}
+
+TEST_P(EveryFormatOnTheGpu, SharesALaunchWithOthers) {
+  expect_passed(check_linear(
+      *device_,
+      {.formats = {Format::kF16, GetParam(), Format::kQ8_0}, .rows = 33, .cols = 256, .n_tokens = 2}));
+}
+
+TEST_P(EveryFormatOnTheGpu, ServesExpertsAndTheirRouter) {
+  const auto block = static_cast<int>(traits(GetParam()).block_elements);
+  const int hidden_size = block == 1 ? 136 : 512, width = block == 1 ? 40 : 256;
+  expect_passed(check_experts(*device_, {.router = GetParam(),
+                                         .gate = GetParam(),
+                                         .up = GetParam(),
+                                         .down = GetParam(),
+                                         .n_experts = 13,
+                                         .n_per_token = 3,
+                                         .hidden_size = hidden_size,
+                                         .width = width,
+                                         .n_tokens = 3}));
+}
+
+TEST_P(EveryFormatOnTheGpu, ServesDenseLayersWithOneToFiveRows) {
+  const auto block = static_cast<int>(traits(GetParam()).block_elements);
+  for (const int n_tokens : {1, 2, 3, 4, 5}) {
+    expect_passed(check_dense_gate_up(*device_, {.gate = GetParam(),
+                                                 .up = Format::kF32,
+                                                 .n_experts = 1,
+                                                 .n_per_token = 1,
+                                                 .hidden_size = block == 1 ? 33 : 256,
+                                                 .width = 96,
+                                                 .n_tokens = n_tokens}));
+  }
+}
+
+/// Rows of x one at a time and together must give the same bits (runtime/backend/backend.h).
+TEST_P(EveryFormatOnTheGpu, GivesARowTheSameBitsAloneAndInABatch) {
+  constexpr int kRows = 21, kCols = 512, kTokens = 7;
+  const CheckWeights weights(*device_, GetParam(), 1, kRows, kCols, 1);
+  CheckActivations x(*device_, kTokens, kCols);
+  x.write(check_values(kTokens * kCols, 2));
+  x.quantise(*device_);
+  DeviceArray<float> y(*device_, kTokens * kRows);
+  const auto multiply = [&](int first, int n) {
+    const ActivationRows rows = x.rows();
+    LinearArgs args{
+        .weights = {weights.device_rows()},
+        .y = {y.data() + first * kRows},
+        .first_tile = {0, 2},
+        .n_matrices = 1,
+        .n_tokens = n,
+        .x = {rows.values + first * kCols, rows.codes + first * kCols, rows.groups + first * kCols / 32}};
+    launch(*device_, linear_kernel(n), {.x = 2}, 0, args);
+  };
+  multiply(0, 7);
+  const std::vector<float> together = y.read();
+  for (const int n : {1, 2, 4}) {
+    for (int first = 0; first + n <= kTokens; first += n) multiply(first, n);
+    EXPECT_EQ(y.read(), together) << "in steps of " << n;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Formats, EveryFormatOnTheGpu,
+                         testing::Values(Format::kF32, Format::kF16, Format::kBF16, Format::kQ4_0,
+                                         Format::kQ8_0, Format::kQ4_K, Format::kQ5_K, Format::kQ6_K),
+                         [](const auto& test) { return std::string(traits(test.param).name); });
+
+TEST(GpuExperts, MayBeManyAndOfMixedFormats) {
+  const auto device = make_lanes_device();
+  expect_passed(check_experts(*device, {.router = Format::kF32,
+                                        .gate = Format::kQ4_K,
+                                        .up = Format::kQ6_K,
+                                        .down = Format::kQ5_K,
+                                        .n_experts = 128,
+                                        .n_per_token = 8,
+                                        .hidden_size = 256,
+                                        .width = 256,
+                                        .n_tokens = 1}));
+  expect_passed(check_experts(*device, {.router = Format::kF16,
+                                        .gate = Format::kF16,
+                                        .up = Format::kQ8_0,
+                                        .down = Format::kQ4_0,
+                                        .n_experts = 2,
+                                        .n_per_token = 2,
+                                        .hidden_size = 96,
+                                        .width = 32,
+                                        .n_tokens = 2}));
+}
+
+struct HeadsCase {
+  int n_heads, n_kv_heads, head_dim;
+};
+class EveryShapeOfHeads : public testing::TestWithParam<HeadsCase> {};
+
+TEST_P(EveryShapeOfHeads, AttendsAsTheReference) {
+  const auto device = make_lanes_device();
+  const auto [n_heads, n_kv_heads, head_dim] = GetParam();
+  expect_passed(check_attention(
+      *device, {.n_heads = n_heads, .n_kv_heads = n_kv_heads, .head_dim = head_dim, .n_keys = {1, 33, 170}}));
+}
+
+INSTANTIATE_TEST_SUITE_P(Heads, EveryShapeOfHeads,
+                         testing::Values(HeadsCase{1, 1, 64}, HeadsCase{4, 2, 128}, HeadsCase{3, 1, 32},
+                                         HeadsCase{8, 2, 96}, HeadsCase{5, 1, 80}, HeadsCase{8, 1, 16},
+                                         HeadsCase{12, 1, 48}, HeadsCase{2, 1, 256}),
+                         [](const auto& test) {
+                           return "Queries" + std::to_string(test.param.n_heads) + "Keys" +
+                                  std::to_string(test.param.n_kv_heads) + "Of" +
+                                  std::to_string(test.param.head_dim);
+                         });
+
+TEST(GpuAttention, DoesWithoutNorms) {
+  const auto device = make_lanes_device();
+  expect_passed(check_attention(
+      *device, {.n_heads = 4, .n_kv_heads = 2, .head_dim = 64, .n_keys = {40}, .has_norms = false}));
+}
+
+TEST(GpuAttention, CutsLongContextsIntoLongerSplits) {
+  EXPECT_EQ(n_splits(1), 1);
+  EXPECT_EQ(n_splits(128), 1);
+  EXPECT_EQ(n_splits(129), 2);
+  EXPECT_EQ(n_splits(4096), 32);
+  for (const int n_keys : {4097, 5000, 32768, 1 << 20}) {
+    EXPECT_LE(n_splits(n_keys), kMaxSplits);
+    EXPECT_GT(n_splits(n_keys), kMaxSplits / 2);
+  }
+  const auto device = make_lanes_device();
+  expect_passed(check_attention(*device, {.n_heads = 2, .n_kv_heads = 1, .head_dim = 32, .n_keys = {4225}}));
+}
+
+TEST(GpuSelfTest, PassesOnAnIntactDevice) {
+  const auto device = make_lanes_device();
+  const Result<> result = self_test(*device);
+  EXPECT_TRUE(result) << result.error().message;
+}
+
+/// A device of which one kernel does nothing.
+class BrokenDevice final : public test::WrappedDevice {
+ public:
+  explicit BrokenDevice(KernelId broken) : broken_(broken) {}
+  void launch(KernelId kernel, Grid grid, int n_shared_bytes, const void* args) override {
+    if (kernel != broken_) WrappedDevice::launch(kernel, grid, n_shared_bytes, args);
+  }
+
+ private:
+  KernelId broken_;
+};
+
+TEST(GpuSelfTest, NoticesEveryKernelThatDoesNotWork) {
+  for (const KernelRow& kernel : kernel_table()) {
+    BrokenDevice device(kernel.id);
+    const Result<> result = self_test(device);
+    ASSERT_FALSE(result) << kernel.name;
+    EXPECT_EQ(result.error().code, ErrorCode::kUnsupported);
+    EXPECT_NE(result.error().message.find("lanes on the CPU"), std::string::npos) << result.error().message;
+  }
+}
+
+}  // namespace
+}  // namespace halod::hip

@@ -1,0 +1,66 @@
+// A library with the functions of libamdhip64 that leads halod into one dead end, named by HALOD_FAKE_HIP:
+// "no device" or "other device". It can compute nothing.
+#include <cstddef>
+#include <cstdlib>
+#include <cstring>
+#include <string_view>
+
+namespace {
+
+constexpr int kNoDevice = 100;
+constexpr int kNoBinaryForGpu = 209;
+constexpr int kNotSupported = 801;
+constexpr int kAttributeWarpSize = 87;
+
+bool plays(std::string_view part) {
+  const char* chosen = std::getenv("HALOD_FAKE_HIP");
+  return chosen != nullptr && chosen == part;
+}
+
+}  // namespace
+
+extern "C" {
+
+int hipInit(unsigned) { return 0; }
+int hipGetDeviceCount(int* count) {
+  *count = plays("no device") ? 0 : 1;
+  return plays("no device") ? kNoDevice : 0;
+}
+int hipSetDevice(int) { return 0; }
+int hipDeviceGetName(char* name, int length, int) {
+  std::strncpy(name, "Radeon of another kind", static_cast<size_t>(length));
+  return 0;
+}
+int hipDeviceGetAttribute(int* value, int attribute, int) {
+  *value = attribute == kAttributeWarpSize ? 32 : 20;
+  return 0;
+}
+int hipRuntimeGetVersion(int* version) {
+  *version = 60400000;
+  return 0;
+}
+int hipStreamCreateWithFlags(void** stream, unsigned) {
+  *stream = stream;
+  return 0;
+}
+int hipStreamDestroy(void*) { return 0; }
+int hipStreamSynchronize(void*) { return 0; }
+int hipMalloc(void**, size_t) { return kNotSupported; }
+int hipFree(void*) { return 0; }
+int hipHostMalloc(void**, size_t, unsigned) { return kNotSupported; }
+int hipHostFree(void*) { return 0; }
+int hipMemcpyAsync(void*, const void*, size_t, int, void*) { return kNotSupported; }
+int hipMemsetAsync(void*, int, size_t, void*) { return kNotSupported; }
+int hipModuleLoadData(void**, const void*) { return kNoBinaryForGpu; }
+int hipModuleUnload(void*) { return 0; }
+int hipModuleGetFunction(void**, void*, const char*) { return kNotSupported; }
+int hipModuleLaunchKernel(void*, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, void*,
+                          void**, void**) {
+  return kNotSupported;
+}
+const char* hipGetErrorString(int status) {
+  return status == kNoDevice ? "no ROCm-capable device is detected"
+                             : "no kernel image is available for execution on the device";
+}
+
+}  // extern "C"
