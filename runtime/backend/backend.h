@@ -169,6 +169,9 @@ class Backend {
   /// Bytes of activations and kernel scratch so far.
   virtual uint64_t scratch_bytes() const = 0;
 
+  /// Whether there are kernels for weights of this format; place_weight() refuses the others.
+  virtual bool takes_format(Format /*format*/) const { return true; }
+
   /// What the device has left, where it has less than the machine; at most 2^64 - 1.
   virtual uint64_t available_bytes() const { return ~uint64_t{0}; }
   /// Whether the machine counts memory as used from its allocation on, as a device's, or only once it is

@@ -148,8 +148,9 @@ TEST(AKernelVersion, IsReadFromAnyRelease) {
   EXPECT_LT((KernelVersion{6, 18, 99}), (KernelVersion{6, 19, 0}));
 }
 
+constexpr uint64_t kGiB = uint64_t{1} << 30;
+
 TEST(GttArguments, LeaveEightGibibytesToTheSystem) {
-  constexpr uint64_t kGiB = uint64_t{1} << 30;
   EXPECT_EQ(recommended_gtt(128 * kGiB, kGiB / 2).to_string(),
             "ttm.pages_limit=31457280 amdgpu.gttsize=122880");
   EXPECT_EQ(recommended_gtt(64 * kGiB, kGiB / 2).to_string(),
@@ -158,6 +159,13 @@ TEST(GttArguments, LeaveEightGibibytesToTheSystem) {
   EXPECT_EQ(recommended_gtt(4 * kGiB, 0).gib, 1U);
   EXPECT_EQ(installed_memory_bytes(125 * kGiB, kGiB / 2), 128 * kGiB);
   EXPECT_EQ(installed_memory_bytes(31 * kGiB, 96 * kGiB), 128 * kGiB);
+}
+
+TEST(GttArguments, AreTheRemedyWhereTheGpuMayMapLess) {
+  EXPECT_EQ(how_to_map_more(31 * kGiB / 2, kGiB / 2, 125 * kGiB),
+            "let the GPU map 120 GiB instead of 15.5 GiB with the kernel arguments "
+            "ttm.pages_limit=31457280 amdgpu.gttsize=122880");
+  EXPECT_EQ(how_to_map_more(120 * kGiB, kGiB / 2, 125 * kGiB), "");
 }
 
 TEST(GfxTargets, AreNamedAsCompilersNameThem) {
