@@ -32,6 +32,11 @@ struct ExpandedTile {
   F32x16 scale(int64_t, int half) const { return load(scales + kTileRows * half); }
 };
 
+/// Into the second level; beyond the matrix's end too, where a prefetch does nothing.
+void prefetch_range(const std::byte* begin, int64_t n_bytes) {
+  for (int64_t i = 0; i < n_bytes; i += 64) __builtin_prefetch(begin + i, 0, 2);
+}
+
 struct Strip {
   alignas(64) std::byte
       bytes[kChunkColumns / kGroupColumns *
@@ -69,6 +74,10 @@ void matmul_expanded(const MatmulArgs& args) {
       for (int64_t column = 0; column < cols; column += kChunkColumns) {
         const int64_t n_cols = std::min(kChunkColumns, cols - column);
         const std::byte* blocks = args.weight.data + row * row_bytes + format.row_bytes(column);
+        // The rows of the next strip lie together; a chunk of this one asks for its share of them.
+        prefetch_range(
+            args.weight.data + (row + kTileRows) * row_bytes + kTileRows * format.row_bytes(column),
+            kTileRows * format.row_bytes(n_cols));
         strip.expand(format, blocks, row_bytes, n_rows, n_cols);
         for_each_token_block(n_tokens, [&](int64_t first, auto n) {
           TokenRow x[n];
