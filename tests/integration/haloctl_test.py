@@ -246,7 +246,7 @@ class Inspecting(unittest.TestCase):
             self.assertRegex(done.stdout, f"(?m)^cannot run    {name}.gguf: .*{what}")
             self.assertIn("no weight was read", done.stdout)
             self.assertFalse(self.report(path, status=CANNOT_RUN)["runnable"])
-        for runnable in ("Q4_K_M", "Q3_K_M", "IQ4_XS", "MXFP4"):
+        for runnable in ("Q4_K_M", "Q3_K_M", "IQ4_XS", "MXFP4_MOE"):
             self.inspect(CONFORMANCE_DIR / f"gguf/qwen3moe-q-{runnable}.gguf")
 
     def test_says_what_is_wrong_with_a_damaged_file(self):
