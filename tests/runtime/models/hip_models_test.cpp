@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "bench/loaded_model.h"
+#include "kernels/hip/weight_layout.h"
 #include "tests/runtime/models/temporary_model.h"
 #include "tests/support/random_values.h"
 
