@@ -88,6 +88,10 @@ HALOD_DEVICE void load_values(const SharedActivationRow& x, int, int cols, int f
 }
 
 // -- quantised weights: a group's codes, one per byte, and how a group of activations meets them
+//
+// kCodeOffset is what the codes are too large by; kScales the number of scales, each of 32 / kScales columns;
+// kHasMin whether a minimum is taken off all columns. dot() adds a group's product to a sum; scaled() is its
+// second half, from the exact integer sums on, which prompts share (prompt_tile.h): both must round alike.
 
 HALOD_DEVICE void load_nibbles(const unsigned char* p, uint32_t (&quads)[8]) {
   const gpu::Piece piece = gpu::load_piece(p);
@@ -103,6 +107,8 @@ struct WeightGroup;
 
 template <>
 struct WeightGroup<Format::kQ4_0> {
+  static constexpr int kCodeOffset = 8, kScales = 1;
+  static constexpr bool kHasMin = false;
   uint32_t quads[8];
   float d;
 
@@ -112,10 +118,13 @@ struct WeightGroup<Format::kQ4_0> {
         gpu::load_half_word(row + row_shape<Format::kQ4_0>().d_offset(cols) + 2 * group)));
   }
   HALOD_DEVICE float dot(const GroupCodes& x, float sum) const {
-    int dot = -8 * (x.sums[0] + x.sums[1]);  // the codes are 8 too large
+    int dot = -kCodeOffset * (x.sums[0] + x.sums[1]);
 #pragma unroll
     for (int i = 0; i < 8; ++i) dot = gpu::dot4_us(quads[i], x.quads[i], dot);
-    return gpu::fma(static_cast<float>(dot), d * x.scale, sum);
+    return scaled({dot}, x.scale, 0.0F, sum);
+  }
+  HALOD_DEVICE float scaled(const int (&dots)[kScales], float x_scale, float, float sum) const {
+    return gpu::fma(static_cast<float>(dots[0]), d * x_scale, sum);
   }
   HALOD_DEVICE float value(int column) const {
     return d * static_cast<float>(static_cast<int>((quads[column / 4] >> (column % 4 * 8)) & 255U) - 8);
@@ -124,6 +133,8 @@ struct WeightGroup<Format::kQ4_0> {
 
 template <>
 struct WeightGroup<Format::kQ8_0> {
+  static constexpr int kCodeOffset = 0, kScales = 1;
+  static constexpr bool kHasMin = false;
   uint32_t quads[8];
   float d;
 
@@ -142,7 +153,10 @@ struct WeightGroup<Format::kQ8_0> {
     int dot = 0;
 #pragma unroll
     for (int i = 0; i < 8; ++i) dot = gpu::dot4_ss(quads[i], x.quads[i], dot);
-    return gpu::fma(static_cast<float>(dot), d * x.scale, sum);
+    return scaled({dot}, x.scale, 0.0F, sum);
+  }
+  HALOD_DEVICE float scaled(const int (&dots)[kScales], float x_scale, float, float sum) const {
+    return gpu::fma(static_cast<float>(dots[0]), d * x_scale, sum);
   }
   HALOD_DEVICE float value(int column) const {
     return d * static_cast<float>(static_cast<int8_t>(quads[column / 4] >> (column % 4 * 8)));
@@ -151,6 +165,8 @@ struct WeightGroup<Format::kQ8_0> {
 
 /// What Q4_K and Q5_K share: a scale and a minimum per group.
 struct ScaleAndMin {
+  static constexpr int kCodeOffset = 0, kScales = 1;
+  static constexpr bool kHasMin = true;
   uint32_t quads[8];
   float scale, min;
 
@@ -167,8 +183,11 @@ struct ScaleAndMin {
     int dot = 0;
 #pragma unroll
     for (int i = 0; i < 8; ++i) dot = gpu::dot4_us(quads[i], x.quads[i], dot);
-    sum = gpu::fma(static_cast<float>(dot), scale * x.scale, sum);
-    return gpu::fma(-min, x.scale * static_cast<float>(x.sums[0] + x.sums[1]), sum);
+    return scaled({dot}, x.scale, x.scale * static_cast<float>(x.sums[0] + x.sums[1]), sum);
+  }
+  HALOD_DEVICE float scaled(const int (&dots)[kScales], float x_scale, float x_scaled_sum, float sum) const {
+    sum = gpu::fma(static_cast<float>(dots[0]), scale * x_scale, sum);
+    return gpu::fma(-min, x_scaled_sum, sum);
   }
   HALOD_DEVICE float value(int column) const {
     return scale * static_cast<float>((quads[column / 4] >> (column % 4 * 8)) & 255U) - min;
@@ -196,6 +215,8 @@ struct WeightGroup<Format::kQ5_K> : ScaleAndMin {
 
 template <>
 struct WeightGroup<Format::kQ6_K> {
+  static constexpr int kCodeOffset = 32, kScales = 2;
+  static constexpr bool kHasMin = false;
   uint32_t quads[8];
   float scales[2];
 
@@ -213,13 +234,20 @@ struct WeightGroup<Format::kQ6_K> {
     scales[1] = d * static_cast<float>(static_cast<int8_t>(both >> 8));
   }
   HALOD_DEVICE float dot(const GroupCodes& x, float sum) const {
+    int dots[kScales];
 #pragma unroll
-    for (int half = 0; half < 2; ++half) {
-      int dot = -32 * x.sums[half];  // the codes are 32 too large
+    for (int half = 0; half < kScales; ++half) {
+      dots[half] = -kCodeOffset * x.sums[half];
 #pragma unroll
-      for (int i = 0; i < 4; ++i) dot = gpu::dot4_us(quads[4 * half + i], x.quads[4 * half + i], dot);
-      sum = gpu::fma(static_cast<float>(dot), scales[half] * x.scale, sum);
+      for (int i = 0; i < 4; ++i)
+        dots[half] = gpu::dot4_us(quads[4 * half + i], x.quads[4 * half + i], dots[half]);
     }
+    return scaled(dots, x.scale, 0.0F, sum);
+  }
+  HALOD_DEVICE float scaled(const int (&dots)[kScales], float x_scale, float, float sum) const {
+#pragma unroll
+    for (int half = 0; half < kScales; ++half)
+      sum = gpu::fma(static_cast<float>(dots[half]), scales[half] * x_scale, sum);
     return sum;
   }
   HALOD_DEVICE float value(int column) const {
@@ -363,26 +391,6 @@ HALOD_DEVICE const unsigned char* weight_row(const WeightRows& weights, int expe
   const int clamped = row < weights.rows ? row : weights.rows - 1;
   return weights.data + static_cast<uint64_t>(expert) * weights.expert_bytes +
          static_cast<size_t>(clamped) * static_cast<size_t>(weights.row_bytes);
-}
-
-// -- the 8-bit form
-
-/// A whole wave rounds 32 consecutive values, one per lane, to 8 bits, as kernels/ops/activations.h says.
-HALOD_DEVICE void quantise_group(float value, int8_t* codes, ActivationGroup* group) {
-  const bool has_nan = gpu::ballot(value != value) != 0;
-  const float largest = gpu::wave_max(gpu::abs(value));
-  const float inverse = largest > 0.0F ? 127.0F / largest : 0.0F;
-  const float code = gpu::min(gpu::max(gpu::round(value * inverse), -127.0F), 127.0F);
-  codes[gpu::lane()] = static_cast<int8_t>(static_cast<int>(code));
-  float sum = code;  // at most 16 x 127: exact
-#pragma unroll
-  for (int mask = 8; mask > 0; mask /= 2) sum += gpu::shfl_xor(sum, mask);
-  const int first = static_cast<int>(sum), second = static_cast<int>(gpu::shfl_xor(sum, 16));
-  if (gpu::lane() == 0) {
-    // A NaN would be rounded away; in the scale it spreads to every result that it should.
-    group->scale = has_nan ? gpu::as_float(0x7fc00000U) : largest / 127.0F;
-    group->sums = (first & 0xffff) | second << 16;
-  }
 }
 
 }  // namespace halod::hip

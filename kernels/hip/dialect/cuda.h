@@ -24,6 +24,7 @@ HALOD_DEVICE unsigned char* shared_memory() {
 }
 HALOD_DEVICE void check_shared_memory(const void*) {}
 HALOD_DEVICE void sync() { __syncthreads(); }
+HALOD_DEVICE void sync_shared() { __syncthreads(); }
 HALOD_DEVICE void sync_wave() { __syncwarp(); }
 
 template <class T>
@@ -34,6 +35,9 @@ template <class T>
 HALOD_DEVICE T shfl_xor(T value, int mask) {
   return __shfl_xor_sync(kAllLanes, value, mask);
 }
+HALOD_DEVICE void schedule_barrier() {}
+HALOD_DEVICE int uniform(int value) { return value; }
+HALOD_DEVICE int popcount(uint32_t bits) { return __popc(bits); }
 HALOD_DEVICE uint32_t ballot(bool predicate) { return __ballot_sync(kAllLanes, predicate); }
 
 HALOD_DEVICE int dot4_us(uint32_t unsigned_bytes, uint32_t signed_bytes, int sum) {

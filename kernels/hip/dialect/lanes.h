@@ -30,6 +30,7 @@ inline void check_shared_memory(const unsigned char* end) {
     lanes::fail("takes more shared memory than the launch gave it");
 }
 inline void sync() { lanes::meet_block(); }
+inline void sync_shared() { lanes::meet_block(); }
 inline void sync_wave() { lanes::meet_wave(lanes::Meeting::kSyncWave, 0, nullptr, 0); }
 
 template <class T>
@@ -46,6 +47,15 @@ T shfl_xor(T value, int mask) {
   std::memcpy(&result, slots[lane() ^ mask].bytes, sizeof result);
   return result;
 }
+inline void schedule_barrier() {}
+/// Checks what the device takes on trust.
+inline int uniform(int value) {
+  const auto* slots = lanes::meet_wave(lanes::Meeting::kShfl, 1, &value, sizeof value);
+  if (std::memcmp(slots[0].bytes, &value, sizeof value) != 0)
+    lanes::fail("takes a value as the same for all lanes of its wave which is not");
+  return value;
+}
+inline int popcount(uint32_t bits) { return std::popcount(bits); }
 inline uint32_t ballot(bool predicate) {
   const auto* slots = lanes::meet_wave(lanes::Meeting::kBallot, 0, &predicate, sizeof predicate);
   uint32_t bits = 0;
