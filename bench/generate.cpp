@@ -43,7 +43,10 @@ void add_generate_command(CLI::App& app) {
   command->add_option("--model", options->model, "GGUF file")->required();
   command->add_option("--ids", options->ids, "Token ids of the whole prompt: 1,2,3")->required();
   command->add_option("-n", options->n, "Tokens to generate")->required()->check(CLI::Range(1, 1 << 20));
-  command->add_option("--backend", options->backend.kind, "auto, cpu, hip, or hip-lanes: GPU kernels on the CPU, to test")->capture_default_str();
+  command
+      ->add_option("--backend", options->backend.kind,
+                   "auto, cpu, hip, or hip-lanes: GPU kernels on the CPU, to test")
+      ->capture_default_str();
   command->add_flag("--exact", options->backend.exact,
                     "Reference kernels in f32 on the file's own blocks (slow)");
   command->add_option("--threads", options->backend.n_threads, "CPU threads; 0 = one per physical core")

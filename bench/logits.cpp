@@ -64,7 +64,10 @@ void add_logits_command(CLI::App& app) {
   command->add_option("--ids", options->ids, "Token ids of the whole prompt: 1,2,3")->required();
   command->add_option("--positions", options->positions, "all, or last:N")->capture_default_str();
   command->add_option("--out", options->out, "File to write")->required();
-  command->add_option("--backend", options->backend.kind, "auto, cpu, hip, or hip-lanes: GPU kernels on the CPU, to test")->capture_default_str();
+  command
+      ->add_option("--backend", options->backend.kind,
+                   "auto, cpu, hip, or hip-lanes: GPU kernels on the CPU, to test")
+      ->capture_default_str();
   command->add_flag("--exact", options->backend.exact,
                     "Reference kernels in f32 on the file's own blocks (slow)");
   command->add_option("--threads", options->backend.n_threads, "CPU threads; 0 = one per physical core")

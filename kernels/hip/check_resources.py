@@ -15,8 +15,9 @@ from pathlib import Path
 
 # name, Args, family, threads, registers, shared bytes, "instructions"
 ROW = re.compile(r'^\s*X\((\w+),\s*\w+,\s*\w+,\s*(\d+),\s*(\d+),\s*(.+?),\s*"([^"]*)"\)', re.MULTILINE)
-# RDNA 3's largest register file: 1536 per lane of a SIMD, given out in steps of 24, to 16 waves at most.
-N_REGISTERS, GRANULE, MOST_WAVES = 1536, 24, 16
+# Vector registers per lane of a SIMD, and the steps in which they are given out, to 16 waves at most. gfx1100, gfx1101 and gfx1151 have
+# half as many again as the others of RDNA 3 and 3.5.
+LARGE_FILES, LARGE_FILE, SMALL_FILE, MOST_WAVES = {"gfx1100", "gfx1101", "gfx1151"}, (1536, 24), (1024, 16), 16
 
 
 def read_table(path: Path) -> dict[str, dict]:
@@ -54,8 +55,9 @@ def read_instructions(objdump: str, code_object: str) -> dict[str, dict[str, int
     return functions
 
 
-def waves(registers: int) -> int:
-    return min(MOST_WAVES, N_REGISTERS // (-(-max(registers, 1) // GRANULE) * GRANULE))
+def waves(registers: int, target: str) -> int:
+    total, step = LARGE_FILE if target in LARGE_FILES else SMALL_FILE
+    return min(MOST_WAVES, total // (-(-max(registers, 1) // step) * step))
 
 
 def check(code_object: str, table: dict[str, dict], arguments: argparse.Namespace) -> list[str]:
@@ -73,7 +75,7 @@ def check(code_object: str, table: dict[str, dict], arguments: argparse.Namespac
         found = {wanted: instructions[name].get(wanted, 0) for wanted in row["instructions"]}
         flat = sum(n for opcode, n in instructions[name].items() if opcode.startswith("flat_"))
         print(f"  {name:<18}{kernel['.vgpr_count']:>7}{row['registers']:>7}{kernel['.sgpr_count']:>7}"
-              f"{waves(kernel['.vgpr_count']):>7}{kernel['.private_segment_fixed_size']:>9}{spills:>8}  "
+              f"{waves(kernel['.vgpr_count'], target):>7}{kernel['.private_segment_fixed_size']:>9}{spills:>8}  "
               + ", ".join(f"{count} {opcode}" for opcode, count in found.items()))
         if kernel[".vgpr_count"] > row["registers"]:
             problems.append(f"{target}: {name} takes {kernel['.vgpr_count']} vector registers, its row allows {row['registers']}")
