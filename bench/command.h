@@ -9,7 +9,10 @@ namespace halod::bench {
 // on failure.
 void add_bandwidth_command(CLI::App& app);
 void add_generate_command(CLI::App& app);
+void add_inspect_command(CLI::App& app);
+void add_kernels_command(CLI::App& app);
 void add_logits_command(CLI::App& app);
+void add_predict_command(CLI::App& app);
 void add_render_command(CLI::App& app);
 void add_selftest_command(CLI::App& app);
 void add_speed_command(CLI::App& app);

@@ -12,7 +12,10 @@ int main(int argc, char** argv) {
   app.set_version_flag("--version", HALOD_VERSION);
   halod::bench::add_speed_command(app);
   halod::bench::add_bandwidth_command(app);
+  halod::bench::add_kernels_command(app);
+  halod::bench::add_predict_command(app);
   halod::bench::add_selftest_command(app);
+  halod::bench::add_inspect_command(app);
   halod::bench::add_logits_command(app);
   halod::bench::add_generate_command(app);
   halod::bench::add_synth_command(app);

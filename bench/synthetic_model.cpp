@@ -23,8 +23,16 @@ bool is_important_layer(int64_t layer_idx, int64_t n_layers) {
 
 std::span<const FormatRecipe> format_recipes() {
   static const std::vector<FormatRecipe> kRecipes = [] {
-    std::vector<FormatRecipe> recipes = {{"Q4_K_M", Format::kQ4_K, Format::kQ6_K}};
-    for (const FormatTraits& row : all_formats()) recipes.push_back({row.name, row.format, row.format});
+    std::vector<FormatRecipe> recipes = {
+        {"Q4_K_M", Format::kQ4_K, Format::kQ6_K, Format::kQ6_K, {}},
+        {"Q3_K_M", Format::kQ3_K, Format::kQ4_K, Format::kQ6_K, {}},
+        {"IQ4_XS", Format::kIQ4_XS, Format::kQ5_K, Format::kQ6_K, {}},
+        {"MXFP4_MOE", Format::kQ8_0, Format::kQ8_0, Format::kQ8_0, Format::kMXFP4},
+    };
+    for (const FormatTraits& row : all_formats()) {
+      if (std::ranges::find(recipes, row.name, &FormatRecipe::name) == recipes.end())
+        recipes.push_back({row.name, row.format, row.format, row.format, {}});
+    }
     return recipes;
   }();
   return kRecipes;
@@ -73,11 +81,11 @@ void SyntheticModel::add_tensors() {
   const ModelConfig& config = options_.shape.config;
   const FormatRecipe& recipe = options_.recipe;
   // A tied embedding is also the output, and gets the output's bits.
-  const Format embedding_format = options_.shape.has_tied_output ? recipe.important_format : recipe.format;
+  const Format embedding_format = options_.shape.has_tied_output ? recipe.output_format : recipe.format;
   writer_.add_tensor("token_embd.weight", embedding_format, {config.vocab_size, config.hidden_size});
   writer_.add_tensor("output_norm.weight", Format::kF32, {config.hidden_size});
   if (!options_.shape.has_tied_output) {
-    writer_.add_tensor("output.weight", recipe.important_format, {config.vocab_size, config.hidden_size});
+    writer_.add_tensor("output.weight", recipe.output_format, {config.vocab_size, config.hidden_size});
   }
   for (int64_t layer_idx = 0; layer_idx < options_.n_layers; ++layer_idx) add_layer(layer_idx);
 }
@@ -103,9 +111,11 @@ void SyntheticModel::add_layer(int64_t layer_idx) {
   add("ffn_norm", Format::kF32, {hidden});
   if (config.is_moe()) {
     add("ffn_gate_inp", Format::kF32, {config.n_experts, hidden});
-    add("ffn_gate_exps", format, {config.n_experts, config.moe_intermediate_size, hidden});
-    add("ffn_up_exps", format, {config.n_experts, config.moe_intermediate_size, hidden});
-    add("ffn_down_exps", important, {config.n_experts, hidden, config.moe_intermediate_size});
+    const Format experts = options_.recipe.experts.value_or(format);
+    add("ffn_gate_exps", experts, {config.n_experts, config.moe_intermediate_size, hidden});
+    add("ffn_up_exps", experts, {config.n_experts, config.moe_intermediate_size, hidden});
+    add("ffn_down_exps", options_.recipe.experts.value_or(important),
+        {config.n_experts, hidden, config.moe_intermediate_size});
   } else {
     add("ffn_gate", format, {config.intermediate_size, hidden});
     add("ffn_up", format, {config.intermediate_size, hidden});

@@ -16,13 +16,15 @@ namespace halod {
 
 /// Which format each tensor gets. Norms and the router are F32 in all.
 struct FormatRecipe {
-  std::string_view name;  ///< "Q4_K_M", or a format's own name
-  Format format;          ///< of most matrices
-  /// Where mixed recipes put more bits: the output, and attn_v and ffn_down of some layers.
-  Format important_format;
+  std::string_view name;          ///< as files are named, "Q4_K_M", or a format's own name
+  Format format;                  ///< of most matrices
+  Format important_format;        ///< attn_v and ffn_down of some layers
+  Format output_format;           ///< the output matrix, or the embedding where it is both
+  std::optional<Format> experts;  ///< all expert matrices, where they differ from the rest
 };
 
-/// "Q4_K_M" and one recipe for each format of kernels/quant/formats.h. Thread: any.
+/// The usual mixes, near enough to llama.cpp's for measurements, and one recipe for each format of
+/// kernels/quant/formats.h whose name no mix has (an IQ4_XS file is a mix). Thread: any.
 std::span<const FormatRecipe> format_recipes();
 /// nullptr when there is none of that name.
 const FormatRecipe* find_format_recipe(std::string_view name);

@@ -1,10 +1,9 @@
-// What changes a server: load, unload, swap, rescan, jobs, cancel, reload, log-level.
+// What administrators see and change: load, unload, swap, rescan, jobs, cancel, tuning, reload, log-level.
 #include <fmt/format.h>
 
 #include <boost/json/object.hpp>
 #include <boost/json/serialize.hpp>
 
-#include "cli/admin_key.h"
 #include "cli/commands.h"
 #include "cli/exit_status.h"
 #include "cli/job_watch.h"
@@ -16,35 +15,11 @@ namespace {
 
 namespace json = boost::json;
 
-/// Of an admin route: says what is missing when the server does not have them, or does not open them to us.
-int report_admin_refusal(const ApiReply& reply) {
-  const json::value body = parse_or_null(reply.body);
-  const json::value* error = find_member(body, "error");
-  // A model or a job that does not exist is answered 404 too, with another code.
-  if (reply.status == 404 && error && text_of(*error, "code") == "not_found") {
-    fmt::print(
-        stderr,
-        "haloctl: this server takes no orders over HTTP: it has no /v1/admin routes. Set http.admin_keys in "
-        "/etc/halod/halod.yaml and restart halod.\n");
-    return kRefused;
-  }
-  if (reply.status == 401) {
-    fmt::print(
-        stderr,
-        "haloctl: the server answered 401: this needs one of its http.admin_keys. Give it with --api-key or "
-        "HALOD_API_KEY, or put it into {} and let yourself read it.\n",
-        kAdminKeyFile);
-    return kRefused;
-  }
-  return report_refusal(reply);
-}
-
-/// Prints an admin route's answer: as the server sent it, or one sentence.
-int report_answer(const Result<ApiReply>& reply, bool as_json, std::string_view sentence) {
-  if (!reply) return report_failure(reply.error());
-  if (!reply->ok()) return report_admin_refusal(*reply);
+/// Prints an answer: as the server gave it, or one sentence.
+int report_answer(const Reply<json::value>& answer, bool as_json, std::string_view sentence) {
+  if (!answer) return report_failure(answer.error());
   if (as_json) {
-    fmt::print("{}", reply->body);
+    fmt::print("{}\n", json::serialize(*answer));
   } else {
     fmt::print("{}\n", sentence);
   }
@@ -53,49 +28,48 @@ int report_answer(const Result<ApiReply>& reply, bool as_json, std::string_view 
 
 }  // namespace
 
-int run_job_command(const ApiClient& client, bool as_json, const std::string& verb, const JobFlags& flags) {
-  json::object body;
-  if (!flags.model.empty()) body["model"] = flags.model;
-  if (!flags.policy.empty()) body["policy"] = flags.policy;
-  const auto reply = client.post("/v1/admin/models/" + verb, json::serialize(body));
-  if (!reply) return report_failure(reply.error());
-  if (!reply->ok()) return report_admin_refusal(*reply);
-  const json::value job = parse_or_null(reply->body);
-  if (!flags.no_wait) return follow_job(client, job, as_json);
+int run_job_command(ControlClient& client, bool as_json, const JobOrder& order, bool no_wait) {
+  const auto job = client.start(order);
+  if (!job) return report_failure(job.error());
+  if (!no_wait) return follow_job(client, *job, as_json);
+  return report_answer(job, as_json,
+                       fmt::format("job {}: {}", text_of(*job, "id"), format_job_progress(*job)));
+}
+
+int run_jobs(ControlClient& client, bool as_json) {
+  const auto jobs = client.jobs();
+  if (!jobs) return report_failure(jobs.error());
   if (as_json) {
-    fmt::print("{}", reply->body);
+    json::object body;
+    body["jobs"] = *jobs;
+    fmt::print("{}\n", json::serialize(body));
   } else {
-    fmt::print("job {}: {}\n", text_of(job, "id"), format_job_progress(job));
+    fmt::print("{}", format_jobs(*jobs));
   }
   return kSuccess;
 }
 
-int run_jobs(const ApiClient& client, bool as_json) {
-  const auto reply = client.get("/v1/admin/jobs");
-  if (!reply) return report_failure(reply.error());
-  if (!reply->ok()) return report_admin_refusal(*reply);
+int run_cancel(ControlClient& client, bool as_json, uint32_t job) {
+  return report_answer(client.cancel(job), as_json, fmt::format("job {}: told to stop", job));
+}
+
+int run_tuning(ControlClient& client, bool as_json) {
+  const auto tuning = client.tuning();
+  if (!tuning) return report_failure(tuning.error());
   if (as_json) {
-    fmt::print("{}", reply->body);
+    fmt::print("{}\n", json::serialize(*tuning));
   } else {
-    fmt::print("{}", format_jobs(items_of(parse_or_null(reply->body), "jobs")));
+    fmt::print("{}", format_tuning(*tuning));
   }
   return kSuccess;
 }
 
-int run_cancel(const ApiClient& client, bool as_json, uint32_t job) {
-  return report_answer(client.remove(fmt::format("/v1/admin/jobs/{}", job)), as_json,
-                       fmt::format("job {}: told to stop", job));
+int run_reload(ControlClient& client, bool as_json) {
+  return report_answer(client.reload(), as_json, "the configuration was read again");
 }
 
-int run_reload(const ApiClient& client, bool as_json) {
-  return report_answer(client.post("/v1/admin/reload", "{}"), as_json, "the configuration was read again");
-}
-
-int run_log_level(const ApiClient& client, bool as_json, const std::string& level) {
-  json::object body;
-  body["level"] = level;
-  return report_answer(client.put("/v1/admin/log-level", json::serialize(body)), as_json,
-                       fmt::format("the log level is {}", level));
+int run_log_level(ControlClient& client, bool as_json, const std::string& level) {
+  return report_answer(client.set_log_level(level), as_json, fmt::format("the log level is {}", level));
 }
 
 }  // namespace halod::cli

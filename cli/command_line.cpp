@@ -1,5 +1,7 @@
 #include "cli/command_line.h"
 
+#include <utility>
+
 #include "cli/completion.h"
 #include "cli/exit_status.h"
 #include "cli/man_page.h"
@@ -12,11 +14,25 @@ class Declarer {
  public:
   Declarer(CLI::App& app, CommandLine& line) : app_(app), line_(line) {}
 
-  template <class Then>
-  CLI::App& add(const std::string& name, const std::string& description, Then then) {
+  /// One that needs no server.
+  CLI::App& add(const std::string& name, const std::string& description, std::function<int()> then) {
     CLI::App* command = app_.add_subcommand(name, description);
-    command->callback([&line = line_, then] { line.command = then; });
+    command->callback([&line = line_, then = std::move(then)] { line.command = then; });
     return *command;
+  }
+  /// One that looks at a server, or changes it.
+  CLI::App& add(const std::string& name, const std::string& description, Purpose purpose,
+                std::function<int(ControlClient&)> then) {
+    return add(name, description, [&line = line_, purpose, then = std::move(then)] {
+      const auto client = choose_server(line.server, purpose);
+      return client ? then(**client) : report_failure(client.error());
+    });
+  }
+  /// One for which there are HTTP routes only.
+  CLI::App& add_http(const std::string& name, const std::string& description,
+                     std::function<int(const ApiClient&)> then) {
+    return add(name, description,
+               [&line = line_, then = std::move(then)] { return then(ApiClient(http_server(line.server))); });
   }
 
  private:
@@ -31,18 +47,20 @@ void add_sampling_options(CLI::App& command, SamplingFlags& flags) {
 }
 
 void declare_views(Declarer& declare, CommandLine& line) {
-  declare.add("status", "version, model, state, requests and memory",
-              [&line](const ApiClient& client) { return run_status(client, line.json); });
-  declare.add("health", "whether requests are accepted now",
-              [&line](const ApiClient& client) { return run_health(client, line.json); });
+  declare.add("status", "version, model, state, requests, memory and power profile", Purpose::kLook,
+              [&line](ControlClient& client) { return run_status(client, line.json); });
+  declare.add("health", "whether requests are accepted now", Purpose::kLook,
+              [&line](ControlClient& client) { return run_health(client, line.json); });
   CLI::App& models = declare.add(
-      "models", "the models that there are, with state, quantisation, size and context",
-      [&line](const ApiClient& client) { return run_models(client, line.json, line.names_only); });
+      "models", "the models that there are, with state, quantisation, size and context", Purpose::kLook,
+      [&line](ControlClient& client) { return run_models(client, line.json, line.names_only); });
   models.add_flag("--names", line.names_only, "the names alone, one a line");
   declare.add("top", "requests, speed and memory of each loaded model, every second on a terminal, else once",
-              [&line](const ApiClient& client) { return run_top(client, line.json); });
-  declare.add("metrics", "the numbers for Prometheus",
-              [](const ApiClient& client) { return run_metrics(client); });
+              Purpose::kLook, [&line](ControlClient& client) { return run_top(client, line.json); });
+  declare.add("tuning", "which kernel serves which operation of the loaded models", Purpose::kLook,
+              [&line](ControlClient& client) { return run_tuning(client, line.json); });
+  declare.add_http("metrics", "the numbers for Prometheus",
+                   [](const ApiClient& client) { return run_metrics(client); });
 }
 
 void declare_jobs(Declarer& declare, CommandLine& line) {
@@ -57,10 +75,11 @@ void declare_jobs(Declarer& declare, CommandLine& line) {
       {"rescan", "look for new model files", false, false},
   };
   for (const auto& row : rows) {
-    CLI::App& command =
-        declare.add(row.name, row.description, [&line, name = row.name](const ApiClient& client) {
-          return run_job_command(client, line.json, name, line.job);
-        });
+    CLI::App& command = declare.add(row.name, row.description, Purpose::kChange,
+                                    [&line, name = row.name](ControlClient& client) {
+                                      line.job.verb = name;
+                                      return run_job_command(client, line.json, line.job, line.no_wait);
+                                    });
     if (row.takes_model)
       command.add_option("model", line.job.model, "its name")->required()->type_name(kModelType);
     if (row.takes_policy) {
@@ -71,29 +90,29 @@ void declare_jobs(Declarer& declare, CommandLine& line) {
               "the server's)")
           ->check(CLI::IsMember({"drain", "pause"}));
     }
-    command.add_flag("--no-wait", line.job.no_wait, "return once the job is accepted");
+    command.add_flag("--no-wait", line.no_wait, "return once the job is accepted");
   }
-  declare.add("jobs", "what was asked for, and how far it is",
-              [&line](const ApiClient& client) { return run_jobs(client, line.json); });
+  declare.add("jobs", "what was asked for, and how far it is", Purpose::kLook,
+              [&line](ControlClient& client) { return run_jobs(client, line.json); });
   declare
-      .add("cancel", "stop a job",
-           [&line](const ApiClient& client) { return run_cancel(client, line.json, line.job_id); })
+      .add("cancel", "stop a job", Purpose::kLook,
+           [&line](ControlClient& client) { return run_cancel(client, line.json, line.job_id); })
       .add_option("job", line.job_id, "its number")
       ->required();
 }
 
 void declare_service(Declarer& declare, CommandLine& line) {
-  declare.add("reload", "have the server read its configuration again",
-              [&line](const ApiClient& client) { return run_reload(client, line.json); });
+  declare.add("reload", "have the server read its configuration again", Purpose::kChange,
+              [&line](ControlClient& client) { return run_reload(client, line.json); });
   declare
-      .add("log-level", "change how much the server logs, until it restarts",
-           [&line](const ApiClient& client) { return run_log_level(client, line.json, line.log_level); })
+      .add("log-level", "change how much the server logs, until it restarts", Purpose::kChange,
+           [&line](ControlClient& client) { return run_log_level(client, line.json, line.log_level); })
       .add_option("level", line.log_level, "the least important lines to log")
       ->required()
       ->check(CLI::IsMember({"trace", "debug", "info", "warning", "error", "critical"}));
-  CLI::App& doctor =
-      declare.add("doctor", "check whether this machine is set up for halod, with the remedies",
-                  [&line](const ApiClient& client) { return run_doctor(client, line.json, line.doctor); });
+  CLI::App& doctor = declare.add(
+      "doctor", "check whether this machine is set up for halod, with the remedies",
+      [&line] { return run_doctor(choose_server(line.server, Purpose::kLook), line.json, line.doctor); });
   doctor.add_option("--models", line.doctor.models, "the folder with models, whose disk is measured")
       ->type_name("DIR");
   // No group: hidden. For tests and for machines that somebody else recorded.
@@ -105,16 +124,41 @@ void declare_service(Declarer& declare, CommandLine& line) {
   doctor.add_option("--bench", line.doctor.bench, "the halo-bench program to measure with")->group("");
 }
 
+void declare_inspect(Declarer& declare, CommandLine& line) {
+  CLI::App& inspect = declare.add(
+      "inspect", "say what a model file is, what serving it takes, and whether it runs here; needs no server",
+      [&line] { return run_inspect(line.json, line.inspect); });
+  inspect.add_option("path", line.inspect.path, "a GGUF file; of a split one, its first part")
+      ->required()
+      ->type_name("FILE");
+  inspect
+      .add_option("--context", line.inspect.context_length,
+                  "tokens per sequence (default: the model's, at most 32768, less where memory is short)")
+      ->check(CLI::Range(2, 1 << 30))
+      ->type_name("TOKENS");
+  inspect
+      .add_option("--sequences", line.inspect.n_sequences, "how many of them at the same time (default: 8)")
+      ->check(CLI::Range(1, 1024))
+      ->type_name("NUMBER");
+  inspect
+      .add_option("--bandwidth", line.inspect.read_gb_per_s,
+                  "how fast the machine reads memory, to predict with (default: measure it)")
+      ->check(CLI::Range(0.001, 1e6))
+      ->type_name("GB/S");
+  // No group: hidden. For tests.
+  inspect.add_option("--bench", line.inspect.bench, "the halo-bench program to ask")->group("");
+}
+
 void declare_talk(Declarer& declare, CommandLine& line) {
   CLI::App& chat =
-      declare.add("chat", "ask, or talk when no text is given on a terminal",
-                  [&line](const ApiClient& client) { return run_chat(client, line.json, line.chat); });
+      declare.add_http("chat", "ask, or talk when no text is given on a terminal",
+                       [&line](const ApiClient& client) { return run_chat(client, line.json, line.chat); });
   chat.add_option("text", line.chat.text, "the message (default: standard input)");
   chat.add_option("--system", line.chat.system, "the system message");
   chat.add_option("--model", line.chat.model, "who shall answer (default: the active model)")
       ->type_name(kModelType);
   add_sampling_options(chat, line.chat.sampling);
-  CLI::App& complete = declare.add("complete", "continue a text", [&line](const ApiClient& client) {
+  CLI::App& complete = declare.add_http("complete", "continue a text", [&line](const ApiClient& client) {
     return run_complete(client, line.json, line.complete);
   });
   complete.add_option("text", line.complete.text, "the beginning (default: standard input)");
@@ -125,13 +169,11 @@ void declare_talk(Declarer& declare, CommandLine& line) {
 
 /// For packagers, and for nobody's help page.
 void declare_generators(Declarer& declare, CLI::App& app, CommandLine& line) {
-  CLI::App& completion =
-      declare.add("completion", "print the completion script of a shell",
-                  [&app, &line](const ApiClient&) { return print_completion(app, line.shell); });
+  CLI::App& completion = declare.add("completion", "print the completion script of a shell",
+                                     [&app, &line] { return print_completion(app, line.shell); });
   completion.group("");
   completion.add_option("shell", line.shell)->required()->check(CLI::IsMember({"bash", "zsh", "fish"}));
-  declare.add("man-page", "print haloctl(1)", [&app](const ApiClient&) { return print_man_page(app); })
-      .group("");
+  declare.add("man-page", "print haloctl(1)", [&app] { return print_man_page(app); }).group("");
 }
 
 }  // namespace
@@ -141,17 +183,25 @@ void declare_commands(CLI::App& app, CommandLine& line) {
   app.fallthrough();  // --json and --url may stand after the command too
   app.set_version_flag("--version", "haloctl " HALOD_VERSION);
   app.footer(exit_status_sentence());
-  app.add_option("--url", line.server.url, "the server")->envname("HALOD_URL")->capture_default_str();
-  app.add_option(
-         "--api-key", line.server.api_key,
-         "when the server asks for one (default: the key in /etc/halod/admin.key, where it can be read, for "
-         "a server on this machine)")
+  app.add_option("--url", line.server.url, "the server, over HTTP")
+      ->envname("HALOD_URL")
+      ->default_str(kDefaultUrl);
+  app.add_option("--api-key", line.server.api_key,
+                 "for HTTP, when the server asks for one (default: the key in /etc/halod/admin.key, where it "
+                 "can be read, for "
+                 "a server on this machine)")
       ->envname("HALOD_API_KEY");
+  app.add_option("--bus", line.server.bus,
+                 "the server on this D-Bus: system, session, or a bus' address (default: HTTP when there is "
+                 "a URL or a key, "
+                 "else the system bus when halod is on it). chat, complete and metrics always go over HTTP")
+      ->type_name("BUS");
   app.add_flag("--json", line.json, "print JSON");
   Declarer declare(app, line);
   declare_views(declare, line);
   declare_jobs(declare, line);
   declare_service(declare, line);
+  declare_inspect(declare, line);
   declare_talk(declare, line);
   declare_generators(declare, app, line);
 }

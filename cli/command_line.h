@@ -6,9 +6,10 @@
 #include <functional>
 #include <string>
 
-#include "cli/api_client.h"
+#include "cli/choose_server.h"
 #include "cli/commands.h"
 #include "cli/doctor/doctor.h"
+#include "cli/inspect/inspect.h"
 
 namespace halod::cli {
 
@@ -17,17 +18,19 @@ inline constexpr const char* kModelType = "MODEL";
 
 /// What was asked for. Parsing fills it.
 struct CommandLine {
-  Server server{.url = "http://127.0.0.1:8000", .api_key = ""};
+  ServerChoice server;
   bool json = false;
   ChatFlags chat;
   CompleteFlags complete;
-  JobFlags job;
+  JobOrder job;
+  bool no_wait = false;  ///< for the job
   DoctorFlags doctor;
+  InspectFlags inspect;
   std::string log_level;
   std::string shell;
   uint32_t job_id = 0;
   bool names_only = false;
-  std::function<int(const ApiClient&)> command;  ///< of the subcommand that was given
+  std::function<int()> command;  ///< of the subcommand that was given; connects where it needs a server
 };
 
 /// Puts everything into `app`. `line` outlives `app`.

@@ -1,6 +1,7 @@
 #include "cli/command_tree.h"
 
 #include <fmt/format.h>
+#include <algorithm>
 
 namespace halod::cli {
 namespace {

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "cli/api_client.h"
+#include "cli/control_client.h"
 
 namespace halod::cli {
 
@@ -28,34 +29,27 @@ struct CompleteFlags {
   SamplingFlags sampling;
 };
 
-/// load, unload, swap, rescan.
-struct JobFlags {
-  std::string model;     ///< empty for a rescan
-  std::string policy;    ///< drain, pause; empty: what the server is configured for
-  bool no_wait = false;  ///< return as soon as the job is accepted
-};
-
 // server_commands.cpp
-int run_status(const ApiClient& client, bool json);
-int run_health(const ApiClient& client, bool json);
-int run_models(const ApiClient& client, bool json, bool names_only);
+int run_status(ControlClient& client, bool json);
+int run_health(ControlClient& client, bool json);
+int run_models(ControlClient& client, bool json, bool names_only);
 int run_metrics(const ApiClient& client);
-int run_top(const ApiClient& client, bool json);
+int run_top(ControlClient& client, bool json);
 
 // admin_commands.cpp
-/// `verb`: load, unload, swap or rescan.
-int run_job_command(const ApiClient& client, bool json, const std::string& verb, const JobFlags& flags);
-int run_jobs(const ApiClient& client, bool json);
-int run_cancel(const ApiClient& client, bool json, uint32_t job);
-int run_reload(const ApiClient& client, bool json);
-int run_log_level(const ApiClient& client, bool json, const std::string& level);
+/// `no_wait`: return as soon as the job is accepted.
+int run_job_command(ControlClient& client, bool json, const JobOrder& order, bool no_wait);
+int run_jobs(ControlClient& client, bool json);
+int run_tuning(ControlClient& client, bool json);
+int run_cancel(ControlClient& client, bool json, uint32_t job);
+int run_reload(ControlClient& client, bool json);
+int run_log_level(ControlClient& client, bool json, const std::string& level);
 
 // text_commands.cpp
 int run_chat(const ApiClient& client, bool json, const ChatFlags& flags);
 int run_complete(const ApiClient& client, bool json, const CompleteFlags& flags);
 
 /// Prints why a call failed and returns the status for it.
-int report_failure(const Error& error);
-int report_refusal(const ApiReply& reply);
+int report_failure(const Failure& failure);
 
 }  // namespace halod::cli

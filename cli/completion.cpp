@@ -22,7 +22,8 @@ std::string replaced(std::string text, std::string_view from, std::string_view t
 /// For a shell's single quotes.
 std::string shell_quoted(const std::string& text) { return "'" + replaced(text, "'", "'\\''") + "'"; }
 
-bool takes_files(const OptionDoc& option) { return option.value == "DIR" || option.value == "FILE"; }
+bool takes_folders(const OptionDoc& option) { return option.value == "DIR"; }
+bool takes_files(const OptionDoc& option) { return option.value == "FILE"; }
 
 /// Global options may stand anywhere.
 std::vector<OptionDoc> options_of(const CommandDoc& root, const CommandDoc& command) {
@@ -42,7 +43,8 @@ std::string bash_values(const OptionDoc& option) {
   if (!option.values.empty())
     return fmt::format("-W {}", shell_quoted(fmt::format("{}", fmt::join(option.values, " "))));
   if (option.value == kModelType) return fmt::format("-W \"$({})\"", kModelNames);
-  return takes_files(option) ? "-d" : "-W ''";
+  if (takes_files(option)) return "-f";
+  return takes_folders(option) ? "-d" : "-W ''";
 }
 
 std::string bash_reply(const std::string& arguments) {
@@ -87,7 +89,8 @@ std::string zsh_text(const std::string& text) {
 std::string zsh_action(const OptionDoc& option) {
   if (!option.values.empty()) return fmt::format("({})", fmt::join(option.values, " "));
   if (option.value == kModelType) return "_haloctl_models";
-  return takes_files(option) ? "_files -/" : "";
+  if (takes_files(option)) return "_files";
+  return takes_folders(option) ? "_files -/" : "";
 }
 
 std::string zsh_specs(const std::vector<OptionDoc>& options) {
@@ -119,7 +122,8 @@ std::string fish_values(const OptionDoc& option) {
     return fmt::format(" -xa {}", shell_quoted(fmt::format("{}", fmt::join(option.values, " "))));
   if (option.value == kModelType)
     return fmt::format(" -xa {}", shell_quoted(fmt::format("({})", kModelNames)));
-  return takes_files(option) ? " -xa '(__fish_complete_directories)'" : " -x";
+  if (takes_files(option)) return " -rF";
+  return takes_folders(option) ? " -xa '(__fish_complete_directories)'" : " -x";
 }
 
 std::string fish_options(const std::string& condition, const std::vector<OptionDoc>& options) {

@@ -14,6 +14,8 @@ constexpr std::array kRows = {
     ExitStatusRow{kUnreachable, "no server there, or it broke off"},
     ExitStatusRow{kNotReady, "the server is there and is loading or restarting"},
     ExitStatusRow{kUnhealthy, "haloctl doctor found something that must be put right"},
+    ExitStatusRow{kCannotRun, "haloctl inspect: halod cannot run the model, or the file is damaged"},
+    ExitStatusRow{kDoesNotFit, "haloctl inspect: the model does not fit into this machine's free memory"},
 };
 
 }  // namespace

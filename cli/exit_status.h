@@ -14,6 +14,8 @@ enum ExitStatus : int {
   kUnreachable = 3,
   kNotReady = 4,
   kUnhealthy = 5,
+  kCannotRun = 6,
+  kDoesNotFit = 7,
 };
 
 struct ExitStatusRow {

@@ -71,16 +71,15 @@ int report_end(const json::value& job, bool as_json) {
 
 }  // namespace
 
-int follow_job(const ApiClient& client, json::value job, bool as_json, std::chrono::milliseconds interval) {
-  const std::string path = "/v1/admin/jobs/" + text_of(job, "id");
+int follow_job(ControlClient& client, json::value job, bool as_json, std::chrono::milliseconds interval) {
+  const auto id = static_cast<uint32_t>(count_of(job, "id"));
   {
     ProgressLine line(as_json);
     for (line.show(job); !has_ended(job); line.show(job)) {
       std::this_thread::sleep_for(interval);
-      const auto reply = client.get(path);
-      if (!reply) return report_failure(reply.error());
-      if (!reply->ok()) return report_refusal(*reply);
-      job = parse_or_null(reply->body);
+      auto now = client.job(id);
+      if (!now) return report_failure(now.error());
+      job = std::move(*now);
     }
   }
   return report_end(job, as_json);

@@ -2,7 +2,6 @@
 #include <cstdio>
 #include <exception>
 
-#include "cli/admin_key.h"
 #include "cli/command_line.h"
 #include "cli/exit_status.h"
 
@@ -18,8 +17,7 @@ int run(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? kSuccess : kUsage;
   }
-  line.server.api_key = choose_api_key(line.server.api_key, line.server.url);
-  return line.command(ApiClient(line.server));
+  return line.command();
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 
 #include "cli/commands.h"
 #include "cli/exit_status.h"
+#include "cli/http_control.h"
 #include "cli/json_fields.h"
 #include "cli/server_view.h"
 #include "cli/terminal.h"
@@ -17,35 +18,24 @@ namespace halod::cli {
 
 namespace json = boost::json;
 
-int report_failure(const Error& error) {
-  fmt::print(stderr, "haloctl: {}\n", error.message);
-  return error.code == ErrorCode::kInvalidArgument ? kUsage : kUnreachable;
+int report_failure(const Failure& failure) {
+  fmt::print(stderr, "haloctl: {}\n", failure.message);
+  return failure.status;
 }
 
-int report_refusal(const ApiReply& reply) {
-  const json::value body = parse_or_null(reply.body);
-  const json::value* error = find_member(body, "error");
-  fmt::print(stderr, "haloctl: the server answered {}: {}\n", reply.status,
-             error ? text_of(*error, "message") : reply.body);
-  if (reply.status == 401) fmt::print(stderr, "haloctl: give a key with --api-key or HALOD_API_KEY\n");
-  return reply.status == 503 ? kNotReady : kRefused;
-}
-
-int run_health(const ApiClient& client, bool as_json) {
-  const auto reply = client.get("/health");
-  if (!reply) return report_failure(reply.error());
-  if (reply->status != 200 && reply->status != 503) return report_refusal(*reply);
+int run_health(ControlClient& client, bool as_json) {
+  const auto health = client.health();
+  if (!health) return report_failure(health.error());
   if (as_json) {
-    fmt::print("{}", reply->body);
+    fmt::print("{}\n", json::serialize(*health));
   } else {
-    const json::value health = parse_or_null(reply->body);
-    const std::string reason = text_of(health, "reason");
-    fmt::print("{}{}{}\n", text_of(health, "status"), reason.empty() ? "" : ": ", reason);
+    const std::string reason = text_of(*health, "reason");
+    fmt::print("{}{}{}\n", text_of(*health, "status"), reason.empty() ? "" : ": ", reason);
   }
-  return reply->ok() ? kSuccess : kNotReady;
+  return is_ready(*health) ? kSuccess : kNotReady;
 }
 
-int run_status(const ApiClient& client, bool as_json) {
+int run_status(ControlClient& client, bool as_json) {
   const auto view = look_at_server(client);
   if (!view) return report_failure(view.error());
   if (as_json) {
@@ -53,38 +43,34 @@ int run_status(const ApiClient& client, bool as_json) {
   } else {
     fmt::print("{}", format_status(*view));
   }
-  return view->ready() ? kSuccess : kNotReady;
+  return is_ready(view->health) ? kSuccess : kNotReady;
 }
 
-int run_models(const ApiClient& client, bool as_json, bool names_only) {
-  const auto reply = client.get("/v1/models");
-  if (!reply) return report_failure(reply.error());
-  // The open route's refusal is the one to show: who has no key at all sees nothing.
-  if (!reply->ok()) return report_refusal(*reply);
-  bool has_admin = false;
-  const auto models = fetch_models(client, has_admin);
-  if (!models) return report_failure(models.error());
+int run_models(ControlClient& client, bool as_json, bool names_only) {
+  const auto list = client.models();
+  if (!list) return report_failure(list.error());
   if (names_only) {
-    for (const json::value& model : *models) fmt::print("{}\n", text_of(model, has_admin ? "name" : "id"));
+    for (const json::value& model : list->models)
+      fmt::print("{}\n", text_of(model, list->has_admin ? "name" : "id"));
   } else if (as_json) {
     json::object body;
-    body["models"] = *models;
+    body["models"] = list->models;
     fmt::print("{}\n", json::serialize(body));
   } else {
-    fmt::print("{}", format_models(*models, has_admin));
+    fmt::print("{}", format_models(list->models, list->has_admin));
   }
   return kSuccess;
 }
 
 int run_metrics(const ApiClient& client) {
   const auto reply = client.get("/metrics");
-  if (!reply) return report_failure(reply.error());
-  if (!reply->ok()) return report_refusal(*reply);
+  if (!reply) return report_failure(failure_of(reply.error()));
+  if (!reply->ok()) return report_failure(refusal_of(*reply));
   fmt::print("{}", reply->body);
   return kSuccess;
 }
 
-int run_top(const ApiClient& client, bool as_json) {
+int run_top(ControlClient& client, bool as_json) {
   const bool live = !as_json && is_terminal(STDOUT_FILENO);
   for (;;) {
     const auto view = look_at_server(client);
@@ -96,7 +82,7 @@ int run_top(const ApiClient& client, bool as_json) {
       fmt::print("{}{}{}", live ? "\033[H\033[J" : "", format_top(*view), live ? "\nCtrl-C ends it.\n" : "");
       std::fflush(stdout);
     }
-    if (!live) return view->ready() ? kSuccess : kNotReady;
+    if (!live) return is_ready(view->health) ? kSuccess : kNotReady;
     // As often as halod itself learns news from its engine.
     std::this_thread::sleep_for(std::chrono::seconds(1));
   }

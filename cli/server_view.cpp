@@ -68,41 +68,53 @@ std::string requests_of(const ServerView& view) {
                      total(view.models, "running"), total(view.models, "waiting"));
 }
 
-}  // namespace
-
-Result<json::array> fetch_models(const ApiClient& client, bool& has_admin) {
-  has_admin = false;
-  const auto admin = client.get("/v1/admin/models");
-  if (!admin) return admin.error();
-  if (admin->ok()) {
-    has_admin = true;
-    return items_of(parse_or_null(admin->body), "models");
-  }
-  const auto open = client.get("/v1/models");
-  if (!open) return open.error();
-  return open->ok() ? items_of(parse_or_null(open->body), "data") : json::array();
+/// "GTT 12 GiB of 120 GiB, VRAM 180.5 MiB of 512 MiB"; empty on machines without such a GPU.
+std::string gpu_memory_of(const ServerView& view) {
+  const json::value* memory = find_member(view.machine, "gpu_memory");
+  if (!memory) return "";
+  const auto used_of_total = [memory](const char* name, const char* used, const char* total) {
+    return fmt::format("{} {} of {}", name, format_bytes(count_of(*memory, used)),
+                       format_bytes(count_of(*memory, total)));
+  };
+  return used_of_total("GTT", "gtt_used_bytes", "gtt_total_bytes") + ", " +
+         used_of_total("VRAM", "vram_used_bytes", "vram_total_bytes");
 }
 
-Result<ServerView> look_at_server(const ApiClient& client) {
+/// Empty where halod leaves the power profile alone.
+std::string power_of(const ServerView& view) {
+  const json::value* power = find_member(view.machine, "power");
+  const std::string wanted = power ? text_of(*power, "hold_profile") : "";
+  if (wanted.empty() || wanted == "off") return "";
+  if (flag_of(*power, "held")) return text_of(*power, "profile") + " held";
+  const std::string problem = text_of(*power, "problem");
+  return wanted + (problem.empty() ? " held while there is work" : " not held: " + problem);
+}
+
+}  // namespace
+
+bool is_ready(const json::value& health) { return text_of(health, "status") == "ok"; }
+
+Reply<ServerView> look_at_server(ControlClient& client) {
   ServerView view{.url = client.url()};
-  const auto health = client.get("/health");
+  auto health = client.health();
   if (!health) return health.error();
-  view.health_status = health->status;
-  view.health = parse_or_null(health->body);
-  if (text_of(view.health, "status").empty()) {
-    return Error{ErrorCode::kIo, fmt::format("what answers at {} is not halod: /health answered {}", view.url,
-                                             health->status)};
-  }
-  const auto version = client.get("/version");
+  view.health = std::move(*health);
+  auto version = client.version();
   if (!version) return version.error();
-  view.version = parse_or_null(version->body);
-  auto models = fetch_models(client, view.has_admin);
-  if (!models) return models.error();
-  view.models = std::move(*models);
-  if (!view.has_admin) return view;
-  const auto jobs = client.get("/v1/admin/jobs");
+  view.version = std::move(*version);
+  auto list = client.models();
+  if (!list && list.error().status != kRefused) return list.error();
+  if (!list || !list->has_admin) {
+    if (list) view.models = std::move(list->models);
+    return view;
+  }
+  view.models = std::move(list->models);
+  view.has_admin = true;
+  auto jobs = client.jobs();
   if (!jobs) return jobs.error();
-  view.jobs = items_of(parse_or_null(jobs->body), "jobs");
+  view.jobs = std::move(*jobs);
+  auto machine = client.machine();
+  if (machine) view.machine = std::move(*machine);  // a server of before cannot tell
   return view;
 }
 
@@ -113,6 +125,7 @@ json::object view_json(const ServerView& view) {
   object["version"] = view.version;
   object["models"] = view.models;
   object["jobs"] = view.jobs;
+  object["machine"] = view.machine;
   return object;
 }
 
@@ -139,6 +152,9 @@ std::string format_status(const ServerView& view) {
                     std::ranges::count_if(view.models, is_resident),
                     std::ranges::count_if(view.models, is_resident) == 1 ? "" : "s");
   }
+  if (const std::string memory = gpu_memory_of(view); !memory.empty())
+    text += fmt::format("GPU       {}\n", memory);
+  if (const std::string power = power_of(view); !power.empty()) text += fmt::format("power     {}\n", power);
   for (const json::value& job : view.jobs) {
     const std::string state = text_of(job, "state");
     if (state == "waiting" || state == "running")
@@ -185,9 +201,11 @@ std::string format_jobs(const json::array& jobs) {
 }
 
 std::string format_top(const ServerView& view) {
-  std::string text = fmt::format("{}  {}  {:.1f} tok/s  requests {}  memory {}\n\n", view.url, state_of(view),
+  std::string text = fmt::format("{}  {}  {:.1f} tok/s  requests {}  memory {}\n", view.url, state_of(view),
                                  number_of(view.health, "tokens_per_second"), requests_of(view),
                                  format_bytes(total(view.models, "resident_bytes")));
+  if (const std::string memory = gpu_memory_of(view); !memory.empty()) text += memory + "\n";
+  text += "\n";
   Table table({"MODEL", "STATE", "RUNNING", "WAITING", "KV PAGES", "KV", "WEIGHTS", "MEMORY"});
   for (const json::value& model : view.models) {
     if (!is_resident(model)) continue;
@@ -205,6 +223,18 @@ std::string format_top(const ServerView& view) {
       text += fmt::format("\njob {}: {}\n", text_of(job, "id"), format_job_progress(job));
   }
   return text;
+}
+
+std::string format_tuning(const json::value& tuning) {
+  const json::array& rows = items_of(tuning, "selections");
+  if (text_of(tuning, "backend").empty()) return "no model is loaded\n";
+  std::string text =
+      fmt::format("backend   {} ({})\n", text_of(tuning, "backend"), text_of(tuning, "device"));
+  if (rows.empty()) return text;
+  Table table({"OPERATION", "FORMAT", "VARIANT"});
+  for (const json::value& row : rows)
+    table.add({text_of(row, "operation"), or_dash(text_of(row, "format")), text_of(row, "variant")});
+  return text + table.to_string();
 }
 
 std::string format_job_progress(const json::value& job) {

@@ -7,31 +7,27 @@
 #include <string>
 #include <vector>
 
-#include "base/error.h"
-#include "cli/api_client.h"
+#include "cli/control_client.h"
 
 namespace halod::cli {
 
 /// One look at a server.
 struct ServerView {
   std::string url;
-  unsigned health_status = 0;
   boost::json::value health;
   boost::json::value version;
-  boost::json::array models;  ///< of /v1/admin/models, or of /v1/models where that is closed to us
-  boost::json::array jobs;    ///< empty without the admin routes
-  bool has_admin = false;     ///< whether models and jobs are the administrator's
-
-  bool ready() const { return health_status == 200; }
+  boost::json::array models;   ///< as ModelList has them
+  boost::json::array jobs;     ///< empty for those who are no administrators
+  boost::json::value machine;  ///< null for them
+  bool has_admin = false;      ///< whether models, jobs and machine are the administrator's
 };
 
-/// Asks /health, /version, and for models and jobs what it may. Blocks. Errors: those of ApiClient; kIo when
-/// what answers is not halod.
-Result<ServerView> look_at_server(const ApiClient& client);
+/// Whether the server takes requests now.
+bool is_ready(const boost::json::value& health);
 
-/// The models of one of the two routes. `has_admin` says which it was. Errors: as above; a refusal of both
-/// routes leaves the list empty.
-Result<boost::json::array> fetch_models(const ApiClient& client, bool& has_admin);
+/// Asks for health and version, and of models and jobs what it may know. Blocks. Errors: those of the client,
+/// but for a refusal to show models, which leaves them empty.
+Reply<ServerView> look_at_server(ControlClient& client);
 
 boost::json::object view_json(const ServerView& view);
 
@@ -40,6 +36,8 @@ std::string format_status(const ServerView& view);
 std::string format_models(const boost::json::array& models, bool has_admin);
 std::string format_jobs(const boost::json::array& jobs);
 std::string format_top(const ServerView& view);
+/// What /v1/admin/tuning answers.
+std::string format_tuning(const boost::json::value& tuning);
 
 /// "swap b: weights [####      ]  40%, 1.2 GiB of 3 GiB", one line without its end.
 std::string format_job_progress(const boost::json::value& job);

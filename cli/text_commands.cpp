@@ -12,6 +12,7 @@
 
 #include "cli/commands.h"
 #include "cli/exit_status.h"
+#include "cli/http_control.h"
 
 namespace halod::cli {
 namespace {
@@ -105,8 +106,8 @@ int stream(const ApiClient& client, std::string_view path, json::object body, bo
   ChunkPrinter printer(as_json);
   const auto reply = client.post_streaming(path, json::serialize(body),
                                            [&printer](std::string_view data) { printer.print(data); });
-  if (!reply) return report_failure(reply.error());
-  if (!reply->ok()) return report_refusal(*reply);
+  if (!reply) return report_failure(failure_of(reply.error()));
+  if (!reply->ok()) return report_failure(refusal_of(*reply));
   printer.finish();
   if (content) *content = printer.content();
   return printer.failed() ? kRefused : kSuccess;

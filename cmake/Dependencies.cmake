@@ -9,7 +9,7 @@ pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)
 find_path(CLI11_INCLUDE_DIR CLI/CLI.hpp REQUIRED)
 if(HALOD_BUILD_DAEMON)
   find_package(prometheus-cpp CONFIG REQUIRED)
-  # 1.2 and 2.x both work: daemon/dbus/sdbus_compat.h.
+  # 1.2 and 2.x both work: base/dbus/sdbus_compat.h.
   find_package(sdbus-c++ REQUIRED)
   find_program(SDBUS_XML2CPP sdbus-c++-xml2cpp REQUIRED)
   pkg_check_modules(SYSTEMD REQUIRED IMPORTED_TARGET libsystemd)

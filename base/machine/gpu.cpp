@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "base/machine/gpu_memory_limits.h"
 #include "base/machine/text_file.h"
 
 namespace halod {
@@ -60,14 +61,8 @@ void add_firmware(const fs::path& root, const fs::path& device, Gpu& gpu) {
   if (gpu.firmware.empty()) add_debugfs_firmware(root, gpu);
 }
 
-}  // namespace
-
-std::string gfx_target_name(uint64_t version) {
-  if (version == 0) return "";
-  return fmt::format("gfx{}{:x}{:x}", version / 10000, version / 100 % 100, version % 100);
-}
-
-std::vector<Gpu> read_gpus(const fs::path& root) {
+/// What identifies the AMD GPUs, and their memory.
+std::vector<Gpu> find_gpus(const fs::path& root) {
   std::vector<Gpu> gpus;
   for (const fs::path& card : list_folder(root / "sys/class/drm", "card")) {
     const std::string name = card.filename().string();
@@ -83,11 +78,43 @@ std::vector<Gpu> read_gpus(const fs::path& root) {
     gpu.vram_used_bytes = read_number(device / "mem_info_vram_used");
     gpu.gtt_total_bytes = read_number(device / "mem_info_gtt_total");
     gpu.gtt_used_bytes = read_number(device / "mem_info_gtt_used");
-    gpu.dpm_level = read_line(device / "power_dpm_force_performance_level").value_or("");
-    add_firmware(root, device, gpu);
     gpus.push_back(std::move(gpu));
   }
   return gpus;
+}
+
+}  // namespace
+
+const Gpu* preferred_gpu(std::span<const Gpu> gpus) {
+  const auto found = std::ranges::find_if(gpus, &Gpu::is_strix_halo);
+  if (found != gpus.end()) return &*found;
+  return gpus.empty() ? nullptr : &gpus.front();
+}
+
+std::string gfx_target_name(uint64_t version) {
+  if (version == 0) return "";
+  return fmt::format("gfx{}{:x}{:x}", version / 10000, version / 100 % 100, version % 100);
+}
+
+std::vector<Gpu> read_gpus(const fs::path& root) {
+  std::vector<Gpu> gpus = find_gpus(root);
+  for (Gpu& gpu : gpus) {
+    const fs::path device = root / "sys/class/drm" / gpu.card / "device";
+    gpu.dpm_level = read_line(device / "power_dpm_force_performance_level").value_or("");
+    add_firmware(root, device, gpu);
+  }
+  return gpus;
+}
+
+std::optional<GpuMemory> read_gpu_memory(const fs::path& root) {
+  const std::vector<Gpu> gpus = find_gpus(root);
+  const Gpu* gpu = preferred_gpu(gpus);
+  if (!gpu) return std::nullopt;
+  return GpuMemory{.vram_total_bytes = gpu->vram_total_bytes.value_or(0),
+                   .vram_used_bytes = gpu->vram_used_bytes.value_or(0),
+                   .gtt_total_bytes = gpu->gtt_total_bytes.value_or(0),
+                   .gtt_used_bytes = gpu->gtt_used_bytes.value_or(0),
+                   .ttm_pages_limit = read_gpu_memory_limits(root).ttm_pages_limit.value_or(0)};
 }
 
 }  // namespace halod

@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <map>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -25,10 +26,25 @@ struct Gpu {
   bool is_strix_halo() const { return gfx_target == "gfx1151" || pci_device == 0x1586; }
 };
 
+/// The memory of the one GPU that halod would use (preferred_gpu()).
+struct GpuMemory {
+  uint64_t vram_total_bytes = 0, vram_used_bytes = 0;  ///< set aside by the firmware
+  uint64_t gtt_total_bytes = 0, gtt_used_bytes = 0;    ///< system memory that the GPU may map
+  uint64_t ttm_pages_limit = 0;  ///< of 4 KiB: what the kernel lets all GPUs map; 0 = it does not say
+};
+
 /// "110501" → "gfx1151"; empty for 0. Thread: any.
 std::string gfx_target_name(uint64_t gfx_target_version);
 
 /// The AMD GPUs by card; empty when there is none or the driver is not loaded. Thread: any.
 std::vector<Gpu> read_gpus(const std::filesystem::path& root);
+
+/// The one that halod would use: the first Strix Halo, or else the first; nullptr when there is none.
+const Gpu* preferred_gpu(std::span<const Gpu> gpus);
+
+/// The same numbers as read_gpus() and read_gpu_memory_limits(), for who asks again and again: a few small
+/// files that neither wake a sleeping GPU (as power_dpm_force_performance_level does) nor wait for its
+/// firmware. Nothing where there is no AMD GPU. Thread: any.
+std::optional<GpuMemory> read_gpu_memory(const std::filesystem::path& root);
 
 }  // namespace halod

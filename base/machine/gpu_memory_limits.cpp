@@ -41,4 +41,14 @@ GttArguments recommended_gtt(uint64_t installed_bytes, uint64_t vram_bytes) {
   return {std::max<uint64_t>(installed_bytes / kGiB, taken + 1) - taken};
 }
 
+std::string how_to_map_more(uint64_t gtt_total_bytes, uint64_t vram_total_bytes,
+                            uint64_t memory_total_bytes) {
+  const uint64_t installed = installed_memory_bytes(memory_total_bytes, vram_total_bytes);
+  const GttArguments recommended = recommended_gtt(installed, vram_total_bytes);
+  if (recommended.bytes() <= gtt_total_bytes) return "";
+  return fmt::format("let the GPU map {} GiB instead of {:.1f} GiB with the kernel arguments {}",
+                     recommended.gib, static_cast<double>(gtt_total_bytes) / (1 << 30),
+                     recommended.to_string());
+}
+
 }  // namespace halod

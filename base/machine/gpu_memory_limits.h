@@ -43,4 +43,8 @@ uint64_t installed_memory_bytes(uint64_t total_bytes, uint64_t vram_bytes);
 /// 64. At least 1 GiB. Thread: any.
 GttArguments recommended_gtt(uint64_t installed_bytes, uint64_t vram_bytes);
 
+/// What lets a GPU map more of the machine's memory: "let the GPU map 120 GiB instead of 15.5 GiB with the
+/// kernel arguments …". Empty where it may map all that is recommended already. Thread: any.
+std::string how_to_map_more(uint64_t gtt_total_bytes, uint64_t vram_total_bytes, uint64_t memory_total_bytes);
+
 }  // namespace halod

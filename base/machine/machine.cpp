@@ -1,14 +1,8 @@
 #include "base/machine/machine.h"
 
-#include <algorithm>
-
 namespace halod {
 
-const Gpu* Machine::gpu() const {
-  const auto found = std::ranges::find_if(gpus, &Gpu::is_strix_halo);
-  if (found != gpus.end()) return &*found;
-  return gpus.empty() ? nullptr : &gpus.front();
-}
+const Gpu* Machine::gpu() const { return preferred_gpu(gpus); }
 
 Machine read_machine(const std::filesystem::path& root) {
   Machine machine{.root = root};

@@ -4,12 +4,13 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <memory>
 #include <span>
 #include <string_view>
 #include <vector>
 
 #include "base/machine/machine.h"
-#include "cli/api_client.h"
+#include "cli/control_client.h"
 #include "cli/doctor/finding.h"
 
 namespace halod::cli {
@@ -17,7 +18,7 @@ namespace halod::cli {
 /// What the checks look at. Borrowed for the run.
 struct Subject {
   const Machine& machine;
-  const ApiClient& client;
+  const Reply<std::unique_ptr<ControlClient>>& server;
   Identity caller;                      ///< who runs the doctor
   std::filesystem::path bench_program;  ///< halo-bench; empty = not known
   std::filesystem::path models_folder;  ///< empty = the usual places

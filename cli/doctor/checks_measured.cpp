@@ -10,6 +10,7 @@
 #include "cli/doctor/disk_speed.h"
 #include "cli/format.h"
 #include "cli/json_fields.h"
+#include "cli/server_view.h"
 
 namespace halod::cli {
 namespace {
@@ -111,15 +112,15 @@ Finding check_disk(const Subject& subject) {
 }
 
 Finding check_service(const Subject& subject) {
-  const auto reply = subject.client.get("/health");
-  if (!reply) return warn(reply.error().message, "sudo systemctl enable --now halod");
-  const json::value health = parse_or_null(reply->body);
+  const char* start_it = "sudo systemctl enable --now halod";
+  if (!subject.server) return warn(subject.server.error().message, start_it);
+  ControlClient& server = **subject.server;
+  const auto asked = server.health();
+  if (!asked) return warn(asked.error().message, start_it);
+  const json::value& health = *asked;
   const std::string state = text_of(health, "status");
-  if (state.empty())
-    return warn(fmt::format("what answers at {} is not halod", subject.client.url()),
-                "name the server with --url");
-  if (reply->ok())
-    return ok(fmt::format("answers at {}, model {}", subject.client.url(), text_of(health, "model")));
+  if (is_ready(health))
+    return ok(fmt::format("answers at {}, model {}", server.url(), text_of(health, "model")));
   const std::string evidence = fmt::format("{}: {}", state, text_of(health, "reason"));
   if (state == "failed" || state == "degraded") return fail(evidence, "journalctl -u halod says why");
   return warn(evidence, "wait until it is ready: haloctl status");

@@ -14,10 +14,10 @@
 
 namespace halod::cli {
 
-int run_doctor(const ApiClient& client, bool as_json, const DoctorFlags& flags) {
+int run_doctor(const Reply<std::unique_ptr<ControlClient>>& server, bool as_json, const DoctorFlags& flags) {
   const Machine machine = read_machine(flags.root);
   const Subject subject{.machine = machine,
-                        .client = client,
+                        .server = server,
                         .caller = current_identity(),
                         .bench_program = flags.bench.empty() ? sibling_program("halo-bench")
                                                              : std::filesystem::path(flags.bench),

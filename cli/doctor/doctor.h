@@ -1,9 +1,10 @@
 // haloctl doctor: whether this machine is set up for halod.
 #pragma once
 
+#include <memory>
 #include <string>
 
-#include "cli/api_client.h"
+#include "cli/control_client.h"
 
 namespace halod::cli {
 
@@ -13,7 +14,8 @@ struct DoctorFlags {
   std::string bench;       ///< halo-bench; empty = beside this program
 };
 
-/// Prints the report. kSuccess, or kUnhealthy when a check failed.
-int run_doctor(const ApiClient& client, bool json, const DoctorFlags& flags);
+/// Prints the report; to have no server is a finding like others. kSuccess, or kUnhealthy when a check
+/// failed.
+int run_doctor(const Reply<std::unique_ptr<ControlClient>>& server, bool json, const DoctorFlags& flags);
 
 }  // namespace halod::cli

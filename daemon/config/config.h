@@ -101,6 +101,11 @@ struct DBusConfig {
   std::string address;  ///< of another bus instead, as "unix:path=/run/bus"; empty = the usual one
 };
 
+struct PowerConfig {
+  std::string hold_profile = "off";  ///< off, performance: the machine's power profile while there is work
+  std::chrono::milliseconds release_after{30'000};  ///< 0 … 1 h: it is held so long after the last work
+};
+
 struct Config {
   HttpConfig http;
   ModelsConfig models;
@@ -109,6 +114,7 @@ struct Config {
   DefaultsConfig defaults;
   LogConfig log;
   DBusConfig dbus;
+  PowerConfig power;
 };
 
 }  // namespace halod

@@ -198,6 +198,12 @@ std::vector<ConfigField> make_fields() {
        .needs_restart = true,
        .choices = {"system", "session", "none", "auto"}},
       {.key = "dbus.address", .pointer = pointer_to<&C::dbus, &DBusConfig::address>, .needs_restart = true},
+      {.key = "power.hold_profile",
+       .pointer = pointer_to<&C::power, &PowerConfig::hold_profile>,
+       .choices = {"off", "performance"}},
+      {.key = "power.release_after",
+       .pointer = pointer_to<&C::power, &PowerConfig::release_after>,
+       .max = kHour},
   };
 }
 

@@ -22,6 +22,8 @@ class ControlObserver {
   virtual void on_job_changed(const Job& /*job*/) {}
   /// It has ended; `job` has its result.
   virtual void on_job_ended(const Job& /*job*/) {}
+  /// There is something to do (a request that is unfinished, a job that has not ended), or nothing any more.
+  virtual void on_busy(bool /*busy*/) {}
   /// The engine answered; the models' statistics are new.
   virtual void on_heartbeat() {}
 };

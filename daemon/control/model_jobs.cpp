@@ -90,6 +90,7 @@ void ModelManager::end_job(Job& job, const Result<>& result) {
   if (result) job.stage = "ready";
   log_end(job);
   tell([&job](ControlObserver& observer) { observer.on_job_ended(job); });
+  update_busy();
   changed_.notify();
 }
 

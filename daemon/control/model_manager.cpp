@@ -24,7 +24,11 @@ bool concerns(const Job& job, const Model& model) { return !job.ended() && job.m
 
 }  // namespace
 
-ModelManager::ModelManager(Setup setup) : setup_(std::move(setup)), changed_(setup_.executor) {}
+ModelManager::ModelManager(Setup setup) : setup_(std::move(setup)), changed_(setup_.executor) {
+  setup_.dispatcher.on_count_changed([this] { update_busy(); });
+}
+
+ModelManager::~ModelManager() { setup_.dispatcher.on_count_changed(nullptr); }
 
 DrainPolicy ModelManager::default_policy() const {
   return drain_policy_from(setup_.config.models.swap_policy).value_or(DrainPolicy::kDrain);
@@ -266,6 +270,7 @@ Result<JobId> ModelManager::add_job(Job job) {
   job.created_at = std::chrono::system_clock::now();
   jobs_.push_back(std::move(job));
   tell([this](ControlObserver& observer) { observer.on_job_added(jobs_.back()); });
+  update_busy();
   changed_.notify();
   return jobs_.back().id;
 }
@@ -297,6 +302,13 @@ asio::awaitable<Result<>> ModelManager::wait_for(JobId id) {
     if (state.cancelled() != asio::cancellation_type::none)
       throw boost::system::system_error(asio::error::operation_aborted);
   }
+}
+
+void ModelManager::update_busy() {
+  const bool has_job = std::ranges::any_of(jobs_, [](const Job& job) { return !job.ended(); });
+  const bool busy = has_job || n_unfinished() > 0;
+  if (std::exchange(busy_, busy) == busy) return;
+  tell([this](ControlObserver& observer) { observer.on_busy(busy_); });
 }
 
 void ModelManager::changed(const Job& job) {

@@ -41,6 +41,9 @@ class ModelManager : public EngineEvents {
     };
   };
   explicit ModelManager(Setup setup);
+  ~ModelManager() override;
+  ModelManager(const ModelManager&) = delete;
+  ModelManager& operator=(const ModelManager&) = delete;
   /// Before run(): the process that the models live in.
   void set_engine(EngineSupervisor& engine) { engine_ = &engine; }
   void add_observer(ControlObserver& observer) { observers_.push_back(&observer); }
@@ -111,6 +114,7 @@ class ModelManager : public EngineEvents {
   void update_readiness();
   void set_readiness(ServiceState state, std::string reason, int percent = 0);
   void changed(const Job& job);
+  void update_busy();
   template <class Call>
   void tell(Call call) {
     for (ControlObserver* observer : observers_) call(*observer);
@@ -157,6 +161,7 @@ class ModelManager : public EngineEvents {
   bool engine_up_ = false;
   bool ever_ready_ = false;
   bool stopping_ = false;
+  bool busy_ = false;
   Signal changed_;  // anything that a waiting coroutine may be waiting for
   Job* running_ = nullptr;
 };

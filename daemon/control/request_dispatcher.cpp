@@ -207,6 +207,7 @@ void RequestDispatcher::fail(LiveRequest request, ErrorCode code, std::string me
 
 void RequestDispatcher::count() {
   setup_.metrics.requests_unfinished.Set(static_cast<double>(requests_.size()));
+  if (tell_count_) tell_count_();
 }
 
 }  // namespace halod

@@ -50,6 +50,8 @@ class RequestDispatcher {
   size_t n_unfinished() const { return requests_.size(); }
   size_t n_unfinished(ModelId model) const { return requests_.n_unfinished(model); }
   uint32_t max_requests() const { return setup_.max_requests; }
+  /// Called after n_unfinished() changed.
+  void on_count_changed(std::function<void()> tell) { tell_count_ = std::move(tell); }
 
   // -- the models, as the manager moves them
 
@@ -102,6 +104,7 @@ class RequestDispatcher {
   RequestTable requests_;
   std::map<ModelId, Residency> residencies_;
   SendFrame send_;
+  std::function<void()> tell_count_;
   uint64_t next_request_id_ = 1;
   bool closing_ = false;
   Signal drained_;                                              // a request is gone

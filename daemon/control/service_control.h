@@ -4,6 +4,7 @@
 #include <string>
 
 #include "base/error.h"
+#include "daemon/control/power_hold.h"
 
 namespace halod {
 
@@ -17,6 +18,7 @@ class ServiceControl {
   /// trace, debug, info, warning, error or critical. Errors: kInvalidArgument.
   virtual Result<> set_log_level(const std::string& level) = 0;
   virtual std::string log_level() const = 0;
+  virtual PowerStatus power() const = 0;
 };
 
 }  // namespace halod

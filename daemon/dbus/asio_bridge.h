@@ -9,7 +9,7 @@
 #include <optional>
 #include <string>
 
-#include "daemon/dbus/sdbus_compat.h"
+#include "base/dbus/sdbus_compat.h"
 
 namespace halod {
 

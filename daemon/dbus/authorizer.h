@@ -5,8 +5,8 @@
 #include <memory>
 #include <string>
 
+#include "base/dbus/sdbus_compat.h"
 #include "daemon/control/job.h"
-#include "daemon/dbus/sdbus_compat.h"
 
 namespace halod {
 

@@ -5,13 +5,14 @@
 #include <string>
 #include <vector>
 
+#include "base/dbus/sdbus_compat.h"
 #include "base/error.h"
+#include "daemon/control/machine_status.h"
 #include "daemon/control/metrics.h"
 #include "daemon/control/model_manager.h"
 #include "daemon/control/service_control.h"
 #include "daemon/dbus/authorizer.h"
 #include "daemon/dbus/bus_paths.h"
-#include "daemon/dbus/sdbus_compat.h"
 
 namespace halod {
 
@@ -19,6 +20,7 @@ namespace halod {
 struct BusContext {
   ModelManager& models;
   ServiceControl& service;
+  MachineStatus& machine;
   const Metrics& metrics;
   Authorizer& authorizer;
   ModelPaths& paths;

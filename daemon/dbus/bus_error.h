@@ -3,13 +3,12 @@
 
 #include <string>
 
+#include "base/dbus/sdbus_compat.h"
 #include "base/error.h"
-#include "daemon/dbus/sdbus_compat.h"
 
 namespace halod {
 
-/// "io.halod.Error.NotFound" and so on; one name per code. Thread: any.
-std::string bus_error_name(ErrorCode code);
+/// By the name of its code (base/dbus/bus_names.h). Thread: any.
 sdbus::Error bus_error(const Error& error);
 /// org.freedesktop.DBus.Error.AccessDenied
 sdbus::Error access_denied(const std::string& sentence);
@@ -18,5 +17,7 @@ sdbus::Error unknown_object(const std::string& sentence);
 
 /// Name and sentence, both empty without an error.
 sdbus::Struct<std::string, std::string> error_property(const std::optional<Error>& error);
+/// Bytes needed and available, both 0 where memory was not what was short.
+sdbus::Struct<uint64_t, uint64_t> error_bytes_property(const std::optional<Error>& error);
 
 }  // namespace halod

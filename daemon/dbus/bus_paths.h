@@ -5,12 +5,11 @@
 #include <string>
 #include <string_view>
 
+#include "base/dbus/bus_names.h"
 #include "daemon/control/ids.h"
 
 namespace halod {
 
-inline constexpr const char* kBusName = "io.halod.Halod1";
-inline constexpr const char* kBusRoot = "/io/halod/Halod1";
 inline constexpr const char* kNoObject = "/";
 
 std::string job_path(JobId id);

@@ -30,6 +30,7 @@ BusSession::BusSession(std::unique_ptr<sdbus::IConnection> connection, Setup set
       authorizer_(*connection_),
       context_{.models = setup_.models,
                .service = setup_.service,
+               .machine = setup_.machine,
                .metrics = setup_.metrics,
                .authorizer = authorizer_,
                .paths = paths_,
@@ -87,8 +88,15 @@ void BusSession::tell_bus(Tell tell) {
 // ---------------------------------------------------------------------------------------- what changes
 
 void BusSession::on_readiness(const Readiness& /*readiness*/) { publish_manager(); }
-void BusSession::on_active_model(const Model* /*model*/) { publish_manager(); }
+void BusSession::on_active_model(const Model* /*model*/) {
+  publish_manager();
+  tell_bus([this] { manager_->publish_tuning(); });
+}
 void BusSession::on_heartbeat() { publish_manager(); }  // the log level may have been set over HTTP
+
+void BusSession::power_changed() {
+  tell_bus([this] { manager_->publish_power(); });
+}
 
 void BusSession::publish_manager() {
   tell_bus([this] {
@@ -130,6 +138,7 @@ void BusSession::on_model_added(const Model& model) {
 
 void BusSession::on_model_changed(const Model& model) {
   tell_bus([&] {
+    manager_->publish_tuning();
     const auto found = models_.find(model.id);
     if (found == models_.end()) return;
     if (found->second->name() == model.spec.name) return found->second->publish();

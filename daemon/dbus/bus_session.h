@@ -32,6 +32,7 @@ class BusSession : public ControlObserver {
     boost::asio::any_io_executor executor;
     ModelManager& models;
     ServiceControl& service;
+    MachineStatus& machine;
     const Metrics& metrics;
     std::string version;
     std::vector<std::string> http_endpoints;
@@ -46,6 +47,9 @@ class BusSession : public ControlObserver {
   State state() const { return state_; }
   /// Why it is refused or lost.
   const std::string& reason() const { return reason_; }
+
+  /// ServiceControl::power() is another one.
+  void power_changed();
 
   // -- ControlObserver: tells the bus.
   void on_readiness(const Readiness& readiness) override;

@@ -4,9 +4,9 @@
 #include <map>
 #include <string>
 
+#include "base/dbus/sdbus_compat.h"
 #include "base/error.h"
 #include "daemon/control/job.h"
-#include "daemon/dbus/sdbus_compat.h"
 
 namespace halod {
 

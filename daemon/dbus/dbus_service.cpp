@@ -9,7 +9,7 @@
 #include <cstdlib>
 #include <utility>
 
-#include "daemon/dbus/bus_address.h"
+#include "base/dbus/open_bus.h"
 #include "daemon/dbus/bus_paths.h"
 #include "daemon/dbus/bus_session.h"
 
@@ -24,31 +24,8 @@ constexpr std::chrono::milliseconds kRetryDelayMax{30'000};
 
 using Connection = std::unique_ptr<sdbus::IConnection>;
 
-std::string address_of(BusKind kind, const std::string& configured) {
-  if (!configured.empty()) return configured;
-  const bool system = kind == BusKind::kSystem;
-  const char* address = std::getenv(system ? "DBUS_SYSTEM_BUS_ADDRESS" : "DBUS_SESSION_BUS_ADDRESS");
-  if (address) return address;
-  return system ? "unix:path=/run/dbus/system_bus_socket" : "";
-}
-
-/// Waits for the bus to say hello, so not on the io thread.
-Result<Connection> open_bus(BusKind kind, const std::string& address) {
-  if (const auto path = socket_path_of(address_of(kind, address))) {
-    if (auto there = check_socket(*path); !there) return there.error();
-  }
-  try {
-    if (!address.empty()) return sdbus::createSessionBusConnectionWithAddress(address);
-    return kind == BusKind::kSystem ? sdbus::createSystemBusConnection()
-                                    : sdbus::createSessionBusConnection();
-  } catch (const sdbus::Error& error) {
-    return Error{ErrorCode::kUnavailable, error.getMessage()};
-  }
-}
-
-std::string describe(BusKind kind, const std::string& address) {
-  if (!address.empty()) return fmt::format("the bus at {}", address);
-  return kind == BusKind::kSystem ? "the system bus" : "the session bus";
+BusPlace place_of(BusKind kind, const DBusConfig& config) {
+  return {.is_system = kind == BusKind::kSystem, .address = config.address};
 }
 
 }  // namespace
@@ -75,7 +52,7 @@ asio::awaitable<void> DBusService::run(std::string http_endpoint) {
     spdlog::info("not on D-Bus (dbus.bus: {})", setup_.config.dbus.bus);
     co_return;
   }
-  const std::string bus = describe(kind, setup_.config.dbus.address);
+  const std::string bus = describe(place_of(kind, setup_.config.dbus));
   auto delay = kRetryDelayMin;
   while (!stopping_) {
     const Result<> connected = co_await connect(kind, http_endpoint);
@@ -103,12 +80,14 @@ asio::awaitable<void> DBusService::run(std::string http_endpoint) {
 }
 
 asio::awaitable<Result<>> DBusService::connect(BusKind kind, std::string http_endpoint) {
-  const auto open = [kind, address = setup_.config.dbus.address] { return open_bus(kind, address); };
+  // It waits for the bus, so not on the io thread.
+  const auto open = [place = place_of(kind, setup_.config.dbus)] { return open_bus(place); };
   Result<Connection> connection = co_await setup_.workers.run(open);
   if (!connection) co_return connection.error();
   BusSession::Setup session{.executor = setup_.executor,
                             .models = setup_.models,
                             .service = setup_.service,
+                            .machine = setup_.machine,
                             .metrics = setup_.metrics,
                             .version = setup_.version,
                             .http_endpoints = {http_endpoint},
@@ -133,6 +112,10 @@ asio::awaitable<bool> DBusService::serve(const std::string& bus) {
 void DBusService::stop() {
   stopping_ = true;
   changed_.notify();
+}
+
+void DBusService::power_changed() {
+  if (session_) session_->power_changed();
 }
 
 void DBusService::on_readiness(const Readiness& readiness) {

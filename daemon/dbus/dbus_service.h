@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "daemon/config/config.h"
 #include "daemon/control/control_observer.h"
+#include "daemon/control/machine_status.h"
 #include "daemon/control/metrics.h"
 #include "daemon/control/model_manager.h"
 #include "daemon/control/service_control.h"
@@ -21,11 +22,10 @@ namespace halod {
 
 class BusSession;
 
-/// What dbus.bus means here.
 enum class BusKind : uint8_t { kNone, kSystem, kSession };
-/// "auto" is the system bus for a service of the system's systemd, the session bus for one of a user's
-/// systemd, and none for a program that somebody started by hand: it would not be allowed the name anyway.
-/// `environment` is getenv(3) or a test's; `pid` this process. Thread: any.
+/// What dbus.bus means here: "auto" is the system bus for a service of the system's systemd, the session bus
+/// for one of a user's systemd, and none for a program that somebody started by hand: it would not be allowed
+/// the name anyway. `environment` is getenv(3) or a test's; `pid` this process. Thread: any.
 BusKind choose_bus(const DBusConfig& config, const std::function<const char*(const char*)>& environment,
                    int pid);
 
@@ -38,6 +38,7 @@ class DBusService : public ControlObserver {
     boost::asio::any_io_executor executor;
     ModelManager& models;
     ServiceControl& service;
+    MachineStatus& machine;
     WorkerPool& workers;
     const Metrics& metrics;
     const Config& config;
@@ -50,6 +51,8 @@ class DBusService : public ControlObserver {
   /// once.
   boost::asio::awaitable<void> run(std::string http_endpoint);
   void stop();
+  /// ServiceControl::power() is another one.
+  void power_changed();
 
   // -- ControlObserver
   void on_readiness(const Readiness& readiness) override;

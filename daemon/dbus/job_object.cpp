@@ -60,4 +60,6 @@ uint64_t JobObject::CreatedUSec() { return to_bus_time(job().created_at); }
 
 sdbus::Struct<std::string, std::string> JobObject::Error() { return error_property(job().error); }
 
+sdbus::Struct<uint64_t, uint64_t> JobObject::ErrorBytes() { return error_bytes_property(job().error); }
+
 }  // namespace halod

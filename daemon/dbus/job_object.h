@@ -49,7 +49,9 @@ class JobObject final : public sdbus::AdaptorInterfaces<io::halod::Halod1::Job_a
   double Progress() override { return job().fraction(); }
   uint64_t BytesDone() override { return job().bytes_done; }
   uint64_t BytesTotal() override { return job().bytes_total; }
+  double Seconds() override { return job().seconds; }
   sdbus::Struct<std::string, std::string> Error() override;
+  sdbus::Struct<uint64_t, uint64_t> ErrorBytes() override;
 
   const BusContext& context_;
   JobId id_;

@@ -7,12 +7,16 @@
 #include "daemon/dbus/bus_error.h"
 #include "daemon/dbus/bus_values.h"
 #include "daemon/dbus/call_options.h"
+#include "daemon/dbus/model_details.h"
 
 namespace halod {
 namespace {
 
 constexpr std::array kChangingManagerProperties{"State", "StateReason", "ActiveModel", "ActiveModelPath",
                                                 "LogLevel"};
+
+constexpr std::array kPowerProperties{"PowerProfileHeld", "PowerProfile", "PowerProfileProblem"};
+constexpr std::array kTuningProperties{"Backend", "Device", "Selections"};
 
 uint64_t count_of(const prometheus::Counter& counter) { return static_cast<uint64_t>(counter.Value()); }
 
@@ -21,12 +25,30 @@ uint64_t count_of(const prometheus::Counter& counter) { return static_cast<uint6
 ManagerObject::ManagerObject(sdbus::IConnection& connection, const BusContext& context)
     : AdaptorInterfaces(connection, sdbus::ObjectPath(kBusRoot)),
       context_(context),
-      published_(kChangingManagerProperties, values()) {
+      published_(kChangingManagerProperties, values()),
+      published_power_(kPowerProperties, power_values()),
+      published_tuning_(kTuningProperties, tuning_values()) {
   registerAdaptor();
 }
 
 ManagerObject::Values ManagerObject::values() {
   return {State(), StateReason(), ActiveModel(), ActiveModelPath(), LogLevel()};
+}
+
+ManagerObject::PowerValues ManagerObject::power_values() {
+  return {PowerProfileHeld(), PowerProfile(), PowerProfileProblem()};
+}
+
+ManagerObject::TuningValues ManagerObject::tuning_values() { return {Backend(), Device(), Selections()}; }
+
+void ManagerObject::publish_power() {
+  const std::vector<std::string> changed = published_power_.update(power_values());
+  if (!changed.empty()) sdbus_compat::emit_changed(getObject(), Power_adaptor::INTERFACE_NAME, changed);
+}
+
+void ManagerObject::publish_tuning() {
+  const std::vector<std::string> changed = published_tuning_.update(tuning_values());
+  if (!changed.empty()) sdbus_compat::emit_changed(getObject(), Tuning_adaptor::INTERFACE_NAME, changed);
 }
 
 bool ManagerObject::publish() {
@@ -59,18 +81,11 @@ std::vector<sdbus::Struct<sdbus::ObjectPath, std::string, std::string, uint64_t,
 ManagerObject::ListModels() {
   std::vector<sdbus::Struct<sdbus::ObjectPath, std::string, std::string, uint64_t, Options>> rows;
   for (const auto& model : context_.models.models()) {
-    const ModelFileInfo info = model->info.value_or(ModelFileInfo{});
-    Options details;
-    details["active"] = sdbus::Variant(model.get() == context_.models.active_model());
-    details["aliases"] = sdbus::Variant(model->spec.config.aliases);
-    details["architecture"] = sdbus::Variant(info.architecture);
-    details["quantization"] = sdbus::Variant(info.quantization);
-    details["context_length"] = sdbus::Variant(context_length_of(*model));
-    details["resident_bytes"] = sdbus::Variant(model->resident_bytes());
-    details["unfinished_requests"] =
-        sdbus::Variant(static_cast<uint32_t>(context_.models.n_unfinished(model->id)));
+    Options details = model_details(*model, model.get() == context_.models.active_model(),
+                                    context_.models.n_unfinished(model->id));
     rows.emplace_back(sdbus::ObjectPath(context_.paths.of(model->id)), model->spec.name,
-                      std::string(to_string(model->state)), info.size_bytes, std::move(details));
+                      std::string(to_string(model->state)), model->info ? model->info->size_bytes : 0,
+                      std::move(details));
   }
   return rows;
 }
@@ -180,6 +195,15 @@ uint64_t ManagerObject::ModelsResidentBytes() {
   uint64_t bytes = 0;
   for (const auto& model : context_.models.models()) bytes += model->resident_bytes();
   return bytes;
+}
+
+// ----------------------------------------------------------------------------------------------- Tuning
+
+std::vector<ManagerObject::Selection> ManagerObject::Selections() {
+  std::vector<Selection> rows;
+  for (const wire::KernelSelection& row : tuning_of(context_.models).selections)
+    rows.emplace_back(row.operation, row.format, row.variant);
+  return rows;
 }
 
 }  // namespace halod

@@ -1,4 +1,4 @@
-// The root object: Manager, Stats and Memory.
+// The root object: Manager, Stats, Memory, Power and Tuning.
 #pragma once
 
 #include <halod1_adaptor.h>
@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/machine/memory.h"
+#include "daemon/control/tuning.h"
 #include "daemon/dbus/bus_calls.h"
 #include "daemon/dbus/changed_properties.h"
 
@@ -20,7 +21,8 @@ namespace halod {
 /// is lost.
 class ManagerObject final
     : public sdbus::AdaptorInterfaces<io::halod::Halod1::Manager_adaptor, io::halod::Halod1::Stats_adaptor,
-                                      io::halod::Halod1::Memory_adaptor> {
+                                      io::halod::Halod1::Memory_adaptor, io::halod::Halod1::Power_adaptor,
+                                      io::halod::Halod1::Tuning_adaptor> {
  public:
   ManagerObject(sdbus::IConnection& connection, const BusContext& context);
   ~ManagerObject() { unregisterAdaptor(); }
@@ -30,6 +32,9 @@ class ManagerObject final
   /// Tells listeners what changed. A new sentence for the same state (it counts percents while a model is
   /// loaded) at most ten times a second: false when it must wait for that.
   bool publish();
+  /// The same for Power, and for Tuning.
+  void publish_power();
+  void publish_tuning();
   void tell_new(const Job& job);
   void tell_ended(const Job& job);
 
@@ -40,6 +45,11 @@ class ManagerObject final
   /// In the order of the names in manager_object.cpp.
   using Values = std::tuple<std::string, std::string, std::string, sdbus::ObjectPath, std::string>;
   Values values();
+  using PowerValues = std::tuple<bool, std::string, std::string>;
+  PowerValues power_values();
+  using Selection = sdbus::Struct<std::string, std::string, std::string>;
+  using TuningValues = std::tuple<std::string, std::string, std::vector<Selection>>;
+  TuningValues tuning_values();
 
   // -- Manager
   std::vector<sdbus::Struct<sdbus::ObjectPath, std::string, std::string, uint64_t, Options>> ListModels()
@@ -57,6 +67,7 @@ class ManagerObject final
   std::vector<std::string> Features() override;
   std::string State() override;
   std::string StateReason() override { return context_.models.readiness().reason; }
+  uint32_t LoadPercent() override { return static_cast<uint32_t>(context_.models.readiness().percent); }
   std::string ActiveModel() override;
   sdbus::ObjectPath ActiveModelPath() override;
   std::vector<std::string> HttpEndpoints() override { return context_.http_endpoints; }
@@ -76,9 +87,28 @@ class ManagerObject final
   uint64_t MemTotalBytes() override;
   uint64_t MemAvailableBytes() override;
   uint64_t ModelsResidentBytes() override;
+  uint64_t GttTotalBytes() override { return gpu_memory().gtt_total_bytes; }
+  uint64_t GttUsedBytes() override { return gpu_memory().gtt_used_bytes; }
+  uint64_t VramTotalBytes() override { return gpu_memory().vram_total_bytes; }
+  uint64_t VramUsedBytes() override { return gpu_memory().vram_used_bytes; }
+  uint64_t TtmPagesLimit() override { return gpu_memory().ttm_pages_limit; }
+  GpuMemory gpu_memory() const { return context_.machine.gpu_memory().value_or(GpuMemory{}); }
+
+  // -- Power
+  std::string HoldProfile() override { return context_.service.power().configured; }
+  bool PowerProfileHeld() override { return !context_.service.power().profile.empty(); }
+  std::string PowerProfile() override { return context_.service.power().profile; }
+  std::string PowerProfileProblem() override { return context_.service.power().problem; }
+
+  // -- Tuning
+  std::string Backend() override { return tuning_of(context_.models).backend; }
+  std::string Device() override { return tuning_of(context_.models).device; }
+  std::vector<Selection> Selections() override;
 
   const BusContext& context_;
   ChangedProperties<Values> published_;
+  ChangedProperties<PowerValues> published_power_;
+  ChangedProperties<TuningValues> published_tuning_;
   Clock::time_point next_reason_{};
 };
 

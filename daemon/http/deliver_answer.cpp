@@ -50,8 +50,8 @@ asio::awaitable<void> stream_answer(Delivery delivery) {
   if (delivery.prepared.request.include_usage && !failed) {
     last = event_text(delivery.format.usage_chunk(delivery.answer.usage(delivery.prepared.n_prompt_tokens)));
   }
-  co_await exchange.send_events(last + "data: [DONE]\n\n");
-  co_await exchange.end_events();
+  last += "data: [DONE]\n\n";
+  co_await exchange.end_events(last);
 }
 
 asio::awaitable<void> send_whole_answer(Delivery delivery) {

@@ -4,6 +4,7 @@
 #include <boost/asio/buffer.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/write.hpp>
+#include <boost/beast/core/buffers_cat.hpp>
 #include <boost/beast/http/chunk_encode.hpp>
 #include <boost/beast/http/empty_body.hpp>
 #include <boost/beast/http/write.hpp>
@@ -99,7 +100,6 @@ asio::awaitable<void> Exchange::begin_events() {
   head.keep_alive(keep_alive_);
   head.chunked(chunked_);
   status_ = head.result_int();
-  streaming_ = true;
   http::response_serializer<http::empty_body> serializer(head);
   renew_write_timeout();
   co_await http::async_write_header(stream_, serializer, asio::use_awaitable);
@@ -116,11 +116,16 @@ asio::awaitable<void> Exchange::send_events(std::string_view events) {
   }
 }
 
-asio::awaitable<void> Exchange::end_events() {
-  streaming_ = false;
-  if (!chunked_) co_return;
+asio::awaitable<void> Exchange::end_events(std::string_view last) {
+  HALOD_ASSERT(!last.empty());
   renew_write_timeout();
-  co_await asio::async_write(stream_, http::make_chunk_last(), asio::use_awaitable);
+  const asio::const_buffer bytes = asio::buffer(last);
+  if (chunked_) {
+    const auto chunks = boost::beast::buffers_cat(http::make_chunk(bytes), http::make_chunk_last());
+    co_await asio::async_write(stream_, chunks, asio::use_awaitable);
+  } else {
+    co_await asio::async_write(stream_, bytes, asio::use_awaitable);
+  }
 }
 
 }  // namespace halod

@@ -42,10 +42,11 @@ class Exchange {
   boost::asio::awaitable<void> begin_events();
   /// `events`: whole "data: …\n\n" blocks. Waits until the client took them.
   boost::asio::awaitable<void> send_events(std::string_view events);
-  boost::asio::awaitable<void> end_events();
+  /// `last`: the events that end the answer. In one piece with the end of the body, because clients hang up
+  /// once they have read the last event.
+  boost::asio::awaitable<void> end_events(std::string_view last);
 
   bool answered() const { return status_ != 0; }
-  bool streaming() const { return streaming_; }
   unsigned status() const { return status_; }
   /// Whether the connection can take another request afterwards.
   bool keep_alive() const { return keep_alive_; }
@@ -63,7 +64,6 @@ class Exchange {
   std::string model_name_;
   bool keep_alive_;
   bool chunked_ = false;
-  bool streaming_ = false;
   unsigned status_ = 0;
 };
 

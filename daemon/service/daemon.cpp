@@ -53,23 +53,40 @@ Daemon::Daemon(CommandLine command_line)
                .config = config_.engine,
                .events = models_}),
       notifier_({.executor = io_.get_executor(), .models = models_, .engine = engine_}),
+      clock_watch_(io_.get_executor()),
       server_(io_.get_executor(), {.config = config_.http, .router = router_, .metrics = metrics_}),
       dbus_({.executor = io_.get_executor(),
              .models = models_,
              .service = *this,
+             .machine = machine_,
              .workers = workers_,
              .metrics = metrics_,
              .config = config_,
              .version = HALOD_VERSION}),
+      power_profile_({.executor = io_.get_executor(),
+                      .workers = workers_,
+                      .bus_address = config_.dbus.address,
+                      .changed = [this] { dbus_.power_changed(); }}),
+      power_hold_({.executor = io_.get_executor(), .config = config_.power, .holder = power_profile_}),
       end_signals_(io_, SIGTERM, SIGINT),
       reload_signals_(io_, SIGHUP) {
   models_.set_engine(engine_);
   models_.add_observer(*this);
   models_.add_observer(notifier_);
   models_.add_observer(dbus_);
-  add_routes(
-      router_,
-      {.models = models_, .workers = workers_, .metrics = metrics_, .service = *this, .config = config_});
+  models_.add_observer(power_hold_);
+  add_routes(router_, {.models = models_,
+                       .workers = workers_,
+                       .metrics = metrics_,
+                       .service = *this,
+                       .machine = machine_,
+                       .config = config_});
+}
+
+PowerStatus Daemon::power() const {
+  PowerStatus status = power_profile_.status();
+  status.configured = config_.power.hold_profile;
+  return status;
 }
 
 int Daemon::run() {
@@ -82,6 +99,7 @@ int Daemon::run() {
   wait_for_end();
   wait_for_reload();
   notifier_.start();
+  clock_watch_.start();
   io_.run();
   return exit_status_;
 }
@@ -143,6 +161,7 @@ asio::awaitable<void> Daemon::stop(std::string why) {
   notifier_.stopping(config_.limits.shutdown_timeout, std::move(why));
   server_.stop();
   co_await models_.stop(config_.limits.shutdown_timeout);
+  power_hold_.stop();
   co_await server_.wait_until_closed(kCloseTimeout);
   dbus_.stop();
   io_.stop();
@@ -170,6 +189,7 @@ Result<> Daemon::read_config_again() {
   spdlog::info("the configuration was read again");
   if (auto set = set_log_level(config_.log.level); !set) return set;
   models_.config_changed();
+  power_hold_.config_changed();
   return {};
 }
 

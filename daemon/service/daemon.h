@@ -13,15 +13,19 @@
 #include "daemon/config/config.h"
 #include "daemon/control/control_observer.h"
 #include "daemon/control/engine_supervisor.h"
+#include "daemon/control/machine_status.h"
 #include "daemon/control/metrics.h"
 #include "daemon/control/model_manager.h"
+#include "daemon/control/power_hold.h"
 #include "daemon/control/process_launcher.h"
 #include "daemon/control/request_dispatcher.h"
 #include "daemon/control/service_control.h"
 #include "daemon/control/worker_pool.h"
 #include "daemon/dbus/dbus_service.h"
+#include "daemon/dbus/power_profile.h"
 #include "daemon/http/router.h"
 #include "daemon/http/server.h"
+#include "daemon/service/clock_watch.h"
 #include "daemon/service/command_line.h"
 #include "daemon/service/service_notifier.h"
 
@@ -41,6 +45,7 @@ class Daemon : private ServiceControl, private ControlObserver {
   Result<> reload() override;
   Result<> set_log_level(const std::string& level) override;
   std::string log_level() const override { return config_.log.level; }
+  PowerStatus power() const override;
 
   // -- ControlObserver
   void on_readiness(const Readiness& readiness) override;
@@ -64,13 +69,17 @@ class Daemon : private ServiceControl, private ControlObserver {
   Metrics metrics_;
   ProcessLauncher launcher_;
   WorkerPool workers_;
+  MachineStatus machine_;
   RequestDispatcher dispatcher_;
   ModelManager models_;
   EngineSupervisor engine_;
   ServiceNotifier notifier_;
+  ClockWatch clock_watch_;
   Router router_;
   Server server_;
   DBusService dbus_;
+  PowerProfile power_profile_;
+  PowerHold power_hold_;
   boost::asio::signal_set end_signals_;
   boost::asio::signal_set reload_signals_;
   std::string url_;

@@ -15,6 +15,7 @@
 #include <immintrin.h>
 #else
 #include "kernels/quant/half.h"
+#include "kernels/quant/mxfp4.h"
 #endif
 
 #ifndef HALOD_ISA
@@ -84,7 +85,22 @@ inline void store_as_s8(int8_t* p, F32x16 x) {
   _mm_storeu_si128(reinterpret_cast<__m128i*>(p), _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(x.v)));
 }
 
+/// 2^(byte - 128), as mxfp4_half_scale (kernels/quant/mxfp4.h): the larger of a normal number's bits,
+/// negative for byte 0, and of a subnormal one's.
+inline F32x16 load_half_e8m0(const std::byte* p) {
+  const __m512i e = _mm512_cvtepu8_epi32(_mm_loadu_si128(reinterpret_cast<const __m128i*>(p)));
+  const __m512i normal = _mm512_slli_epi32(_mm512_sub_epi32(e, _mm512_set1_epi32(1)), 23);
+  const __m512i subnormal = _mm512_slli_epi32(
+      _mm512_min_epi32(_mm512_add_epi32(e, _mm512_set1_epi32(1)), _mm512_set1_epi32(2)), 21);
+  return {_mm512_castsi512_ps(_mm512_max_epi32(normal, subnormal))};
+}
+
 inline U8x64 load_bytes(const std::byte* p) { return {_mm512_loadu_si512(p)}; }
+/// Byte i = table[indices[i]] for indices below 16.
+inline U8x64 look_up(const uint8_t (&table)[16], U8x64 indices) {
+  const __m128i row = _mm_loadu_si128(reinterpret_cast<const __m128i*>(table));
+  return {_mm512_shuffle_epi8(_mm512_broadcast_i32x4(row), indices.v)};
+}
 inline U8x64 operator&(U8x64 a, uint8_t mask) {
   return {_mm512_and_si512(a.v, _mm512_set1_epi8(static_cast<char>(mask)))};
 }
@@ -209,9 +225,24 @@ inline void store_as_s8(int8_t* p, F32x16 x) {
                    _mm_packs_epi16(_mm256_castsi256_si128(ordered), _mm256_extracti128_si256(ordered, 1)));
 }
 
+inline __m256 half_e8m0(__m256i e) {
+  const __m256i normal = _mm256_slli_epi32(_mm256_sub_epi32(e, _mm256_set1_epi32(1)), 23);
+  const __m256i subnormal = _mm256_slli_epi32(
+      _mm256_min_epi32(_mm256_add_epi32(e, _mm256_set1_epi32(1)), _mm256_set1_epi32(2)), 21);
+  return _mm256_castsi256_ps(_mm256_max_epi32(normal, subnormal));
+}
+inline F32x16 load_half_e8m0(const std::byte* p) {
+  const __m128i e = _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
+  return {half_e8m0(_mm256_cvtepu8_epi32(e)), half_e8m0(_mm256_cvtepu8_epi32(_mm_srli_si128(e, 8)))};
+}
+
 inline U8x64 load_bytes(const std::byte* p) {
   const auto* v = reinterpret_cast<const __m256i*>(p);
   return {_mm256_loadu_si256(v), _mm256_loadu_si256(v + 1)};
+}
+inline U8x64 look_up(const uint8_t (&table)[16], U8x64 indices) {
+  const __m256i row = _mm256_broadcastsi128_si256(_mm_loadu_si128(reinterpret_cast<const __m128i*>(table)));
+  return {_mm256_shuffle_epi8(row, indices.lo), _mm256_shuffle_epi8(row, indices.hi)};
 }
 inline U8x64 operator&(U8x64 a, uint8_t mask) {
   const __m256i m = _mm256_set1_epi8(static_cast<char>(mask));
@@ -357,10 +388,17 @@ inline void store_as_s8(int8_t* p, F32x16 x) {
   }
 }
 
+inline F32x16 load_half_e8m0(const std::byte* p) {
+  return each_lane<F32x16>([=](size_t i) { return mxfp4_half_scale(std::to_integer<uint8_t>(p[i])); });
+}
+
 inline U8x64 load_bytes(const std::byte* p) {
   U8x64 out;
   std::memcpy(out.v, p, 64);
   return out;
+}
+inline U8x64 look_up(const uint8_t (&table)[16], U8x64 indices) {
+  return each_lane<U8x64>([&](size_t i) { return table[indices.v[i]]; });
 }
 inline U8x64 operator&(U8x64 a, uint8_t mask) {
   return each_lane<U8x64>([&](size_t i) { return static_cast<uint8_t>(a.v[i] & mask); });

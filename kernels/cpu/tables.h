@@ -10,6 +10,8 @@
 #define HALOD_DECLARE_CPU_KERNELS(isa)                            \
   namespace halod::isa {                                          \
   void matmul_tiles(const MatmulArgs& args);                      \
+  void matmul_tiles_k(const MatmulArgs& args);                    \
+  void matmul_expanded(const MatmulArgs& args);                   \
   void matmul_rows(const MatmulArgs& args);                       \
   void quantize_activations(const QuantizeActivationsArgs& args); \
   void attention(const AttentionKernelArgs& args);                \

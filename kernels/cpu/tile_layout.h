@@ -2,18 +2,22 @@
 // and a broadcast of four activations feeds them by one integer dot product, with no horizontal sums. Bit for
 // bit the file's information, in another order.
 //
-// A matrix is a sequence of tiles of 16 rows (the last one padded with zeros). A tile of n columns holds,
-// each region 64-byte aligned:
+// A matrix is a sequence of tiles of 16 rows (the last one padded with zeros). A tile of n columns holds:
 //
-//   codes   per group of 32 columns, 8 quads of 4 columns; a byte is (row, column in quad). 8-bit codes: 8 x
-//   64 bytes.
+//   codes   per group of 32 columns, 8 quads of 4 columns; a byte is (row, column in quad).
+//           8-bit codes (Q8_0): 8 x 64 bytes.
 //           4-bit: quad i in the low and quad i + 4 in the high nibble: 4 x 64 bytes.
-//   high    Q5_K: 64 bytes per group, bit i = quad i. Q6_K: 128 bytes per group, 2 bits each: quads 0-3, then
-//   4-7. scales  Q4_K, Q5_K per 256 columns: 6-bit scales, then mins: per kind 64 bytes of low nibbles
-//   (sub-block j: byte (j % 4) * 16 + row, nibble
-//           j / 4) and 32 bytes of 2-bit high parts (byte (j / 4) * 16 + row, bits 2 (j % 4)). Q6_K per 256
-//           columns: 16 x 16 int8.
-//   d       f16 per row and block: [block][16], for Q4_K and Q5_K followed by dmin [16].
+//           2-bit (Q2_K, Q3_K, TQ2_0): quads 0-3, then 4-7, two bits each: 2 x 64 bytes.
+//   high    the bits above those.
+//           One (Q5_K, Q5_0, Q5_1, Q3_K): 64 bytes per group, bit i = quad i.
+//           Two (Q6_K): 128 bytes per group, as 2-bit codes.
+//   scales  of six bits, eight at a time: 64 bytes of low nibbles (sub-block j: byte (j % 4) * 16 + row,
+//           nibble j / 4) and 32 bytes of 2-bit high parts (byte (j / 4) * 16 + row, bits 2 (j % 4)).
+//           Per 256 columns, Q4_K and Q5_K: scales, then mins; IQ4_XS: scales; Q3_K: scales 0-7, then 8-15.
+//           Q6_K and Q2_K per 256 columns: 16 x 16 bytes as in the file.
+//           MXFP4 per 32 columns: 16 exponents.
+//   d       f16 per row and block: [block][16]; followed by dmin [16] (Q2_K, Q4_K, Q5_K) or m [16] (Q4_1,
+//           Q5_1) of the block.
 #pragma once
 
 #include <cstddef>
@@ -25,7 +29,7 @@ namespace halod {
 
 inline constexpr int64_t kTileRows = 16;
 
-/// A format's row in the table of tile layouts; formats without a row stay in WeightLayout::kRows.
+/// How a format's tiles are made. Formats without a layout stay in WeightLayout::kRows.
 struct TileLayout {
   Format format;
   /// Interleaves n_rows <= 16 rows of file blocks, `row_stride` bytes apart, into one tile. Missing rows

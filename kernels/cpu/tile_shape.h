@@ -14,12 +14,16 @@ inline constexpr int kQuadsPerGroup = 8;
 
 struct TileShape {
   int64_t block_columns;         ///< columns per file block
-  int64_t code_bytes_per_group;  ///< 256 for 4-bit codes, 512 for 8-bit ones
+  int64_t code_bytes_per_group;  ///< 128 for 2-bit codes, 256 for 4-bit ones, 512 for 8-bit ones
   int64_t high_bytes_per_group;  ///< 0, 64 (one more bit) or 128 (two more)
   int64_t scale_bytes_per_block;
   int64_t d_bytes_per_block;
 
   constexpr int64_t groups_per_block() const { return block_columns / kGroupColumns; }
+  constexpr int64_t bytes_per_group() const {
+    return code_bytes_per_group + high_bytes_per_group +
+           (scale_bytes_per_block + d_bytes_per_block) / groups_per_block();
+  }
   constexpr int64_t high_offset(int64_t cols) const { return cols / kGroupColumns * code_bytes_per_group; }
   constexpr int64_t scale_offset(int64_t cols) const {
     return high_offset(cols) + cols / kGroupColumns * high_bytes_per_group;
@@ -41,5 +45,23 @@ template <>
 inline constexpr TileShape kTileShape<Format::kQ5_K>{256, 256, 64, 192, 64};
 template <>
 inline constexpr TileShape kTileShape<Format::kQ6_K>{256, 256, 128, 256, 32};
+template <>
+inline constexpr TileShape kTileShape<Format::kQ4_1>{32, 256, 0, 0, 64};
+template <>
+inline constexpr TileShape kTileShape<Format::kQ5_0>{32, 256, 64, 0, 32};
+template <>
+inline constexpr TileShape kTileShape<Format::kQ5_1>{32, 256, 64, 0, 64};
+template <>
+inline constexpr TileShape kTileShape<Format::kIQ4_NL>{32, 256, 0, 0, 32};
+template <>
+inline constexpr TileShape kTileShape<Format::kMXFP4>{32, 256, 0, 16, 0};
+template <>
+inline constexpr TileShape kTileShape<Format::kQ2_K>{256, 128, 0, 256, 64};
+template <>
+inline constexpr TileShape kTileShape<Format::kQ3_K>{256, 128, 64, 192, 32};
+template <>
+inline constexpr TileShape kTileShape<Format::kIQ4_XS>{256, 256, 0, 96, 32};
+template <>
+inline constexpr TileShape kTileShape<Format::kTQ2_0>{256, 128, 0, 0, 32};
 
 }  // namespace halod

@@ -13,20 +13,30 @@ bool supports_tiles(Format format, int64_t cols) {
   return find_tile_layout(format) != nullptr && cols > 0 && cols % f.block_elements == 0 &&
          cols % kActivationGroup == 0;
 }
+bool supports_expansion(Format format, int64_t cols) {
+  const FormatTraits& f = traits(format);
+  return f.expand != nullptr && cols > 0 && cols % f.block_elements == 0;
+}
 bool supports_float_rows(Format format, int64_t) { return traits(format).block_elements == 1; }
 bool supports_any_rows(Format format, int64_t cols) { return cols % traits(format).block_elements == 0; }
 
 constexpr std::array kMatmul = {
     MatmulVariant{"avx512_vnni_tiles16", Isa::kAvx512Vnni, WeightLayout::kTiles16, true, supports_tiles,
                   avx512::matmul_tiles},
+    MatmulVariant{"avx512_vnni_expanded16", Isa::kAvx512Vnni, WeightLayout::kRows, true, supports_expansion,
+                  avx512::matmul_expanded},
     MatmulVariant{"avx512_float_rows", Isa::kAvx512Vnni, WeightLayout::kRows, false, supports_float_rows,
                   avx512::matmul_rows},
     MatmulVariant{"avx2_tiles16", Isa::kAvx2, WeightLayout::kTiles16, true, supports_tiles,
                   avx2::matmul_tiles},
+    MatmulVariant{"avx2_expanded16", Isa::kAvx2, WeightLayout::kRows, true, supports_expansion,
+                  avx2::matmul_expanded},
     MatmulVariant{"avx2_float_rows", Isa::kAvx2, WeightLayout::kRows, false, supports_float_rows,
                   avx2::matmul_rows},
     MatmulVariant{"baseline_tiles16", Isa::kBaseline, WeightLayout::kTiles16, true, supports_tiles,
                   baseline::matmul_tiles},
+    MatmulVariant{"baseline_expanded16", Isa::kBaseline, WeightLayout::kRows, true, supports_expansion,
+                  baseline::matmul_expanded},
     MatmulVariant{"baseline_float_rows", Isa::kBaseline, WeightLayout::kRows, false, supports_float_rows,
                   baseline::matmul_rows},
     MatmulVariant{"reference", Isa::kReference, WeightLayout::kRows, false, supports_any_rows,

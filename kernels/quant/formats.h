@@ -12,7 +12,45 @@
 
 namespace halod {
 
-enum class Format : uint8_t { kF32, kF16, kBF16, kQ4_0, kQ8_0, kQ4_K, kQ5_K, kQ6_K };
+enum class Format : uint8_t {
+  kF32,
+  kF16,
+  kBF16,
+  kQ4_0,
+  kQ8_0,
+  kQ4_K,
+  kQ5_K,
+  kQ6_K,
+  kQ4_1,
+  kQ5_0,
+  kQ5_1,
+  kQ2_K,
+  kQ3_K,
+  kIQ4_NL,
+  kIQ4_XS,
+  kMXFP4,
+  kIQ3_XXS,
+  kIQ3_S,
+  kIQ2_XXS,
+  kIQ2_XS,
+  kIQ2_S,
+  kIQ1_S,
+  kIQ1_M,
+  kTQ1_0,
+  kTQ2_0
+};
+inline constexpr size_t kFormatCount = static_cast<size_t>(Format::kTQ2_0) + 1;
+
+/// Codes of a CodeSink are stored plus this much, so that they are unsigned and below 128.
+inline constexpr int kCodeOffset = 64;
+
+/// Where FormatTraits::expand puts a block of weights w[i] = scale[i / 16] * code[i]: strides let sixteen
+/// rows lie side by side (kernels/cpu/matmul_expanded.cpp).
+struct CodeSink {
+  uint32_t* quads;  ///< codes 4 q … 4 q + 3 plus kCodeOffset are the bytes of quads[q * stride]
+  float* scales;    ///< scale j is scales[j * stride]
+  int64_t stride;
+};
 
 /// A format's row. Rows of a matrix are sequences of blocks; a block holds `block_elements` consecutive
 /// weights.
@@ -27,6 +65,10 @@ struct FormatTraits {
   /// Rounds n floats to the nearest block values that the format's simple (not importance-weighted) encoder
   /// finds. For synthetic models and tests. REQUIRES: finite values within the range of f16.
   void (*quantize)(const float* values, int64_t n, std::byte* blocks);
+  /// Expands one block exactly, for the kernels that multiply formats without a tile layout
+  /// (kernels/cpu/tile_layout.h). nullptr where there is no need: such a layout, or a float format. Only for
+  /// blocks of whole groups of 32 weights, of which 512 is a multiple.
+  void (*expand)(const std::byte* block, const CodeSink& out) = nullptr;
 
   /// Bytes of a row of n weights. REQUIRES: n is a multiple of block_elements.
   int64_t row_bytes(int64_t n) const { return n / block_elements * block_bytes; }

@@ -38,6 +38,15 @@ inline void pack_k_scales(const KScales& scales, uint8_t packed[12]) {
   }
 }
 
+/// w = scale * level - min for a sub-block.
+struct SubBlockFit {
+  float scale = 0.0f;  ///< >= 0
+  float min = 0.0f;    ///< >= 0
+};
+
+/// The best (least squares) of a few clipped ranges for levels 0 … max_level. Thread: any.
+SubBlockFit fit_sub_block(std::span<const float> values, int max_level);
+
 /// One super-block's encoding: w = d * scale[j] * level - dmin * min[j].
 struct KBlockFit {
   uint16_t d;     ///< f16

@@ -11,6 +11,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "base/error.h"
 #include "base/ids.h"
@@ -139,6 +140,13 @@ struct OutputArgs {
   std::span<GreedyRow> greedy;  ///< empty, or one per row
 };
 
+/// Which kernel variant does an operation; names as in the tables of kernels/ops.
+struct SelectedKernel {
+  std::string operation;  ///< "matmul"
+  std::string format;     ///< of the weights or the cache: "Q8_0"; empty where there is none
+  std::string variant;    ///< "avx512_vnni_tiles16"
+};
+
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -160,6 +168,9 @@ class Backend {
   virtual Result<MatrixView<float>> allocate_activations(int64_t rows, int64_t cols) = 0;
   /// Bytes of activations and kernel scratch so far.
   virtual uint64_t scratch_bytes() const = 0;
+
+  /// Whether there are kernels for weights of this format; place_weight() refuses the others.
+  virtual bool takes_format(Format /*format*/) const { return true; }
 
   /// What the device has left, where it has less than the machine; at most 2^64 - 1.
   virtual uint64_t available_bytes() const { return ~uint64_t{0}; }
@@ -197,6 +208,10 @@ class Backend {
   virtual void output(const OutputArgs& args) = 0;
   /// Waits until all of the above is done.
   virtual void synchronize() = 0;
+
+  /// What does which operation, for people: of weights, those placed so far. Empty where a backend does not
+  /// say.
+  virtual std::vector<SelectedKernel> selections() const { return {}; }
 };
 
 struct BackendOptions {

@@ -115,8 +115,8 @@ void EngineThread::handle(const wire::LoadModel& request) {
   loading_.reset();
   if (loaded) return send(wire::FrameType::kLoaded, *loaded);
   const Error& error = loaded.error();
-  spdlog::log(error.code == ErrorCode::kCancelled ? spdlog::level::info : spdlog::level::err,
-              "{} cannot be loaded: {}", request.path, error.message);
+  // halod logs it, with the job that wanted the model.
+  spdlog::debug("{} cannot be loaded: {}", request.path, error.message);
   send(wire::FrameType::kLoadFailed, wire::LoadFailure{.model_id = request.model_id,
                                                        .error_code = std::string(to_string(error.code)),
                                                        .message = error.message,

@@ -9,6 +9,18 @@
 
 namespace halod {
 
+namespace {
+
+std::vector<wire::KernelSelection> selections_of(const Backend* backend) {
+  std::vector<wire::KernelSelection> all;
+  if (!backend) return all;  // a test's model
+  for (SelectedKernel& kernel : backend->selections())
+    all.push_back({std::move(kernel.operation), std::move(kernel.format), std::move(kernel.variant)});
+  return all;
+}
+
+}  // namespace
+
 Result<wire::ModelLoaded> ModelHost::load(const wire::LoadModel& request, const Progress& progress,
                                           const Meanwhile& meanwhile) {
   using Clock = std::chrono::steady_clock;
@@ -43,7 +55,8 @@ Result<wire::ModelLoaded> ModelHost::load(const wire::LoadModel& request, const 
       .weight_bytes = model.weight_bytes(),
       .kv_cache_bytes = static_cast<uint64_t>(model.n_kv_pages()) * model.kv_page_bytes(),
       .scratch_bytes = model.scratch_bytes(),
-      .load_seconds = std::chrono::duration<double>(Clock::now() - start).count()};
+      .load_seconds = std::chrono::duration<double>(Clock::now() - start).count(),
+      .selections = selections_of(resident->loaded.backend.get())};
   // What the machine counts already must not be counted again.
   const Backend* backend = resident->loaded.backend.get();
   if (backend == nullptr || !backend->takes_memory_at_once())

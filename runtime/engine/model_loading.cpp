@@ -1,14 +1,55 @@
 #include "runtime/engine/model_loading.h"
 
+#include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
 
+#include "base/machine/gpu.h"
+#include "base/machine/gpu_memory_limits.h"
 #include "runtime/engine/serving_plan.h"
 #include "runtime/weights/gguf_file.h"
 #include "runtime/weights/model_config.h"
 
 namespace halod {
+
+namespace {
+
+/// The first tensor in a format that the backend has no kernels for; nullptr: it has for all of them.
+const TensorInfo* first_untaken(const GgufFile& file, const Backend& backend) {
+  for (const TensorInfo& tensor : file.tensors()) {
+    if (!backend.takes_format(tensor.format)) return &tensor;
+  }
+  return nullptr;
+}
+
+/// `auto` means whatever computes this file: the CPU where the GPU lacks kernels for one of its formats.
+Result<std::unique_ptr<Backend>> choose_backend(const wire::LoadModel& request, const GgufFile& file) {
+  BackendOptions options{.kind = request.backend, .n_threads = static_cast<int>(request.n_threads)};
+  auto backend = make_backend(options);
+  if (!backend || request.backend != "auto") return backend;
+  const TensorInfo* untaken = first_untaken(file, **backend);
+  if (untaken == nullptr) return backend;
+  spdlog::warn("{}: computing on the CPU: backend {} has no kernels for {}, the format of tensor '{}'",
+               request.path, (*backend)->name(), traits(untaken->format).name, untaken->name);
+  options.kind = "cpu";
+  return make_backend(options);
+}
+
+/// The GPU may map less than there is: says how it may map more.
+Error with_gpu_remedy(Error error, uint64_t memory_total_bytes) {
+  for (const Gpu& gpu : read_gpus("/")) {
+    if (!gpu.gtt_total_bytes) continue;
+    const std::string remedy =
+        how_to_map_more(*gpu.gtt_total_bytes, gpu.vram_total_bytes.value_or(0), memory_total_bytes);
+    if (remedy.empty()) continue;
+    error.message += fmt::format("; or {} (haloctl doctor says where)", remedy);
+    break;
+  }
+  return error;
+}
+
+}  // namespace
 
 Result<LoadedModel> load_model_for_serving(const wire::LoadModel& request, const ResidentMemory& residents,
                                            const LoadCallbacks& callbacks) {
@@ -17,7 +58,7 @@ Result<LoadedModel> load_model_for_serving(const wire::LoadModel& request, const
   const auto config = read_model_config(*file);
   if (!config) return config.error();
   LoadedModel loaded;
-  auto backend = make_backend({.kind = request.backend, .n_threads = static_cast<int>(request.n_threads)});
+  auto backend = choose_backend(request, *file);
   if (!backend) return backend.error();
   loaded.backend = std::move(*backend);
   auto memory = read_machine_memory();
@@ -25,16 +66,12 @@ Result<LoadedModel> load_model_for_serving(const wire::LoadModel& request, const
   // Pages that a resident model was promised but has not touched yet still count as available to the kernel.
   const uint64_t touched = std::min(read_process_anonymous_bytes(), residents.promised_bytes);
   memory->available_bytes -= std::min(memory->available_bytes, residents.promised_bytes - touched);
-  memory->available_bytes = std::min(memory->available_bytes, loaded.backend->available_bytes());
-  const auto plan = plan_serving({.request = request,
-                                  .config = *config,
-                                  .weight_bytes = file->total_tensor_bytes(),
-                                  .kv_page_bytes = kv_page_bytes(*config, *loaded.backend)},
-                                 *memory);
-  if (!plan) return plan.error();
+  const bool device_is_smaller = loaded.backend->available_bytes() < memory->available_bytes;
+  if (device_is_smaller) memory->available_bytes = loaded.backend->available_bytes();
+  const auto plan = plan_serving(serving_demand(request, *config, *file, *loaded.backend), *memory);
+  if (!plan) return device_is_smaller ? with_gpu_remedy(plan.error(), memory->total_bytes) : plan.error();
   spdlog::info("{}: context {} of the model's {}, {} sequences, KV cache of {} tokens", request.path,
-               plan->context_length, config->context_length, plan->max_sequences,
-               plan->n_kv_pages * kKvPageTokens);
+               plan->context_length, config->context_length, plan->max_sequences, plan->kv_cache_tokens());
 
   loaded.engine_options = {.context_length = plan->context_length,
                            .max_sequences = plan->max_sequences,

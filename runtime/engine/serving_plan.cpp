@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <string>
 
-#include "runtime/backend/backend.h"
+#include "runtime/models/model.h"
 
 namespace halod {
 namespace {
@@ -30,16 +30,16 @@ Error out_of_range(std::string field, uint64_t value, int64_t limit) {
   return {ErrorCode::kInvalidArgument, std::move(message), std::move(field)};
 }
 
-struct Budget {
-  uint64_t kept_free = 0;
-  uint64_t beside_kv = 0;  // weights and activations
-  uint64_t available = 0;
-  uint64_t for_kv() const { return minus(minus(available, kept_free), beside_kv); }
-};
+int64_t n_pages_that_fit(const ServingDemand& demand, const ServingNeed& need, const MemoryBudget& budget) {
+  const uint64_t beside_kv = need.weight_bytes + need.scratch_bytes;
+  return static_cast<int64_t>(minus(budget.usable_bytes(), beside_kv) / demand.kv_page_bytes);
+}
 
-Error too_large(const ServingDemand& demand, const Budget& budget, int64_t n_tokens, int64_t n_pages_fit) {
-  const uint64_t needed =
-      budget.beside_kv + static_cast<uint64_t>(pages_for(n_tokens)) * demand.kv_page_bytes;
+Error too_large(const ServingDemand& demand, const ServingNeed& need, const MemoryBudget& budget,
+                int64_t n_tokens) {
+  const uint64_t needed = need.weight_bytes + need.scratch_bytes +
+                          static_cast<uint64_t>(pages_for(n_tokens)) * demand.kv_page_bytes;
+  const int64_t n_pages_fit = n_pages_that_fit(demand, need, budget);
   const std::string field = demand.request.kv_cache_tokens > 0 ? "kv_cache_tokens" : "context_length";
   std::string remedy = "free memory or choose a smaller model or quantisation";
   if (n_pages_fit > 0) {
@@ -50,9 +50,9 @@ Error too_large(const ServingDemand& demand, const Budget& budget, int64_t n_tok
           fmt::format("{} with a KV cache of {} tokens needs {}, of which weights are {}; available are {} "
                       "({} less the {} that stay free for the rest of the machine); {}",
                       demand.request.path, n_tokens, gib(needed), gib(demand.weight_bytes),
-                      gib(minus(budget.available, budget.kept_free)), gib(budget.available),
-                      gib(budget.kept_free), remedy),
-          field, needed, minus(budget.available, budget.kept_free)};
+                      gib(budget.usable_bytes()), gib(budget.available_bytes), gib(budget.kept_free_bytes),
+                      remedy),
+          field, needed, budget.usable_bytes()};
 }
 
 Result<> check_limits(const ServingDemand& demand) {
@@ -82,6 +82,22 @@ Result<> check_limits(const ServingDemand& demand) {
   return {};
 }
 
+/// With everything that was asked for, whatever memory there is. REQUIRES: the limits are kept.
+ServingPlan wanted_plan(const ServingDemand& demand) {
+  const wire::LoadModel& request = demand.request;
+  ServingPlan plan;
+  plan.max_sequences = request.max_sequences > 0 ? request.max_sequences : kDefaultMaxSequences;
+  plan.prefill_chunk = request.prefill_chunk > 0 ? request.prefill_chunk : kDefaultPrefillChunk;
+  plan.context_length = request.context_length > 0
+                            ? request.context_length
+                            : std::min(demand.config.context_length, kDefaultContextLength);
+  if (request.kv_cache_tokens > 0)
+    plan.context_length = std::min(plan.context_length, static_cast<int64_t>(request.kv_cache_tokens));
+  plan.n_kv_pages = pages_for(request.kv_cache_tokens > 0 ? static_cast<int64_t>(request.kv_cache_tokens)
+                                                          : plan.context_length * plan.max_sequences);
+  return plan;
+}
+
 }  // namespace
 
 uint64_t estimated_scratch_bytes(const ModelConfig& config, int64_t n_rows, int64_t n_logit_rows) {
@@ -93,38 +109,54 @@ uint64_t estimated_scratch_bytes(const ModelConfig& config, int64_t n_rows, int6
   return static_cast<uint64_t>(n_rows * n_per_row + n_logit_rows * config.vocab_size) * sizeof(float);
 }
 
-Result<ServingPlan> plan_serving(const ServingDemand& demand, const MachineMemory& memory) {
+ServingDemand serving_demand(const wire::LoadModel& request, const ModelConfig& config, const GgufFile& file,
+                             const Backend& backend) {
+  return {.request = request,
+          .config = config,
+          .weight_bytes = file.total_tensor_bytes(),
+          .kv_page_bytes = kv_page_bytes(config, backend)};
+}
+
+Result<ServingNeed> serving_need(const ServingDemand& demand) {
   if (const auto checked = check_limits(demand); !checked) return checked.error();
-  const wire::LoadModel& request = demand.request;
-  ServingPlan plan;
-  plan.max_sequences = request.max_sequences > 0 ? request.max_sequences : kDefaultMaxSequences;
-  plan.prefill_chunk = request.prefill_chunk > 0 ? request.prefill_chunk : kDefaultPrefillChunk;
-  plan.context_length = request.context_length > 0
-                            ? request.context_length
-                            : std::min(demand.config.context_length, kDefaultContextLength);
-  if (request.kv_cache_tokens > 0) {
-    plan.context_length = std::min(plan.context_length, static_cast<int64_t>(request.kv_cache_tokens));
-  }
-
-  const int64_t n_rows = std::max(plan.prefill_chunk, plan.max_sequences);
+  const ServingPlan plan = wanted_plan(demand);
   // The engine holds one copy of the logits besides the model's activations.
-  const uint64_t scratch_bytes = estimated_scratch_bytes(demand.config, n_rows, 2 * plan.max_sequences);
-  const Budget budget{.kept_free = std::max(kGibibyte, memory.total_bytes / 20),
-                      .beside_kv = demand.weight_bytes + scratch_bytes,
-                      .available = memory.available_bytes};
-  const auto n_pages_fit = static_cast<int64_t>(budget.for_kv() / demand.kv_page_bytes);
+  const int64_t n_rows = std::max(plan.prefill_chunk, plan.max_sequences);
+  return ServingNeed{.context_length = plan.context_length,
+                     .max_sequences = plan.max_sequences,
+                     .weight_bytes = demand.weight_bytes,
+                     .kv_cache_bytes = static_cast<uint64_t>(plan.n_kv_pages) * demand.kv_page_bytes,
+                     .scratch_bytes = estimated_scratch_bytes(demand.config, n_rows, 2 * plan.max_sequences)};
+}
 
-  const int64_t n_tokens_wanted = request.kv_cache_tokens > 0 ? static_cast<int64_t>(request.kv_cache_tokens)
-                                                              : plan.context_length * plan.max_sequences;
-  plan.n_kv_pages = pages_for(n_tokens_wanted);
+MemoryBudget memory_budget(const MachineMemory& memory) {
+  return {.available_bytes = memory.available_bytes,
+          .kept_free_bytes = std::max(kGibibyte, memory.total_bytes / 20)};
+}
+
+int64_t longest_context(const ServingDemand& demand, const ServingNeed& need, const MemoryBudget& budget,
+                        int64_t n_sequences) {
+  const int64_t n_pages_each = n_pages_that_fit(demand, need, budget) / n_sequences;
+  return std::min(n_pages_each * kKvPageTokens, demand.config.context_length);
+}
+
+Result<ServingPlan> plan_serving(const ServingDemand& demand, const MachineMemory& memory) {
+  const auto need = serving_need(demand);
+  if (!need) return need.error();
+  const MemoryBudget budget = memory_budget(memory);
+  const int64_t n_pages_fit = n_pages_that_fit(demand, *need, budget);
+  const wire::LoadModel& request = demand.request;
+  ServingPlan plan = wanted_plan(demand);
   if (plan.n_kv_pages <= n_pages_fit) return plan;
-  if (request.kv_cache_tokens > 0) return too_large(demand, budget, n_tokens_wanted, n_pages_fit);
+  if (request.kv_cache_tokens > 0) {
+    const auto n_tokens = static_cast<int64_t>(request.kv_cache_tokens);
+    return too_large(demand, *need, budget, n_tokens);
+  }
   plan.n_kv_pages = n_pages_fit;
   if (pages_for(plan.context_length) <= n_pages_fit) return plan;
   const int64_t smallest = std::min(plan.context_length, kSmallestContext);
-  if (request.context_length > 0 || n_pages_fit < pages_for(smallest)) {
-    return too_large(demand, budget, plan.context_length, n_pages_fit);
-  }
+  if (request.context_length > 0 || n_pages_fit < pages_for(smallest))
+    return too_large(demand, *need, budget, plan.context_length);
   plan.context_length = n_pages_fit * kKvPageTokens;
   return plan;
 }

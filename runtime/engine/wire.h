@@ -12,6 +12,7 @@
 
 #include <boost/describe.hpp>
 #include <boost/json/value.hpp>
+#include <compare>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -24,7 +25,7 @@
 
 namespace halod::wire {
 
-inline constexpr uint16_t kVersion = 2;
+inline constexpr uint16_t kVersion = 3;
 inline constexpr size_t kHeaderBytes = 8;
 /// A 1M-token prompt as JSON is about 8 MB; anything larger is a broken peer.
 inline constexpr uint32_t kMaxPayloadBytes = 64U << 20;
@@ -109,6 +110,16 @@ struct LoadProgress {
 };
 BOOST_DESCRIBE_STRUCT(LoadProgress, (), (model_id, stage, bytes_done, bytes_total))
 
+/// Which kernel variant does an operation on this machine; names as in the tables of kernels/ops.
+struct KernelSelection {
+  std::string operation;  ///< "matmul"
+  std::string format;     ///< of the weights or the cache: "Q8_0"; empty where there is none
+  std::string variant;    ///< "avx512_vnni_tiles16"
+
+  friend auto operator<=>(const KernelSelection&, const KernelSelection&) = default;
+};
+BOOST_DESCRIBE_STRUCT(KernelSelection, (), (operation, format, variant))
+
 struct ModelLoaded {
   uint32_t model_id = 0;
   std::string architecture;  ///< "qwen3moe"
@@ -122,10 +133,13 @@ struct ModelLoaded {
   uint64_t kv_cache_bytes = 0;
   uint64_t scratch_bytes = 0;
   double load_seconds = 0;
+  std::vector<KernelSelection>
+      selections;  ///< what computes this model; empty where the backend does not say
 };
 BOOST_DESCRIBE_STRUCT(ModelLoaded, (),
                       (model_id, architecture, backend, device, vocab_size, context_length, max_sequences,
-                       kv_cache_tokens, weight_bytes, kv_cache_bytes, scratch_bytes, load_seconds))
+                       kv_cache_tokens, weight_bytes, kv_cache_bytes, scratch_bytes, load_seconds,
+                       selections))
 
 struct LoadFailure {
   uint32_t model_id = 0;

@@ -1,5 +1,6 @@
 #include "runtime/text/tool_call_text.h"
 
+#include <algorithm>
 #include <boost/json.hpp>
 #include <optional>
 

@@ -6,7 +6,10 @@
 
 namespace halod {
 
-/// "Q3_K (type 11)", or "type 99" when the number is nobody's. Thread: any.
+/// "Q8_K", or "type 99" when the number is nobody's. Thread: any.
+std::string ggml_type_name(uint32_t ggml_type);
+
+/// "Q8_K (type 15)", or "type 99" when the number is nobody's. Thread: any.
 std::string describe_ggml_type(uint32_t ggml_type);
 
 /// "F32, F16, …": every format of kernels/quant/formats.h.

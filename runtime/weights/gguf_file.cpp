@@ -2,8 +2,12 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <iterator>
 #include <numeric>
+#include <utility>
 
+#include "runtime/weights/ggml_types.h"
 #include "runtime/weights/gguf_parser.h"
 #include "runtime/weights/gguf_reader.h"
 #include "runtime/weights/open_file.h"
@@ -102,6 +106,13 @@ Result<> check_part(const Metadata& part, int64_t part_idx, const Metadata& firs
 }  // namespace
 
 Result<GgufFile> GgufFile::open(const std::filesystem::path& path) {
+  auto model = open_to_inspect(path);
+  if (!model) return model.error();
+  if (const auto checked = model->check_formats(); !checked) return checked.error();
+  return model;
+}
+
+Result<GgufFile> GgufFile::open_to_inspect(const std::filesystem::path& path) {
   GgufFile model;
   model.path_ = path;
   std::vector<std::filesystem::path> paths = {path};
@@ -128,15 +139,17 @@ Result<GgufFile> GgufFile::open(const std::filesystem::path& path) {
       }
       model.tensors_.push_back(std::move(tensor));
     }
+    std::ranges::move(part->unsupported, std::back_inserter(model.unsupported_));
     model.files_.push_back(std::move(*file));
   }
   if (paths.size() > 1) {
     const auto n_tensors = model.metadata_.integer(kSplitTensorsKey);
     if (!n_tensors) return n_tensors.error();
-    if (*n_tensors != static_cast<int64_t>(model.tensors_.size())) {
-      return corrupt_split(model.metadata_.file_name(), kSplitTensorsKey,
-                           fmt::format("is {}, but the {} parts hold {} tensors", *n_tensors, paths.size(),
-                                       model.tensors_.size()));
+    const size_t n_found = model.tensors_.size() + model.unsupported_.size();
+    if (*n_tensors != static_cast<int64_t>(n_found)) {
+      return corrupt_split(
+          model.metadata_.file_name(), kSplitTensorsKey,
+          fmt::format("is {}, but the {} parts hold {} tensors", *n_tensors, paths.size(), n_found));
     }
   }
   return model;
@@ -152,10 +165,42 @@ uint64_t GgufFile::total_tensor_bytes() const {
                          [](uint64_t sum, const TensorInfo& tensor) { return sum + tensor.size_bytes; });
 }
 
+Result<> GgufFile::check_formats() const {
+  if (unsupported_.empty()) return {};
+  // The format of the first tensor first.
+  std::vector<std::pair<uint32_t, std::vector<const UnsupportedTensor*>>> tensors_by_type;
+  for (const UnsupportedTensor& tensor : unsupported_) {
+    auto entry = std::ranges::find(tensors_by_type, tensor.ggml_type, [](const auto& e) { return e.first; });
+    if (entry == tensors_by_type.end()) entry = tensors_by_type.insert(entry, {tensor.ggml_type, {}});
+    entry->second.push_back(&tensor);
+  }
+  std::string formats;
+  for (const auto& [ggml_type, tensors] : tensors_by_type) {
+    formats += fmt::format("{}{} of tensor '{}'", formats.empty() ? "" : ", ", describe_ggml_type(ggml_type),
+                           printable(tensors.front()->name));
+    if (tensors.size() > 1) formats += fmt::format(" and {} more", tensors.size() - 1);
+  }
+  return Error{ErrorCode::kUnsupported,
+               fmt::format("{}: {} of {} tensors have formats that cannot be read: {}; supported are {}",
+                           metadata_.file_name(), unsupported_.size(), tensors_.size() + unsupported_.size(),
+                           formats, supported_format_names()),
+               printable(unsupported_.front().name)};
+}
+
+uint64_t GgufFile::file_bytes() const {
+  return std::accumulate(files_.begin(), files_.end(), uint64_t{0},
+                         [](uint64_t sum, const auto& file) { return sum + file->size(); });
+}
+
 Result<> GgufFile::read(const TensorInfo& tensor, uint64_t byte_offset, std::span<std::byte> out) const {
   HALOD_ASSERT(tensor.file_idx < files_.size());
   HALOD_ASSERT(byte_offset <= tensor.size_bytes && out.size() <= tensor.size_bytes - byte_offset);
   return files_[tensor.file_idx]->read_exactly(tensor.offset + byte_offset, out);
+}
+
+void GgufFile::prefetch(const TensorInfo& tensor, uint64_t byte_offset, uint64_t n_bytes) const {
+  HALOD_ASSERT(tensor.file_idx < files_.size());
+  files_[tensor.file_idx]->prefetch(tensor.offset + byte_offset, n_bytes);
 }
 
 }  // namespace halod

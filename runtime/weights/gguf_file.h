@@ -69,18 +69,29 @@ class GgufFile {
   /// (products that overflow), offsets and sizes (inside the file, not overlapping). Errors: kNotFound, kIo,
   /// kCorruptFile (names the file and the field), kUnsupported (big-endian, version 1, unknown tensor type).
   static Result<GgufFile> open(const std::filesystem::path& path);
+  /// The same for looking only: formats that halod does not read are no error but listed.
+  static Result<GgufFile> open_to_inspect(const std::filesystem::path& path);
 
   const Metadata& metadata() const { return metadata_; }
   std::span<const TensorInfo> tensors() const { return tensors_; }
   /// nullptr when there is none of that name. The pointer lives as long as this object.
   const TensorInfo* find_tensor(std::string_view name) const;
   uint64_t total_tensor_bytes() const;
+  /// Tensors that tensors() lacks. Empty but for a file opened by open_to_inspect().
+  std::span<const UnsupportedTensor> unsupported_tensors() const { return unsupported_; }
+  /// kUnsupported when there are any: each format by its name, with the tensors that have it.
+  Result<> check_formats() const;
+  /// Of all parts, as they lie on the disk.
+  uint64_t file_bytes() const;
   const std::filesystem::path& path() const { return path_; }
 
   /// Reads `out.size()` bytes of the tensor's data from `byte_offset` within it, by pread: pages are not
   /// mapped, so they never count as this process's memory. REQUIRES: the range lies inside the tensor.
   /// Errors: kIo / kCorruptFile when the file changed or was truncated since it was opened.
   Result<> read(const TensorInfo& tensor, uint64_t byte_offset, std::span<std::byte> out) const;
+  /// Asks the system to read these bytes ahead of read(). They may lie past the tensor's end, because the
+  /// tensors of a file are mostly wanted one after the other. Does not wait, cannot fail.
+  void prefetch(const TensorInfo& tensor, uint64_t byte_offset, uint64_t n_bytes) const;
 
  private:
   GgufFile() = default;
@@ -88,6 +99,7 @@ class GgufFile {
   std::filesystem::path path_;
   Metadata metadata_;
   std::vector<TensorInfo> tensors_;
+  std::vector<UnsupportedTensor> unsupported_;
   std::map<std::string, size_t, std::less<>> tensor_idx_by_name_;
   std::vector<std::shared_ptr<const OpenFile>> files_;  // by TensorInfo::file_idx
 };

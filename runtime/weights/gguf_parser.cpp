@@ -6,7 +6,6 @@
 #include <bit>
 #include <limits>
 
-#include "runtime/weights/ggml_types.h"
 #include "runtime/weights/gguf_reader.h"
 #include "runtime/weights/gguf_value_type.h"
 
@@ -29,11 +28,11 @@ class Parser {
     // Each record is checked again as it is read; here only what the counts alone give away.
     const uint64_t n_tensors = reader_.count(kMinTensorBytes, {"header field", "tensor_count"});
     const uint64_t n_key_values = reader_.count(kMinKeyValueBytes, {"header field", "metadata_kv_count"});
-    GgufPart part{.metadata = Metadata(file_.name()), .tensors = {}};
+    GgufPart part{.metadata = Metadata(file_.name()), .tensors = {}, .unsupported = {}};
     for (uint64_t i = 0; i < n_key_values; ++i) read_key_value(part.metadata, i, n_key_values);
     const uint64_t alignment = read_alignment(part.metadata);
-    for (uint64_t i = 0; i < n_tensors; ++i) part.tensors.push_back(read_tensor(i, n_tensors, alignment));
-    place(part.tensors, alignment);
+    for (uint64_t i = 0; i < n_tensors; ++i) read_tensor(part, {i, n_tensors, alignment});
+    place(part, alignment);
     return part;
   }
 
@@ -209,11 +208,15 @@ class Parser {
     return static_cast<uint64_t>(alignment);
   }
 
+  struct TableRow {
+    uint64_t idx, n, alignment;
+  };
+
   // Leaves the offset relative to the data section, which starts only after the whole table.
-  TensorInfo read_tensor(uint64_t idx, uint64_t n, uint64_t alignment) {
+  void read_tensor(GgufPart& part, const TableRow& row) {
     TensorInfo tensor;
     tensor.file_idx = file_idx_;
-    tensor.name = read_name({"tensor", fmt::format("{} of {}", idx + 1, n)});
+    tensor.name = read_name({"tensor", fmt::format("{} of {}", row.idx + 1, row.n)});
     const HeaderField what = field_of(tensor);
     const auto n_dims = reader_.number<uint32_t>(what);
     if (n_dims == 0 || n_dims > kMaxDimensions) {
@@ -228,18 +231,41 @@ class Parser {
     }
     const auto ggml_type = reader_.number<uint32_t>(what);
     const FormatTraits* format = find_format_by_ggml_type(ggml_type);
-    if (format == nullptr) {
-      fail_unsupported(what, fmt::format("its format is {}; supported are {}", describe_ggml_type(ggml_type),
-                                         supported_format_names()));
+    if (format != nullptr) {
+      tensor.format = format->format;
+      tensor.size_bytes = size_of(tensor, *format, what);
+    } else {
+      check_n_weights(tensor, what);
     }
-    tensor.format = format->format;
-    tensor.size_bytes = size_of(tensor, *format, what);
     tensor.offset = reader_.number<uint64_t>(what);
-    if (tensor.offset % alignment != 0) {
-      reader_.fail(what,
-                   fmt::format("offset {} is not a multiple of the alignment {}", tensor.offset, alignment));
+    if (tensor.offset % row.alignment != 0) {
+      reader_.fail(
+          what, fmt::format("offset {} is not a multiple of the alignment {}", tensor.offset, row.alignment));
     }
-    return tensor;
+    if (format != nullptr) {
+      part.tensors.push_back(std::move(tensor));
+    } else {
+      part.unsupported.push_back({.name = std::move(tensor.name),
+                                  .ggml_type = ggml_type,
+                                  .shape = std::move(tensor.shape),
+                                  .file_idx = file_idx_,
+                                  .offset = tensor.offset});
+    }
+  }
+
+  // Of a tensor whose bytes cannot be computed.
+  void check_n_weights(const TensorInfo& tensor, const HeaderField& what) const {
+    int64_t n_elements = 1;
+    for (const int64_t extent : tensor.shape) {
+      if (__builtin_mul_overflow(n_elements, extent, &n_elements))
+        reader_.fail(what, fmt::format("its shape {} overflows 64 bits", fmt::join(tensor.shape, " x ")));
+    }
+    // The smallest format that there is, IQ1_S, has five in a byte.
+    constexpr uint64_t kMaxWeightsPerByte = 8;
+    if (static_cast<uint64_t>(n_elements) / kMaxWeightsPerByte > file_.size()) {
+      reader_.fail(what, fmt::format("its shape has {} weights, which a file of {} bytes cannot hold",
+                                     n_elements, file_.size()));
+    }
   }
 
   uint64_t size_of(const TensorInfo& tensor, const FormatTraits& format, const HeaderField& what) const {
@@ -263,7 +289,8 @@ class Parser {
   }
 
   // Turns offsets into file offsets and checks that the tensors lie in the file, apart from each other.
-  void place(std::vector<TensorInfo>& tensors, uint64_t alignment) const {
+  void place(GgufPart& part, uint64_t alignment) const {
+    std::vector<TensorInfo>& tensors = part.tensors;
     const uint64_t data_offset = (reader_.offset() + alignment - 1) / alignment * alignment;
     uint64_t data_end = 0;
     for (TensorInfo& tensor : tensors) {
@@ -285,6 +312,26 @@ class Parser {
               tensor.offset, tensor.size_bytes, file_.size(), data_end - file_.size()));
     }
     check_no_overlap(tensors);
+    place_unsupported(part, data_offset);
+  }
+
+  // Without their formats their ends are not known, but where the next tensor begins is.
+  void place_unsupported(GgufPart& part, uint64_t data_offset) const {
+    for (UnsupportedTensor& tensor : part.unsupported) {
+      if (__builtin_add_overflow(tensor.offset, data_offset, &tensor.offset) ||
+          tensor.offset >= file_.size()) {
+        reader_.fail({"tensor", printable(tensor.name)},
+                     fmt::format("offset {} lies outside the file ({} bytes); the download is probably "
+                                 "incomplete, fetch it again",
+                                 tensor.offset, file_.size()));
+      }
+    }
+    std::vector<uint64_t> ends = {file_.size()};
+    for (const TensorInfo& tensor : part.tensors) ends.push_back(tensor.offset);
+    for (const UnsupportedTensor& tensor : part.unsupported) ends.push_back(tensor.offset);
+    std::ranges::sort(ends);
+    for (UnsupportedTensor& tensor : part.unsupported)
+      tensor.size_bytes = *std::ranges::upper_bound(ends, tensor.offset) - tensor.offset;
   }
 
   void check_no_overlap(const std::vector<TensorInfo>& tensors) const {

@@ -12,7 +12,8 @@ namespace halod {
 
 struct GgufPart {
   Metadata metadata;
-  std::vector<TensorInfo> tensors;  ///< in the file's order; offsets from the start of the file
+  std::vector<TensorInfo> tensors;             ///< in the file's order; offsets from the start of the file
+  std::vector<UnsupportedTensor> unsupported;  ///< those that have no Format; likewise
 };
 
 /// Parses and checks everything that GgufFile::open promises for one part. `file_idx` goes into every

@@ -59,4 +59,10 @@ Result<> OpenFile::read_exactly(uint64_t offset, std::span<std::byte> out) const
   return {};
 }
 
+void OpenFile::prefetch(uint64_t offset, uint64_t n_bytes) const {
+  if (offset >= size_) return;
+  posix_fadvise(descriptor_, static_cast<off_t>(offset),
+                static_cast<off_t>(std::min(n_bytes, size_ - offset)), POSIX_FADV_WILLNEED);
+}
+
 }  // namespace halod

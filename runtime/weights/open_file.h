@@ -29,6 +29,10 @@ class OpenFile {
   /// Fills `out` from `offset`. Errors: kCorruptFile when the file ends before, kIo.
   Result<> read_exactly(uint64_t offset, std::span<std::byte> out) const;
 
+  /// Asks the system to bring these bytes into its page cache meanwhile. Never waits for the disk, never
+  /// fails: it is advice; what lies past the end is ignored.
+  void prefetch(uint64_t offset, uint64_t n_bytes) const;
+
  private:
   OpenFile(int descriptor, std::string name, uint64_t size)
       : descriptor_(descriptor), name_(std::move(name)), size_(size) {}

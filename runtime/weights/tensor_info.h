@@ -29,4 +29,14 @@ struct TensorInfo {
   int64_t rows() const { return cols() == 0 ? 0 : n_elements() / cols(); }
 };
 
+/// A tensor in a format that halod cannot read: known by its place alone.
+struct UnsupportedTensor {
+  std::string name;
+  uint32_t ggml_type = 0;
+  std::vector<int64_t> shape;  ///< outermost first
+  uint32_t file_idx = 0;
+  uint64_t offset = 0;      ///< from the start of that file
+  uint64_t size_bytes = 0;  ///< up to where the next tensor begins, so with the padding between them
+};
+
 }  // namespace halod

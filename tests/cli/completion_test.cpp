@@ -22,7 +22,7 @@ CommandDoc haloctl() {
   return describe(app);
 }
 
-const CommandDoc& command(const CommandDoc& root, const std::string& name) {
+const CommandDoc& command(const CommandDoc& root, const char* name) {
   for (const CommandDoc& found : root.commands) {
     if (found.name == name) return found;
   }
@@ -67,6 +67,7 @@ TEST(BashCompletion, OffersCommandsOptionsValuesAndModels) {
   EXPECT_EQ(bash_offers("haloctl chat --model s"), "small\n");
   EXPECT_EQ(bash_offers("haloctl --json log-level cr"), "critical\n");
   EXPECT_EQ(bash_offers("haloctl models --n"), "--names\n");
+  EXPECT_EQ(bash_offers("haloctl inspect /proc/self/mountst"), "/proc/self/mountstats\n");
 }
 
 TEST(ZshCompletion, DescribesEveryCommand) {
@@ -77,6 +78,7 @@ TEST(ZshCompletion, DescribesEveryCommand) {
   EXPECT_THAT(script, HasSubstr("'--policy["));
   EXPECT_THAT(script, HasSubstr(":(drain pause)'"));
   EXPECT_THAT(script, HasSubstr("':model:_haloctl_models'"));
+  EXPECT_THAT(script, HasSubstr("':path:_files'"));
 }
 
 TEST(FishCompletion, DescribesEveryCommand) {

@@ -24,11 +24,11 @@ constexpr const char* kAdminModels = R"([
 ServerView view_of(const char* health) {
   return {
       .url = "http://127.0.0.1:8000",
-      .health_status = 200,
       .health = json::parse(health),
       .version = json::parse(R"({"name": "halod", "version": "0.2.0", "backend": "cpu", "device": "a CPU"})"),
       .models = json::parse(kAdminModels).as_array(),
       .jobs = {},
+      .machine = {},
       .has_admin = true};
 }
 
@@ -58,6 +58,52 @@ TEST(TheStatus, ShowsHowFarLoadingIsAndWhichJobsRun) {
       text,
       HasSubstr("job 7     swap small: weights [###############               ]  50%, 1 MiB of 2 MiB\n"));
   EXPECT_THAT(text, testing::Not(HasSubstr("job 6")));
+}
+
+TEST(TheStatus, ShowsTheGpusMemoryAndThePowerProfileWhereThereAreSuch) {
+  ServerView view = view_of(R"({"status": "ok", "model": "large", "requests": 0})");
+  const std::string gpu = R"("gpu_memory": {"gtt_total_bytes": 128849018880, "gtt_used_bytes": 3221225472,
+    "vram_total_bytes": 536870912, "vram_used_bytes": 189267968, "ttm_pages_limit": 31457280})";
+  const auto power_line = [&view](const std::string& gpu_memory, const std::string& power) {
+    view.machine = json::parse("{" + gpu_memory + R"(, "power": )" + power + "}");
+    const std::string text = format_status(view);
+    return text.substr(text.find("memory  "));
+  };
+  EXPECT_EQ(
+      power_line(gpu,
+                 R"({"hold_profile": "performance", "held": true, "profile": "performance", "problem": ""})"),
+      "memory    3 GiB in 1 loaded model\n"
+      "GPU       GTT 3 GiB of 120 GiB, VRAM 180.5 MiB of 512 MiB\n"
+      "power     performance held\n");
+  EXPECT_EQ(
+      power_line(
+          R"("gpu_memory": null)",
+          R"({"hold_profile": "performance", "held": false, "profile": "", "problem": "no such daemon"})"),
+      "memory    3 GiB in 1 loaded model\n"
+      "power     performance not held: no such daemon\n");
+  EXPECT_EQ(power_line(R"("gpu_memory": null)",
+                       R"({"hold_profile": "performance", "held": false, "profile": "", "problem": ""})"),
+            "memory    3 GiB in 1 loaded model\n"
+            "power     performance held while there is work\n");
+  EXPECT_EQ(power_line(R"("gpu_memory": null)",
+                       R"({"hold_profile": "off", "held": false, "profile": "", "problem": ""})"),
+            "memory    3 GiB in 1 loaded model\n");
+  EXPECT_THAT(format_top(view), testing::Not(HasSubstr("GTT")));
+  view.machine = json::parse("{" + gpu + "}");
+  EXPECT_THAT(format_top(view),
+              HasSubstr("memory 3 GiB\nGTT 3 GiB of 120 GiB, VRAM 180.5 MiB of 512 MiB\n\nMODEL"));
+}
+
+TEST(TheTuning, IsATableOfKernels) {
+  EXPECT_EQ(format_tuning(json::parse(R"({"backend": "cpu", "device": "a CPU", "selections": [
+              {"operation": "matmul", "format": "Q8_0", "variant": "avx2_tiles16"},
+              {"operation": "rope", "format": "", "variant": "avx2"}]})")),
+            "backend   cpu (a CPU)\n"
+            "OPERATION  FORMAT  VARIANT\n"
+            "matmul     Q8_0    avx2_tiles16\n"
+            "rope       -       avx2\n");
+  EXPECT_EQ(format_tuning(json::parse(R"({"backend": "", "device": "", "selections": []})")),
+            "no model is loaded\n");
 }
 
 TEST(TheModels, AreATableWithTheContextThatRequestsGet) {

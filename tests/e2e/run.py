@@ -24,7 +24,7 @@ ROOT = HERE.parents[1]
 CACHE = Path(os.environ.get("HALOD_E2E_CACHE", ROOT / "build/e2e"))
 MIRROR = os.environ.get("HALOD_E2E_MIRROR", "http://deb.debian.org/debian")
 # Beyond minbase: what a server has anyway, and Python for the checks. halod's own dependencies come from its package.
-PACKAGES = ["systemd", "systemd-sysv", "libpam-systemd", "dbus", "polkitd", "udev", "python3"]
+PACKAGES = ["systemd", "systemd-sysv", "libpam-systemd", "dbus", "polkitd", "power-profiles-daemon", "udev", "python3"]
 BOOT_TIMEOUT = 600  # seconds, for everything inside
 SKIPPED = 77
 

@@ -6,6 +6,7 @@
 
 #include "runtime/weights/gguf_file.h"
 #include "runtime/weights/model_config.h"
+#include "runtime/weights/model_summary.h"
 #include "runtime/weights/tokenizer_data.h"
 #include "tests/support/memory_file.h"
 
@@ -28,6 +29,10 @@ void use_tensors(const halod::GgufFile& file) {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   static const halod::MemoryFile content;
   content.set_content({reinterpret_cast<const char*>(data), size});
+  if (const auto looked_at = halod::GgufFile::open_to_inspect(content.path())) {
+    const auto summary = halod::summarise_model(*looked_at);
+    if (summary) HALOD_ASSERT(summary->weight_bytes_per_token <= summary->tensor_bytes);
+  }
   const auto file = halod::GgufFile::open(content.path());
   if (!file) {
     HALOD_ASSERT(!file.error().message.empty() && !file.error().field.empty());

@@ -1,4 +1,4 @@
-"""A plain D-Bus client: calls, errors by name, and signals in their order. Knows the types that the tests meet."""
+"""A plain D-Bus client: calls, errors by name, and signals in their order; it answers calls too. Knows the types that the tests meet."""
 import os
 import socket
 import struct
@@ -113,8 +113,8 @@ class Reader:
 
 
 class Message:
-    def __init__(self, kind: int, fields: dict, body: list):
-        self.kind, self.body = kind, body
+    def __init__(self, kind: int, serial: int, fields: dict, body: list):
+        self.kind, self.serial, self.body = kind, serial, body
         self.path, self.interface, self.member = fields.get(PATH), fields.get(INTERFACE), fields.get(MEMBER)
         self.error_name, self.reply_serial, self.sender = fields.get(ERROR_NAME), fields.get(REPLY_SERIAL), fields.get(SENDER)
 
@@ -168,17 +168,40 @@ class BusClient:
             raise BusError(message.error_name, message.body[0] if message.body else "")
         return message.body[0] if len(message.body) == 1 else message.body
 
-    def send(self, path: str, interface: str, member: str, signature: str = "", *arguments, destination: str) -> int:
+    def send(self, path: str, interface: str, member: str, signature: str = "", *arguments, destination: str,
+             kind: int = METHOD_CALL) -> int:
+        fields = [(PATH, Variant("o", path)), (INTERFACE, Variant("s", interface)), (MEMBER, Variant("s", member)),
+                  (DESTINATION, Variant("s", destination))]
+        return self._send(kind, fields, signature, arguments)
+
+    def answer(self, call: Message, signature: str = "", *values) -> None:
+        self._send(METHOD_RETURN, [(REPLY_SERIAL, Variant("u", call.serial)), (DESTINATION, Variant("s", call.sender))], signature, values)
+
+    def refuse(self, call: Message, error_name: str, message: str) -> None:
+        fields = [(REPLY_SERIAL, Variant("u", call.serial)), (DESTINATION, Variant("s", call.sender)), (ERROR_NAME, Variant("s", error_name))]
+        self._send(ERROR, fields, "s", (message,))
+
+    def next_call(self, what: str) -> Message:
+        """The next method call that somebody makes on a name that this client has; signals before it are kept."""
+        deadline = time.monotonic() + self.timeout
+        while True:
+            try:
+                message = self._receive(deadline)
+            except TimeoutError:
+                raise AssertionError(f"nobody called {what} within {self.timeout} s") from None
+            if message.kind == METHOD_CALL:
+                return message
+            self.signals.append(message)
+
+    def _send(self, message_kind: int, fields: list, signature: str, arguments) -> int:
         body = Writer()
         for kind, value in zip(complete_types(signature), arguments, strict=True):
             body.write(kind, value)
-        fields = [(PATH, Variant("o", path)), (INTERFACE, Variant("s", interface)), (MEMBER, Variant("s", member)),
-                  (DESTINATION, Variant("s", destination))]
         if signature:
             fields.append((SIGNATURE, Variant("g", signature)))
         self._serial += 1
         head = Writer()
-        for kind, value in (("y", ord("l")), ("y", METHOD_CALL), ("y", 0), ("y", 1), ("u", len(body.data)), ("u", self._serial),
+        for kind, value in (("y", ord("l")), ("y", message_kind), ("y", 0), ("y", 1), ("u", len(body.data)), ("u", self._serial),
                             ("a(yv)", fields)):
             head.write(kind, value)
         head.align(8)
@@ -208,13 +231,13 @@ class BusClient:
     def _receive(self, deadline: float) -> Message:
         self._socket.settimeout(max(0.001, deadline - time.monotonic()))
         head = self._exactly(16)
-        n_body, _, n_fields = struct.unpack_from("<III", head, 4)
+        n_body, serial, n_fields = struct.unpack_from("<III", head, 4)
         rest = self._exactly(n_fields + -n_fields % 8 + n_body)
         reader = Reader(head + rest)
         reader.idx = 12
         fields = {code: value for code, value in reader.read("a(yv)")}
         body = Reader(rest[len(rest) - n_body:])
-        return Message(head[1], fields, [body.read(kind) for kind in complete_types(fields.get(SIGNATURE, ""))])
+        return Message(head[1], serial, fields, [body.read(kind) for kind in complete_types(fields.get(SIGNATURE, ""))])
 
     def _exactly(self, n: int) -> bytes:
         data = self._stream.read(n)

@@ -12,7 +12,8 @@ from halod_process import DEMO_MODEL, SKIPPED, SOURCE_DIR, HalodProcess, run_tes
 from private_bus import PrivateBus, missing_programs
 
 ROOT = "/io/halod/Halod1"
-MANAGER, MODEL, JOB = (f"io.halod.Halod1.{name}" for name in ("Manager", "Model", "Job"))
+MANAGER, MODEL, JOB, POWER, TUNING = (f"io.halod.Halod1.{name}" for name in ("Manager", "Model", "Job", "Power", "Tuning"))
+KEY = "an-administrators-key"
 ACTIONS = [f"io.halod.{verb}" for verb in ("load", "unload", "swap", "rescan", "reload", "set-log-level", "cancel-job")]
 ACCESS_DENIED = "org.freedesktop.DBus.Error.AccessDenied"
 FIRST, SECOND = "demo-moe-Q8_0", "second model/2"
@@ -22,7 +23,7 @@ ENDLESS = {"logit_bias": {"1502": -100, "1500": -100}, "max_tokens": 900}
 
 def config_of(bus: PrivateBus | None, **more) -> dict:
     address = bus.address if bus else "unix:path=/nonexistent/bus"
-    return {"dbus": {"address": address}, "models": {"list": [{"path": str(DEMO_MODEL), "name": SECOND, "aliases": ["zwei"]}]}, **more}
+    return {"dbus": {"address": address}, "http": {"admin_keys": [KEY]}, "models": {"list": [{"path": str(DEMO_MODEL), "name": SECOND, "aliases": ["zwei"]}]}, **more}
 
 
 def changed(path: str, interface: str, name: str, value=None):
@@ -111,11 +112,33 @@ class OnTheBus(unittest.TestCase):
         memory = self.client.get_all(ROOT, "io.halod.Halod1.Memory")
         self.assertGreater(memory["MemTotalBytes"], memory["MemAvailableBytes"])
         self.assertGreater(memory["ModelsResidentBytes"], 1_000_000)
+        machine = request(self.halod.port, "GET", "/v1/admin/machine", headers={"Authorization": f"Bearer {KEY}"}).json()
+        gpu = machine["gpu_memory"] or dict.fromkeys(("gtt_total_bytes", "vram_total_bytes", "ttm_pages_limit"), 0)
+        self.assertEqual([memory[name] for name in ("GttTotalBytes", "VramTotalBytes", "TtmPagesLimit")],
+                         [gpu[name] for name in ("gtt_total_bytes", "vram_total_bytes", "ttm_pages_limit")])
+        self.assertLessEqual(memory["GttUsedBytes"], memory["GttTotalBytes"])
+        self.assertLessEqual(memory["VramUsedBytes"], memory["VramTotalBytes"])
+        self.assertEqual(self.client.get_all(ROOT, POWER), {"HoldProfile": "off", "PowerProfileHeld": False, "PowerProfile": "", "PowerProfileProblem": ""})
         before = self.client.get_all(ROOT, "io.halod.Halod1.Stats")
         chat(self.halod.port, ask("What is 2 + 3?"))
         after = self.client.get_all(ROOT, "io.halod.Halod1.Stats")
         self.assertEqual(after["RequestsFinished"], before["RequestsFinished"] + 1)
         self.assertGreater(after["GeneratedTokens"], before["GeneratedTokens"])
+
+    def test_tells_which_kernels_serve_the_loaded_models(self):
+        before = self.client.get_all(ROOT, TUNING)
+        self.assertEqual(before["Backend"], "cpu")
+        self.assertIn("thread", before["Device"])
+        rows = {(operation, format_name): variant for operation, format_name, variant in before["Selections"]}
+        self.assertTrue(rows["matmul", "Q8_0"].endswith(("_tiles16", "_rows")) or rows["matmul", "Q8_0"] == "reference", rows)
+        self.assertLessEqual({("attention", "F16"), ("rope", ""), ("router_top_k", "")}, set(rows))
+        self.assertEqual(self.finish(self.call("Unload", "sa{sv}", FIRST, {})), "done")
+        self.client.signals.clear()
+        self.assertEqual(self.client.get_all(ROOT, TUNING), {"Backend": "", "Device": "", "Selections": []})
+        job = self.swap_to(FIRST)
+        self.client.wait_for_signal(changed(ROOT, TUNING, "Selections", before["Selections"]), "the kernels of the model that is back")
+        self.assertEqual(self.finish(job), "done")
+        self.assertEqual(self.client.get_all(ROOT, TUNING), before)
 
     def test_can_be_read_and_called_by_busctl(self):
         answer = json.loads(self.bus.busctl("--json=short", "get-property", "io.halod.Halod1", ROOT, MANAGER, "ActiveModel"))

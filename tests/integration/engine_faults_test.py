@@ -1,17 +1,20 @@
 #!/usr/bin/env python3
 """The engine dies or hangs: clients see a pause, and greedy answers are those of an undisturbed run."""
 import os
+import random
+import re
 import signal
-import threading
+import time
 import unittest
 from concurrent.futures import ThreadPoolExecutor
 
 from api_client import Answer, Stream, ask, chat, metrics, request
-from halod_process import HalodProcess, run_tests, wait_for
+from halod_process import SLOWDOWN, HalodProcess, run_tests, wait_for
 
 # <|im_end|> and <|endoftext|> banned: the answer goes on to max_tokens, long enough to be disturbed in the middle.
 ENDLESS = {"logit_bias": {"1502": -100, "1500": -100}, "max_tokens": 400}
 LONG_REQUESTS = [ask(f"Count from {first} to {first + 40}.", **ENDLESS) for first in range(1, 7)]
+KILL_SECONDS = int(os.environ.get("HALOD_KILL_SECONDS", "10"))
 QUICK_RESTART = {"engine": {"restart_delay_min": "10ms", "restart_delay_max": "50ms"}}
 
 
@@ -126,30 +129,45 @@ class AnEngineThatHangs(unittest.TestCase):
 
 
 class ManyKills(unittest.TestCase):
-    def test_while_other_clients_come_and_go_lose_nobody(self):
-        """Short questions one after another on four connections while a killer is at work: every answer is right."""
+    def test_at_random_moments_under_load_lose_no_answer_and_change_none(self):
+        """Streams and short questions, one after another on eight connections, while the engine dies every two seconds."""
         with HalodProcess(config=QUICK_RESTART) as halod:
             sums = [(a, b) for a in range(10, 18) for b in range(21, 26)]
-            bodies = [ask(f"What is {a} + {b}?", chat_template_kwargs={"enable_thinking": False}) for a, b in sums]
-            undisturbed = [chat(halod.port, body).content for body in bodies]
-            done = threading.Event()
+            questions = [ask(f"What is {a} + {b}?", chat_template_kwargs={"enable_thinking": False}) for a, b in sums]
+            undisturbed = [chat(halod.port, body, stream=True).content for body in questions + LONG_REQUESTS]
+            deadline = time.monotonic() + KILL_SECONDS * SLOWDOWN
+            chance = random.Random(4)
 
-            def kill_until_done() -> int:
-                n_killed, last = 0, None
-                while not done.is_set() and n_killed < 5:
-                    wait_for(lambda: done.is_set() or metrics(halod.port)["halod_engine_ready"] == 1, "a ready engine")
-                    if not done.is_set() and (pid := halod.engine_pid()) and pid != last:
-                        os.kill(pid, signal.SIGKILL)
-                        n_killed, last = n_killed + 1, pid
-                    done.wait(0.15)  # lets some answers through between two deaths
-                return n_killed
+            def kill_until_done() -> list[int]:
+                killed = []
+                while time.monotonic() < deadline:
+                    time.sleep(chance.uniform(0.2, 3.8) * SLOWDOWN)  # on average two seconds
+                    killed.append(halod.wait_for_engine(other_than=killed[-1] if killed else None))
+                    os.kill(killed[-1], signal.SIGKILL)
+                return killed
 
-            with ThreadPoolExecutor(5) as pool:
+            def stream_until_done(idx: int) -> int:
+                n_answers = 0
+                while time.monotonic() < deadline:
+                    long = idx < 4
+                    which = (idx + n_answers) % len(LONG_REQUESTS) + len(questions) if long else (7 * idx + n_answers) % len(questions)
+                    body = (questions + LONG_REQUESTS)[which]
+                    content = chat(halod.port, body, stream=True, timeout=120).content if long else ask_until_ready(halod.port, body)
+                    self.assertEqual(content, undisturbed[which])
+                    n_answers += 1
+                return n_answers
+
+            with ThreadPoolExecutor(9) as pool:
                 killer = pool.submit(kill_until_done)
-                answers = list(pool.map(lambda body: ask_until_ready(halod.port, body), bodies * 3))
-                done.set()
-                self.assertGreater(killer.result(), 0)
-            self.assertEqual(answers, undisturbed * 3)
+                n_answers = list(pool.map(stream_until_done, range(8)))
+                killed = killer.result()
+            print(f"  {len(killed)} engines killed in {KILL_SECONDS * SLOWDOWN} s, {sum(n_answers)} answers, "
+                  f"{n_resumed(halod.port):.0f} requests resumed", flush=True)
+            self.assertGreater(n_resumed(halod.port), 0)
+            wait_for(lambda: metrics(halod.port)["halod_engine_deaths_total"] == len(killed), "the last death to be counted")
+            for pid in killed:
+                lines = [line for line in halod.stderr().splitlines() if re.search(rf" error engine {pid} .*signal 9", line)]
+                self.assertEqual(len(lines), 1, f"each death is one line of the log: {lines}")
 
 
 def ask_until_ready(port: int, body: dict) -> str:

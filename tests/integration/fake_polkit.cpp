@@ -1,5 +1,6 @@
 // A polkit that allows what a file lists: fake_polkit ADDRESS FILE, one action per line, read at each
-// question.
+// question. One with " interactive" behind it is allowed where the user may be asked: its user knows the
+// password.
 #include <fake_polkit_adaptor.h>
 
 #include <cstdio>
@@ -8,7 +9,7 @@
 #include <string>
 #include <utility>
 
-#include "daemon/dbus/sdbus_compat.h"
+#include "base/dbus/sdbus_compat.h"
 
 namespace {
 
@@ -26,12 +27,13 @@ class FakePolkit final : public sdbus::AdaptorInterfaces<org::freedesktop::Polic
   using Details = std::map<std::string, std::string>;
 
   sdbus::Struct<bool, bool, Details> CheckAuthorization(const Subject& subject, const std::string& action_id,
-                                                        const Details& /*details*/, const uint32_t& /*flags*/,
+                                                        const Details& /*details*/, const uint32_t& flags,
                                                         const std::string& /*cancellation_id*/) override {
     if (std::get<0>(subject) != "system-bus-name") return {false, false, {}};
     std::ifstream file(file_);
     for (std::string line; std::getline(file, line);) {
-      if (line == action_id) return {true, false, {}};
+      const bool knows_password = (flags & 1U) != 0 && line == action_id + " interactive";
+      if (line == action_id || knows_password) return {true, false, {}};
     }
     return {false, true, {}};
   }

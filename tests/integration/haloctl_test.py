@@ -11,11 +11,11 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from halod_process import BIN_DIR, DEMO_MODEL, SLOWDOWN, HalodProcess, run_tests, wait_for
+from halod_process import BIN_DIR, CONFORMANCE_DIR, DEMO_MODEL, SLOWDOWN, HalodProcess, run_tests, wait_for
 
 KEY = "an-administrators-key"
 FIRST, SECOND = "demo-moe-Q8_0", "second"
-SUCCESS, REFUSED, USAGE, UNREACHABLE, NOT_READY, UNHEALTHY = range(6)
+SUCCESS, REFUSED, USAGE, UNREACHABLE, NOT_READY, UNHEALTHY, CANNOT_RUN, DOES_NOT_FIT = range(8)
 TWO_MODELS = {"models": {"list": [{"path": str(DEMO_MODEL), "name": SECOND}]}}
 
 
@@ -100,6 +100,13 @@ class WithTwoModels(unittest.TestCase):
         self.assertEqual(set(self.haloctl("models", "--names").stdout.split()), {FIRST, SECOND})
         self.assertIn("CONTEXT", self.haloctl("models", key="").stdout)
 
+    def test_tuning_is_a_table_of_kernels(self):
+        text = self.haloctl("tuning").stdout
+        self.assertRegex(text, r"(?m)^backend   cpu \(.+\)\nOPERATION +FORMAT +VARIANT$")
+        self.assertRegex(text, r"(?m)^matmul +Q8_0 +\w+$")
+        self.assertRegex(text, r"(?m)^rope +- +\w+$")
+        self.assertIn({"operation", "format", "variant"}, [set(row) for row in self.json_of("tuning")["selections"]])
+
     def test_swaps_and_shows_the_stages(self):
         self.make_active(FIRST)
         done = self.haloctl("swap", SECOND, "--policy", "pause")
@@ -139,7 +146,7 @@ class WithTwoModels(unittest.TestCase):
         self.assertIn("haloctl: ", self.haloctl("cancel", str(number), status=REFUSED).stderr)
 
     def test_is_refused_without_a_key_and_says_which_one(self):
-        for arguments in (("swap", SECOND), ("jobs",), ("reload",), ("log-level", "debug")):
+        for arguments in (("swap", SECOND), ("jobs",), ("tuning",), ("reload",), ("log-level", "debug")):
             for key in ("", "a-wrong-one"):
                 self.assertIn("http.admin_keys", self.haloctl(*arguments, key=key, status=REFUSED).stderr)
 
@@ -175,6 +182,82 @@ class WithTwoModels(unittest.TestCase):
         self.assertEqual(verdicts["self_test"], "ok")
         self.assertIn(verdicts["bandwidth"], ("ok", "warn"))
         self.assertIn(verdicts["disk"], ("ok", "warn", "skipped"))
+
+
+class Inspecting(unittest.TestCase):
+    """Needs no server: nobody listens at port 9."""
+
+    def inspect(self, *arguments, status: int = SUCCESS) -> subprocess.CompletedProcess:
+        done = run_haloctl(9, "inspect", "--bandwidth", "50", *map(str, arguments))
+        self.assertEqual(done.returncode, status, done.stdout + done.stderr)
+        return done
+
+    def report(self, *arguments, status: int = SUCCESS) -> dict:
+        return json.loads(self.inspect("--json", *arguments, status=status).stdout)
+
+    def test_says_what_the_demo_model_takes(self):
+        text = self.inspect(DEMO_MODEL).stdout
+        for line in (r"parameters    8\.4 M, of which a token uses 3\.7 M \(2 of 8 experts\)", r"tokenizer     gpt2 \(qwen2\), 1536 tokens; with",
+                     r"experts    Q8_0    12 ", r"memory        33\.\d MiB for 8 sequences of 1024 tokens: ", "fits"):
+            self.assertRegex(text, f"(?m)^{line}")
+        report = self.report(DEMO_MODEL, "--context", 256, "--sequences", 3)
+        memory = report["memory"]
+        self.assertEqual(memory["kv_cache_bytes"], 256 * 3 * memory["kv_bytes_per_token"])
+        self.assertEqual(memory["needed_bytes"], memory["weight_bytes"] + memory["kv_cache_bytes"] + memory["scratch_bytes"])
+        self.assertEqual(report["speed"]["decode"][1]["depth"], 256)
+        self.assertAlmostEqual(report["speed"]["decode"][0]["tokens_per_s_at_most"], 50e9 / report["weight_bytes_per_token"])
+
+    def test_measures_the_bandwidth_when_none_is_given(self):
+        done = run_haloctl(9, "inspect", str(DEMO_MODEL), "--json")
+        speed = json.loads(done.stdout)["speed"]
+        self.assertTrue(speed["measured"])
+        self.assertGreater(speed["read_gb_per_s"], 0.1)
+
+    def test_agrees_with_what_the_engine_then_takes(self):
+        report = self.report(DEMO_MODEL, "--context", 512, "--sequences", 2)["memory"]
+        with HalodProcess(config={"http": {"admin_keys": [KEY]}, "engine": {"context_length": 512, "max_sequences": 2}}) as halod:
+            model = json.loads(run_haloctl(halod.port, "models", "--json").stdout)["models"][0]
+        self.assertEqual(model["kv_cache_bytes"], report["kv_cache_bytes"])
+        self.assertAlmostEqual(model["weight_bytes"], report["weight_bytes"], delta=0.01 * report["weight_bytes"])
+
+    def test_refuses_more_than_the_model_or_the_machine_has(self):
+        refused = self.inspect(DEMO_MODEL, "--context", 2048, status=USAGE)
+        self.assertRegex(refused.stderr, r"^haloctl: context_length is 2048, .* was trained for 1024")
+        self.inspect(DEMO_MODEL, "--context", 1, status=USAGE)
+        self.inspect("/no/such/model.gguf", status=USAGE)
+        with tempfile.TemporaryDirectory() as folder:
+            large = Path(folder) / "large.gguf"
+            # Its cache for 1024 full contexts is larger than any machine's memory: hundreds of gigabytes.
+            subprocess.run([BIN_DIR / "halo-bench", "synth", "--shape", "0.6b", "--layers", "4", "--type", "Q4_0", "--out", large],
+                           check=True, capture_output=True, timeout=300 * SLOWDOWN)
+            context = self.report(large)["context_length"]
+            report = self.report(large, "--context", context, "--sequences", 1024, status=DOES_NOT_FIT)
+            memory = report["memory"]
+            self.assertGreater(memory["needed_bytes"], memory["usable_bytes"])
+            text = self.inspect(large, "--context", context, "--sequences", 1024, status=DOES_NOT_FIT).stdout
+            self.assertRegex(text, r"(?m)^does not fit  .* needed, .* may be taken: .*one ")
+
+    def test_names_what_is_unsupported_without_reading_weights(self):
+        if not CONFORMANCE_DIR.exists():
+            self.skipTest(f"no conformance kit at {CONFORMANCE_DIR}")
+        for name, what in (("llama-a", "general.architecture is 'llama'"), ("gpt-oss-a", "'gpt-oss'"), ("qwen3next-a", "'qwen3next'")):
+            path = CONFORMANCE_DIR / "gguf" / f"{name}.gguf"
+            done = self.inspect(path, status=CANNOT_RUN)
+            self.assertRegex(done.stdout, f"(?m)^cannot run    {name}.gguf: .*{what}")
+            self.assertIn("no weight was read", done.stdout)
+            self.assertFalse(self.report(path, status=CANNOT_RUN)["runnable"])
+        for runnable in ("Q4_K_M", "Q3_K_M", "IQ4_XS", "MXFP4"):
+            self.inspect(CONFORMANCE_DIR / f"gguf/qwen3moe-q-{runnable}.gguf")
+
+    def test_says_what_is_wrong_with_a_damaged_file(self):
+        with tempfile.TemporaryDirectory() as folder:
+            cut = Path(folder) / "cut.gguf"
+            cut.write_bytes(DEMO_MODEL.read_bytes()[:-1000])
+            done = self.inspect(cut, status=CANNOT_RUN)
+            self.assertRegex(done.stderr, r"^haloctl: cut\.gguf: tensor '.*bytes are missing; the download is probably incomplete")
+            self.assertEqual(self.report(cut, status=CANNOT_RUN)["error"]["code"], "corrupt_file")
+            cut.write_bytes(DEMO_MODEL.read_bytes()[:3000])
+            self.assertIn("cut.gguf: ", self.inspect(cut, status=CANNOT_RUN).stderr)
 
 
 class AJobThatFails(unittest.TestCase):

@@ -14,6 +14,7 @@ from pathlib import Path
 SOURCE_DIR = Path(__file__).resolve().parents[2]
 BIN_DIR = Path(os.environ.get("HALOD_BIN_DIR", SOURCE_DIR / "build/cpu-release/bin"))
 REFERENCE_DIR = Path(os.environ.get("HALOD_DEMO_REFERENCE_DIR", SOURCE_DIR.parent / "shared/demo-model"))
+CONFORMANCE_DIR = Path(os.environ.get("HALOD_CONFORMANCE_DIR", SOURCE_DIR.parent / "shared/conformance"))
 DEMO_MODEL = SOURCE_DIR / "models/demo-moe-Q8_0.gguf"
 # "", "address" or "thread". A sanitizer makes everything slower and its memory figures mean nothing.
 SANITIZER = os.environ.get("HALOD_SANITIZER", "")
@@ -25,14 +26,15 @@ class HalodProcess:
     """One running daemon. Use as a context manager: the exit sends SIGTERM and demands exit status 0.
 
     `config` is the configuration file as nested dicts; `ready=False` returns before the daemon says that it listens; `model=None`
-    leaves the choice to the configuration; `environment` is added to the test's own.
+    leaves the choice to the configuration; `environment` is added to the test's own; `wrapper` is a command that ends by
+    executing the one that follows it, as the same process.
     """
 
     def __init__(self, *, model: Path | None = DEMO_MODEL, config: dict | None = None, listen: str = "127.0.0.1:0",
-                 ready: bool = True, environment: dict[str, str] | None = None):
+                 ready: bool = True, environment: dict[str, str] | None = None, wrapper: list[str] | None = None):
         self._folder = tempfile.TemporaryDirectory(prefix="halod-test-")
         self.folder = Path(self._folder.name)
-        arguments = [str(BIN_DIR / "halod"), "--listen", listen]
+        arguments = [*(wrapper or []), str(BIN_DIR / "halod"), "--listen", listen]
         if model:
             arguments += ["--model", str(model)]
         if config:

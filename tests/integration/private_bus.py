@@ -1,4 +1,4 @@
-"""A real dbus-daemon of the test's own, with halod's policy from packaging/, and a fake polkit on it."""
+"""A real dbus-daemon of the test's own, with halod's policy from packaging/, and on it a fake polkit and a real power-profiles-daemon."""
 import os
 import pwd
 import shutil
@@ -21,9 +21,13 @@ CONFIG = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-BUS Bus Configurat
     <allow user="*"/>
     <deny own="*"/>
     <allow own="org.freedesktop.PolicyKit1"/>
+    <allow own="org.freedesktop.UPower.PowerProfiles"/>
+    <allow own="net.hadess.PowerProfiles"/>
     <deny send_type="method_call"/>
     <allow send_destination="org.freedesktop.DBus"/>
     <allow send_destination="org.freedesktop.PolicyKit1"/>
+    <allow send_destination="org.freedesktop.UPower.PowerProfiles"/>
+    <allow send_destination="net.hadess.PowerProfiles"/>
     <allow send_type="signal"/>
     <allow send_requested_reply="true" send_type="method_return"/>
     <allow send_requested_reply="true" send_type="error"/>
@@ -35,6 +39,11 @@ CONFIG = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-BUS Bus Configurat
   <include>{policy}</include>
 </busconfig>
 """
+
+
+# Where Debian, Fedora and Arch have it.
+PROFILE_DAEMON = next((path for path in map(Path, ("/usr/libexec/power-profiles-daemon",
+                                                   "/usr/lib/power-profiles-daemon/power-profiles-daemon")) if path.exists()), None)
 
 
 def missing_programs() -> list[str]:
@@ -57,13 +66,22 @@ class PrivateBus:
         self._log = open(folder / "log", "w+b")
         self._daemon = None
         self._polkit = None
+        self._profile_daemon = None
         self._allowed = folder / "allowed-actions"
         self.start()
 
     def start(self) -> None:
         self._daemon = subprocess.Popen(["dbus-daemon", f"--config-file={self._config}", "--nofork", "--nopidfile", "--nosyslog"],
                                         stdout=self._log, stderr=self._log)
-        wait_for(self.socket.exists, "the bus to listen")
+        wait_for(self._accepts, "the bus to listen")
+
+    def _accepts(self) -> bool:
+        """Its socket is there a moment before it listens."""
+        try:
+            self.client().close()
+        except (FileNotFoundError, ConnectionRefusedError):
+            return False
+        return True
 
     def kill(self) -> None:
         """The way it never ends by itself: at once, its socket left behind."""
@@ -72,9 +90,25 @@ class PrivateBus:
 
     def start_polkit(self, *allowed: str) -> None:
         self.allow(*allowed)
+        if self._polkit:
+            end(self._polkit, signal.SIGKILL)  # of a bus that was killed
         self._polkit = subprocess.Popen([BIN_DIR / "fake_polkit", self.address, self._allowed], stdout=self._log, stderr=self._log)
         with self.client() as client:
             wait_for(lambda: client.bus("NameHasOwner", "s", "org.freedesktop.PolicyKit1"), "the fake polkit")
+
+    def start_profile_daemon(self) -> None:
+        """The real power-profiles-daemon, whose fake driver changes nothing. Asks polkit, so start that first."""
+        sysfs = self.socket.parent / "sysfs"
+        sysfs.mkdir(exist_ok=True)
+        # UMOCKDEV_DIR: it keeps its state there, and not in /var/lib.
+        self._profile_daemon = subprocess.Popen(
+            [PROFILE_DAEMON], stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log,
+            env={**os.environ, "DBUS_SYSTEM_BUS_ADDRESS": self.address, "POWER_PROFILE_DAEMON_FAKE_DRIVER": "1", "UMOCKDEV_DIR": str(sysfs)})
+        with self.client() as client:
+            wait_for(lambda: client.bus("NameHasOwner", "s", "net.hadess.PowerProfiles"), "the power-profiles-daemon")
+
+    def kill_profile_daemon(self) -> None:
+        end(self._profile_daemon, signal.SIGKILL)
 
     def allow(self, *actions: str) -> None:
         """All that may be done from now on, by anybody."""
@@ -96,7 +130,7 @@ class PrivateBus:
         return result.stdout
 
     def close(self) -> None:
-        for process in (self._polkit, self._daemon):
+        for process in (self._profile_daemon, self._polkit, self._daemon):
             if process:
                 end(process, signal.SIGTERM)
         self._log.close()

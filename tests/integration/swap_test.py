@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import subprocess
 import tempfile
 import threading
 import time
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import questions
 from api_client import chat, metrics, request
-from halod_process import DEMO_MODEL, SANITIZER, SLOWDOWN, HalodProcess, n_open_files, resident_bytes, run_tests, wait_for
+from halod_process import BIN_DIR, DEMO_MODEL, SANITIZER, SLOWDOWN, HalodProcess, n_open_files, resident_bytes, run_tests, wait_for
 
 ADMIN = {"Authorization": "Bearer boss"}
 N_SWAPS = int(os.environ.get("HALOD_SWAPS", "20" if SANITIZER else "150"))
@@ -182,6 +183,35 @@ class TwoModels(unittest.TestCase):
                 self.assertEqual(request(port, "POST", "/v1/chat/completions", self.bodies[0]).status, 200)
             finally:
                 cut.write_bytes(whole)
+
+    def test_a_file_that_is_cut_off_or_deleted_while_it_is_loaded_harms_nothing_else(self):
+        large = self.folder / "large.gguf"
+        with self.start(list=[{"path": str(large)}, {"path": str(self.folder / "right.gguf")}]) as halod:
+            port = halod.port
+
+            def spoil_while_it_loads(spoil) -> dict:
+                """The job that loaded the model, in the middle of which spoil() was called."""
+                for _ in range(10):
+                    subprocess.run([BIN_DIR / "halo-bench", "synth", "--shape", "0.6b", "--type", "Q8_0", "--layers", "14", "--force",
+                                    "--out", large], check=True, stdout=subprocess.DEVNULL)
+                    job = request(port, "POST", "/v1/admin/models/load", {"model": "large"}, headers=ADMIN).json()["id"]
+                    look = lambda: request(port, "GET", f"/v1/admin/jobs/{job}", headers=ADMIN).json()
+                    wait_for(lambda: look()["bytes_done"] > 0 or look()["state"] in ("done", "failed"), "the first bytes")
+                    spoil()
+                    state = wait_for(lambda: (now := look())["state"] in ("done", "failed") and now, "the job to end")
+                    if state["state"] == "failed" or not large.exists():
+                        return state
+                    self.assertEqual(admin(port, "unload", model="large").status, 200)  # it had been too quick for us
+                raise AssertionError("ten loads were all quicker than the fault")
+
+            half = lambda: os.truncate(large, large.stat().st_size // 2)
+            failed = spoil_while_it_loads(half)
+            self.assertEqual(failed["state"], "failed")
+            self.assertIn("large.gguf: ends at offset", failed["error"]["message"])
+            self.assertEqual(halod.stderr().count("large.gguf: ends at offset"), 1, "one line of the log")
+            self.assertEqual(spoil_while_it_loads(large.unlink)["state"], "done", "an open file outlives its name")
+            self.assertEqual(model_states(port)["left"], "loaded")
+            self.assertEqual(request(port, "POST", "/v1/chat/completions", {**self.bodies[0], "model": "left"}).status, 200)
 
 
 if __name__ == "__main__":

@@ -34,6 +34,8 @@ constexpr RouteRow kRoutes[] = {
     {verb::delete_, "/v1/admin/jobs/", Access::kAdminKey, delete_admin_job},
     {verb::post, "/v1/admin/reload", Access::kAdminKey, post_admin_reload},
     {verb::put, "/v1/admin/log-level", Access::kAdminKey, put_admin_log_level},
+    {verb::get, "/v1/admin/machine", Access::kAdminKey, get_admin_machine},
+    {verb::get, "/v1/admin/tuning", Access::kAdminKey, get_admin_tuning},
 };
 
 }  // namespace

@@ -1,6 +1,7 @@
 // The API: one file per route, one line per route in add_routes.
 #pragma once
 
+#include "daemon/control/machine_status.h"
 #include "daemon/control/metrics.h"
 #include "daemon/control/model_manager.h"
 #include "daemon/control/service_control.h"
@@ -16,6 +17,7 @@ struct Api {
   WorkerPool& workers;
   Metrics& metrics;
   ServiceControl& service;
+  MachineStatus& machine;
   const Config& config;
 };
 
@@ -40,5 +42,7 @@ boost::asio::awaitable<void> get_admin_job(const Api& api, Exchange& exchange);
 boost::asio::awaitable<void> delete_admin_job(const Api& api, Exchange& exchange);
 boost::asio::awaitable<void> post_admin_reload(const Api& api, Exchange& exchange);
 boost::asio::awaitable<void> put_admin_log_level(const Api& api, Exchange& exchange);
+boost::asio::awaitable<void> get_admin_machine(const Api& api, Exchange& exchange);
+boost::asio::awaitable<void> get_admin_tuning(const Api& api, Exchange& exchange);
 
 }  // namespace halod

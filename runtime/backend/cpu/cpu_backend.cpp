@@ -13,11 +13,16 @@ namespace {
 static_assert(kKvPageTokens == kAttentionPageTokens);
 
 template <class Variants>
-auto select(Variants variants, bool exact) {
+const auto& select_row(Variants variants, bool exact) {
   for (const auto& variant : variants) {
-    if (exact ? variant.isa == Isa::kReference : runs_on(variant.isa, cpu_features())) return variant.run;
+    if (exact ? variant.isa == Isa::kReference : runs_on(variant.isa, cpu_features())) return variant;
   }
-  return variants.back().run;
+  return variants.back();
+}
+
+template <class Variants>
+auto select(Variants variants, bool exact) {
+  return select_row(variants, exact).run;
 }
 
 /// Rows per task: several tiles, so that a task is tens of microseconds, but enough tasks that threads finish
@@ -79,7 +84,27 @@ std::string CpuBackend::device_name() const {
 
 Result<std::unique_ptr<PlacedWeight>> CpuBackend::place_weight(
     const GgufFile& file, const TensorInfo& tensor, const std::function<void(uint64_t)>& on_bytes) {
-  return CpuWeight::place(file, tensor, exact_, threads_, on_bytes);
+  auto placed = CpuWeight::place(file, tensor, exact_, threads_, on_bytes);
+  if (placed) matmuls_.emplace(traits(tensor.format).name, cpu_weight(**placed).variant().name);
+  return placed;
+}
+
+std::vector<SelectedKernel> CpuBackend::selections() const {
+  std::vector<SelectedKernel> all;
+  const auto add = [&all](std::string_view operation, std::string_view format, std::string_view variant) {
+    all.push_back({std::string(operation), std::string(format), std::string(variant)});
+  };
+  for (const auto& [format, variant] : matmuls_) add("matmul", format, variant);
+  const std::string_view kv_format = kv_type_ == KvType::kF16 ? "F16" : "F32";
+  add("attention", kv_format, select_row(attention_variants(), exact_).name);
+  add("kv_store", kv_format, select_row(kv_store_variants(), exact_).name);
+  add("quantize_activations", "", select_row(quantize_activations_variants(), exact_).name);
+  add("rms_norm", "", select_row(rms_norm_variants(), exact_).name);
+  add("rope", "", select_row(rope_variants(), exact_).name);
+  add("swiglu", "", select_row(swiglu_variants(), exact_).name);
+  add("weighted_sum", "", select_row(weighted_sum_variants(), exact_).name);
+  add("router_top_k", "", select_row(router_top_k_variants(), exact_).name);
+  return all;
 }
 
 Result<std::unique_ptr<PlacedVector>> CpuBackend::place_vector(std::span<const float> values) {

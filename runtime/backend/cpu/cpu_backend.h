@@ -5,6 +5,9 @@
 #pragma once
 
 #include <memory>
+#include <set>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/mapped_memory.h"
@@ -46,6 +49,7 @@ class CpuBackend final : public Backend {
   void dense_ffn(const DenseFfnArgs& args) override;
   void output(const OutputArgs& args) override;
   void synchronize() override {}
+  std::vector<SelectedKernel> selections() const override;
 
  private:
   /// The first row of each table that this CPU runs (the reference when exact).
@@ -128,6 +132,7 @@ class CpuBackend final : public Backend {
   Scratch<float> gate_, up_, router_logits_, expert_outputs_, rope_;
   std::vector<Scratch<float>> up_tile_;  ///< per worker
   Routing routing_;
+  std::set<std::pair<std::string_view, std::string_view>> matmuls_;  ///< format and variant of placed weights
   StepState step_;
 };
 

@@ -15,6 +15,9 @@ namespace {
 // Large enough that reading dominates the calls, small enough that it stays in the second-level cache while
 // it is packed.
 constexpr int64_t kPieceBytes = 512 << 10;
+// How far ahead of the pieces the disk works. It must not wait while they are packed; 64 MiB hide 10 ms even
+// at 6 GB/s.
+constexpr uint64_t kReadAheadBytes = 64 << 20;
 
 int64_t matrix_rows(const TensorInfo& tensor) {
   return tensor.shape.size() < 2 ? 1 : tensor.shape[tensor.shape.size() - 2];
@@ -84,6 +87,7 @@ Result<std::unique_ptr<PlacedWeight>> CpuWeight::place(const GgufFile& file, con
         target = staging.data();
       }
       const uint64_t offset = static_cast<uint64_t>((piece.expert_idx * rows + piece.first_row) * row_bytes);
+      file.prefetch(tensor, offset + kReadAheadBytes, n_bytes);
       const Result<> read = file.read(tensor, offset, {target, n_bytes});
       if (tiles && read) {
         for (int64_t row = 0; row < piece.n_rows; row += kTileRows) {

@@ -131,6 +131,8 @@ uint64_t HipBackend::scratch_bytes() const {
   return total;
 }
 
+bool HipBackend::takes_format(Format format) const { return find_row_layout(format) != nullptr; }
+
 uint64_t HipBackend::available_bytes() const {
   // From sysfs: the runtime's own count leaves out what a GPU without memory of its own may map of the
   // machine's.

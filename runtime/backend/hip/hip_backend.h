@@ -32,6 +32,7 @@ class HipBackend final : public Backend {
   Result<std::unique_ptr<KvStorage>> allocate_kv(const KvShape& shape, int64_t n_pages) override;
   Result<MatrixView<float>> allocate_activations(int64_t rows, int64_t cols) override;
   uint64_t scratch_bytes() const override;
+  bool takes_format(Format format) const override;
   uint64_t available_bytes() const override;
   bool takes_memory_at_once() const override { return true; }
 

@@ -51,6 +51,32 @@ TEST(ARecordedMachine, KnowsItsGpuAndTheFirmwareThatIsLoaded) {
   EXPECT_EQ(gpu.firmware, firmware);
 }
 
+TEST(ARecordedMachine, TellsTheMemoryOfItsGpuByItself) {
+  for (const char* name :
+       {"strix_halo_128", "strix_halo_64_small_gtt"}) {  // the second one does not state everything
+    const RecordedMachine tree(recorded(name));
+    const Machine machine = read_machine(tree.root());
+    const auto memory = read_gpu_memory(tree.root());
+    ASSERT_TRUE(memory);
+    EXPECT_EQ(memory->gtt_total_bytes, machine.gpu()->gtt_total_bytes.value_or(0));
+    EXPECT_EQ(memory->gtt_used_bytes, machine.gpu()->gtt_used_bytes.value_or(0));
+    EXPECT_EQ(memory->vram_total_bytes, machine.gpu()->vram_total_bytes.value_or(0));
+    EXPECT_EQ(memory->vram_used_bytes, machine.gpu()->vram_used_bytes.value_or(0));
+    EXPECT_EQ(memory->ttm_pages_limit, machine.gpu_memory_limits.ttm_pages_limit.value_or(0));
+    EXPECT_GT(memory->gtt_total_bytes, 0U);
+  }
+  EXPECT_FALSE(read_gpu_memory(RecordedMachine(recorded("cpu_host")).root()));
+}
+
+TEST(ARecordedMachine, TakesTheStrixHaloForItsGpuAndNotTheCardThatComesFirst) {
+  const RecordedMachine tree(recorded("strix_halo_128"));
+  for (const auto& [file, text] : {std::pair("vendor", "0x1002\n"), std::pair("device", "0x744c\n"),
+                                   std::pair("mem_info_gtt_total", "1\n")})
+    tree.write(std::string("sys/class/drm/card0/device/") + file, text);
+  EXPECT_EQ(read_machine(tree.root()).gpu()->card, "card1");
+  EXPECT_EQ(read_gpu_memory(tree.root())->gtt_total_bytes, uint64_t{120} << 30);
+}
+
 TEST(ARecordedMachine, TakesFirmwareVersionsFromDebugfsOnOlderKernels) {
   const RecordedMachine tree(recorded("strix_halo_bad_kernel"));
   const Machine machine = read_machine(tree.root());
@@ -122,8 +148,9 @@ TEST(AKernelVersion, IsReadFromAnyRelease) {
   EXPECT_LT((KernelVersion{6, 18, 99}), (KernelVersion{6, 19, 0}));
 }
 
+constexpr uint64_t kGiB = uint64_t{1} << 30;
+
 TEST(GttArguments, LeaveEightGibibytesToTheSystem) {
-  constexpr uint64_t kGiB = uint64_t{1} << 30;
   EXPECT_EQ(recommended_gtt(128 * kGiB, kGiB / 2).to_string(),
             "ttm.pages_limit=31457280 amdgpu.gttsize=122880");
   EXPECT_EQ(recommended_gtt(64 * kGiB, kGiB / 2).to_string(),
@@ -132,6 +159,13 @@ TEST(GttArguments, LeaveEightGibibytesToTheSystem) {
   EXPECT_EQ(recommended_gtt(4 * kGiB, 0).gib, 1U);
   EXPECT_EQ(installed_memory_bytes(125 * kGiB, kGiB / 2), 128 * kGiB);
   EXPECT_EQ(installed_memory_bytes(31 * kGiB, 96 * kGiB), 128 * kGiB);
+}
+
+TEST(GttArguments, AreTheRemedyWhereTheGpuMayMapLess) {
+  EXPECT_EQ(how_to_map_more(31 * kGiB / 2, kGiB / 2, 125 * kGiB),
+            "let the GPU map 120 GiB instead of 15.5 GiB with the kernel arguments "
+            "ttm.pages_limit=31457280 amdgpu.gttsize=122880");
+  EXPECT_EQ(how_to_map_more(120 * kGiB, kGiB / 2, 125 * kGiB), "");
 }
 
 TEST(GfxTargets, AreNamedAsCompilersNameThem) {

@@ -9,6 +9,7 @@
 #include "cli/doctor/disk_speed.h"
 #include "cli/doctor/kernel_arguments.h"
 #include "cli/doctor/report.h"
+#include "cli/http_control.h"
 #include "tests/support/recorded_machine.h"
 
 namespace halod::cli {
@@ -16,6 +17,11 @@ namespace {
 
 using test::RecordedMachine;
 using testing::HasSubstr;
+
+Reply<std::unique_ptr<ControlClient>> client_of_nobody() {
+  return std::unique_ptr<ControlClient>(
+      std::make_unique<HttpControl>(ApiClient({.url = "http://127.0.0.1:1", .api_key = ""})));
+}
 
 /// A recorded machine, and what the doctor says about it.
 class Patient {
@@ -40,9 +46,9 @@ class Patient {
  private:
   void examine() {
     machine_ = read_machine(tree_.root());
-    const ApiClient nobody({.url = "http://127.0.0.1:1", .api_key = ""});
+    const Reply<std::unique_ptr<ControlClient>> nobody = client_of_nobody();
     const Subject subject{.machine = machine_,
-                          .client = nobody,
+                          .server = nobody,
                           .caller = current_identity(),
                           .bench_program = "/bin/false",
                           .models_folder = ""};
@@ -247,7 +253,7 @@ class TheDoctorsMeasurements : public testing::Test {
   }
   Finding run(Finding (*check)(const Subject&)) {
     return check({.machine = machine_,
-                  .client = nobody_,
+                  .server = nobody_,
                   .caller = current_identity(),
                   .bench_program = folder_.path() / "halo-bench",
                   .models_folder = folder_.path()});
@@ -258,7 +264,7 @@ class TheDoctorsMeasurements : public testing::Test {
 
   TemporaryFolder folder_;
   Machine machine_{.root = "/"};
-  ApiClient nobody_{Server{.url = "http://127.0.0.1:1", .api_key = ""}};
+  Reply<std::unique_ptr<ControlClient>> nobody_ = client_of_nobody();
 };
 
 TEST_F(TheDoctorsMeasurements, CompareTheBandwidthWithWhatAStrixHaloReaches) {
@@ -311,6 +317,12 @@ TEST_F(TheDoctorsMeasurements, WarnWhereNoServiceAnswers) {
   const Finding finding = run(check_service);
   EXPECT_THAT(finding, Is(Verdict::kWarn));
   EXPECT_EQ(finding.remedy, "sudo systemctl enable --now halod");
+}
+
+TEST_F(TheDoctorsMeasurements, WarnWhereThereIsNoWayToTheService) {
+  nobody_ = Failure{kUnreachable, "halod is not on the bus"};
+  EXPECT_EQ(run(check_service).evidence, "halod is not on the bus");
+  EXPECT_THAT(run(check_service), Is(Verdict::kWarn));
 }
 
 TEST(KernelArguments, AreSetByWhatTheDistributionHas) {

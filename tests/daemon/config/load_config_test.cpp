@@ -163,6 +163,8 @@ INSTANTIATE_TEST_SUITE_P(
         BadValue{"defaults:\n  temperature: nan\n", "defaults.temperature"},
         BadValue{"defaults:\n  top_p: 0\n", "from above 0 to 1"},
         BadValue{"defaults:\n  min_p: 1\n", "to below 1"},
+        BadValue{"power:\n  hold_profile: fast\n",
+                 "power.hold_profile is 'fast'; it takes one of off, performance"},
         BadValue{"log:\n  level: loud\n", "one of trace, debug, info, warning, error, critical"},
         BadValue{"log:\n  level: info\n  level: debug\n", "test.yaml:3:3: log.level is given twice"},
         BadValue{"log:\n  level: info\nlog:\n", "section 'log' is given twice"},

@@ -1,4 +1,7 @@
+#include <boost/json/parse.hpp>
+
 #include "tests/daemon/http/http_fixture.h"
+#include "tests/support/recorded_machine.h"
 
 namespace halod {
 namespace {
@@ -90,6 +93,48 @@ TEST_F(AnAdministrator, SeesOnlyTheNewestOfManyJobs) {
   for (int i = 0; i < 80; ++i)
     EXPECT_EQ(post_as_boss("/v1/admin/models/rescan", R"({"wait": true})").status, 200U);
   EXPECT_EQ(get_as_boss("/v1/admin/jobs").json().at("jobs").as_array().size(), 64U);
+}
+
+TEST_F(AnAdministrator, SeesTheGpusMemoryAndThePowerProfile) {
+  const test::RecordedMachine tree(HALOD_SOURCE_DIR "/tests/cli/doctor/machines/strix_halo_128.txt");
+  machine_ = MachineStatus(tree.root());
+  service_.power_status = {.configured = "performance", .profile = "performance", .problem = ""};
+  start_and_wait();
+  const auto machine = get_as_boss("/v1/admin/machine").json();
+  const auto& gpu = machine.at("gpu_memory");
+  EXPECT_EQ(gpu.at("gtt_total_bytes"), 128849018880);
+  EXPECT_EQ(gpu.at("gtt_used_bytes"), 28311552);
+  EXPECT_EQ(gpu.at("vram_total_bytes"), 536870912);
+  EXPECT_EQ(gpu.at("vram_used_bytes"), 189235200);
+  EXPECT_EQ(gpu.at("ttm_pages_limit"), 31457280);
+  EXPECT_GT(machine.at("memory").at("total_bytes").to_number<uint64_t>(), 0U);
+  EXPECT_EQ(machine.at("power"),
+            boost::json::parse(
+                R"({"hold_profile": "performance", "held": true, "profile": "performance", "problem": ""})"));
+}
+
+TEST_F(AnAdministrator, SeesNoGpuWhereThereIsNone) {
+  start_and_wait();
+  EXPECT_TRUE(get_as_boss("/v1/admin/machine").json().at("gpu_memory").is_null());
+}
+
+TEST_F(AnAdministrator, SeesWhichKernelsServeTheLoadedModels) {
+  engine_.loaded.selections = {{"rope", "", "avx2"}, {"matmul", "Q8_0", "avx2_tiles16"}};
+  start_and_wait();
+  const auto expected = boost::json::parse(R"({"backend": "cpu", "device": "test", "selections": [
+    {"operation": "matmul", "format": "Q8_0", "variant": "avx2_tiles16"},
+    {"operation": "rope", "format": "", "variant": "avx2"}]})");
+  EXPECT_EQ(get_as_boss("/v1/admin/tuning").json(), expected);
+  // A second model adds what it has of its own.
+  on_engine([](FakeEngine& engine) {
+    engine.loaded.selections = {{"rope", "", "avx2"}, {"matmul", "F16", "rows"}};
+  });
+  EXPECT_EQ(post_as_boss("/v1/admin/models/load", R"({"model": "other", "wait": true})").status, 200U);
+  EXPECT_EQ(get_as_boss("/v1/admin/tuning").json().at("selections").as_array().size(), 3U);
+  for (const char* name : {"test-model", "other"})
+    post_as_boss("/v1/admin/models/unload", fmt::format(R"({{"model": "{}", "wait": true}})", name));
+  EXPECT_EQ(get_as_boss("/v1/admin/tuning").json(),
+            boost::json::parse(R"({"backend": "", "device": "", "selections": []})"));
 }
 
 }  // namespace

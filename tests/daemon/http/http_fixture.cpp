@@ -1,5 +1,6 @@
 #include "tests/daemon/http/http_fixture.h"
 
+#include <algorithm>
 #include <boost/asio/connect.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/read.hpp>
@@ -142,6 +143,7 @@ void ADaemon::start() {
                          .workers = plane_.workers,
                          .metrics = metrics_,
                          .service = service_,
+                         .machine = machine_,
                          .config = config_});
     server_ = std::make_unique<Server>(
         executor, SessionSetup{.config = config_.http, .router = router_, .metrics = metrics_});

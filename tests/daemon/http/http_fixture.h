@@ -78,6 +78,8 @@ class FakeService : public ServiceControl {
     return {};
   }
   std::string log_level() const override { return level_; }
+  PowerStatus power() const override { return power_status; }
+  PowerStatus power_status;
   int n_reloads = 0;
 
  private:
@@ -125,6 +127,7 @@ class ADaemon : public ::testing::Test {
   FakeEngine& engine_ = plane_.engine;
   Router router_;
   FakeService service_;
+  MachineStatus machine_{"/nonexistent"};  ///< before start(): a recorded one
   std::unique_ptr<Server> server_;
   uint16_t port_ = 0;
 };

@@ -92,6 +92,18 @@ def _():
     finish(call(MANAGER, "Swap", "sa{sv}", "own", "0", user="bob"))
 
 
+@check("haloctl goes over the bus without a key, for those who may")
+def _():
+    need_the_bus()
+    add_users()
+    expect(json.loads(run("haloctl", "status", "--json").stdout)["health"]["model"] == "own", "haloctl status")
+    denied = run("runuser", "-u", "alice", "--", "haloctl", "swap", DEMO, ok=False)
+    expect("halod-admin" in denied.stderr, denied.stderr)
+    for prefix, model in ((["runuser", "-u", "bob", "--"], DEMO), ([], "own")):
+        done = run(*prefix, "haloctl", "swap", model)
+        expect(done.stdout.startswith(f"swap {model}: done in "), done.stdout + done.stderr)
+
+
 @check("interfaces that the policy does not name are refused by the bus itself")
 def _():
     need_the_bus()

@@ -8,7 +8,7 @@ from pathlib import Path
 from machine import CHECKS, SkipCheck, run, wait_for
 
 # In this order: the first installs the package, the last takes it away.
-FILES = ["install", "service", "journal", "faults", "socket", "dbus", "removal"]
+FILES = ["install", "service", "journal", "faults", "socket", "dbus", "power", "removal"]
 
 
 def run_check(description: str, function) -> str:

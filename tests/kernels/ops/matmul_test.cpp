@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -77,6 +79,51 @@ class TestActivations {
   std::vector<int32_t> sums_;
   Activations view_;
 };
+
+/// Gives a block of random bytes f16 scales between 2^-8 and 2^-7 (MXFP4: 1; floats: an exponent near that).
+void tame_scales(Format format, std::byte* block) {
+  const auto set = [block](int64_t offset) {
+    block[offset + 1] = (block[offset + 1] & std::byte{0x03}) | std::byte{0x1c};
+  };
+  switch (format) {
+    case Format::kF32:
+    case Format::kBF16:
+      block[traits(format).block_bytes - 1] = std::byte{0x3c};
+      break;
+    case Format::kMXFP4:
+      block[0] = std::byte{127};
+      break;
+    case Format::kQ2_K:
+      set(80);
+      set(82);
+      break;
+    case Format::kQ3_K:
+      set(108);
+      break;
+    case Format::kQ6_K:
+      set(208);
+      break;
+    case Format::kTQ1_0:
+      set(52);
+      break;
+    case Format::kTQ2_0:
+      set(64);
+      break;
+    case Format::kIQ1_M:  // four nibbles, the highest bits in the last
+      block[55] = (block[55] & std::byte{0x0f}) | std::byte{0x10};
+      block[53] = (block[53] & std::byte{0x0f}) | std::byte{0xc0};
+      break;
+    case Format::kQ4_1:
+    case Format::kQ5_1:
+    case Format::kQ4_K:
+    case Format::kQ5_K:
+      set(0);
+      set(2);
+      break;
+    default:
+      set(0);
+  }
+}
 
 struct Case {
   const MatmulVariant* variant;
@@ -173,6 +220,76 @@ TEST_P(EveryMatmulVariant, GathersScattersAndAccumulates) {
   for (size_t t = 0; t < 3; ++t) {
     for (int64_t r = 0; r < rows; ++r) {
       EXPECT_NEAR(args.y(y_rows[t], r), 1.0F + plain[static_cast<size_t>(x_rows[t] * rows + r)], 1e-5F);
+    }
+  }
+}
+
+TEST_P(EveryMatmulVariant, TakesAnyBlockOfAFile) {
+  const auto [variant, format] = GetParam();
+  const FormatTraits& f = traits(format);
+  // What encoders never write: random codes, scales and minima. Only f16 scales (and floats) are kept finite
+  // and of one size, so that no term drowns the others.
+  const int64_t rows = 19, cols = a_valid_cols(768), row_bytes = f.row_bytes(cols);
+  const TestActivations x(3, cols, 8);
+  std::mt19937 generator(9);
+  std::vector<std::byte> file(static_cast<size_t>(rows * row_bytes));
+  for (std::byte& b : file) b = static_cast<std::byte>(generator());
+  for (int64_t block = 0; block < rows * cols / f.block_elements; ++block)
+    tame_scales(format, file.data() + block * f.block_bytes);
+  std::vector<std::byte> tiles;
+  if (variant->layout == WeightLayout::kTiles16) {
+    const TileLayout& layout = *find_tile_layout(format);
+    tiles.resize(static_cast<size_t>(layout.matrix_bytes(rows, cols)));
+    for (int64_t r = 0; r < rows; r += kTileRows)
+      layout.pack(file.data() + r * row_bytes, row_bytes, std::min(kTileRows, rows - r), cols,
+                  tiles.data() + r / kTileRows * layout.tile_bytes(cols));
+  }
+  std::vector<float> y(static_cast<size_t>(3 * rows)), expected(y.size());
+  MatmulArgs args{.weight = {format, variant->layout, tiles.empty() ? file.data() : tiles.data(), rows, cols},
+                  .n_rows = rows,
+                  .x = x.view(),
+                  .n_tokens = 3,
+                  .y = {y.data(), 3, rows}};
+  variant->run(args);
+  args.weight = {format, WeightLayout::kRows, file.data(), rows, cols};
+  args.y = {expected.data(), 3, rows};
+  const std::vector<float> rounded = x.rounded_values();
+  if (variant->needs_codes) args.x.values = {rounded.data(), 3, cols};
+  reference::matmul(args);
+  EXPECT_LT(nmse(y, expected), 1e-11);
+}
+
+TEST(TheMxfp4Kernels, ReadExponentsDownToSubnormalScales) {
+  constexpr int64_t kCols = 32;
+  const std::vector<uint8_t> exponents = {0, 1, 2, 3, 127, 140};
+  std::vector<std::byte> file;
+  for (const uint8_t e : exponents) {
+    file.push_back(std::byte{e});
+    file.insert(file.end(), 16, std::byte{0x22});  // all weights 1 times the scale
+  }
+  const auto rows = static_cast<int64_t>(exponents.size());
+  const TileLayout& layout = *find_tile_layout(Format::kMXFP4);
+  std::vector<std::byte> tile(static_cast<size_t>(layout.tile_bytes(kCols)));
+  layout.pack(file.data(), 17, rows, kCols, tile.data());
+  // Activations so large that the smallest result is a normal number.
+  std::vector<int8_t> codes(kCols, 127);
+  const std::vector<float> values(kCols, 0x1p60F), scales = {0x1p60F / 127}, sums = {0x1p65F};
+  const std::vector<int32_t> negated_sums = {-16 * 127, -16 * 127};
+  for (const MatmulVariant& variant : matmul_variants()) {
+    if (!runs_on(variant.isa, cpu_features()) || variant.layout != WeightLayout::kTiles16) continue;
+    std::vector<float> y(exponents.size());
+    variant.run({.weight = {Format::kMXFP4, variant.layout, tile.data(), rows, kCols},
+                 .n_rows = rows,
+                 .x = {.values = {values.data(), 1, kCols},
+                       .codes = codes.data(),
+                       .scales = scales.data(),
+                       .scaled_sums = sums.data(),
+                       .negated_sums16 = negated_sums.data()},
+                 .n_tokens = 1,
+                 .y = {y.data(), 1, rows}});
+    for (size_t r = 0; r < exponents.size(); ++r) {
+      const float expected = std::ldexp(0x1p65F, exponents[r] - 127);
+      EXPECT_NEAR(y[r] / expected, 1.0F, 1e-6F) << variant.name << ", exponent " << int{exponents[r]};
     }
   }
 }

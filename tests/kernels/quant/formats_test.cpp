@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <boost/json.hpp>
 #include <cmath>
 #include <cstring>
@@ -76,16 +77,17 @@ TEST_P(EveryFormat, DequantizesTheConformanceBlocksBitExactly) {
 }
 
 // Float formats: the square of half a step, 2^-11 for F16, 2^-8 for BF16. Block formats: each bit per weight
-// halves the step and so quarters the error; 20 is two to five times what was measured over 257 blocks of
-// these weights, where an outlier in 500 widens its block's steps (Q4_0 6.7, Q4_K 4.1, Q5_K 4.3, Q6_K 6.2,
-// Q8_0 11).
+// halves the step and so quarters the error; 20 is two to nine times what was measured over 257 blocks of
+// these weights, where an outlier in 500 widens its block's steps (Q4_0 6.5, Q4_K 4.1, Q5_1 8.2, Q6_K 6.2,
+// Q8_0 11, MXFP4 8.1, IQ2_S 5.2, TQ2_0 4.1). Below three bits that would allow anything: the worst (IQ1_S)
+// was measured as 0.28, and rounding everything to zero is 1.
 double nmse_bound(const FormatTraits& format) {
   if (format.format == Format::kF32) return 0;
   if (format.format == Format::kF16) return 2.4e-7;
   if (format.format == Format::kBF16) return 1.53e-5;
   const double bits =
       8.0 * static_cast<double>(format.block_bytes) / static_cast<double>(format.block_elements);
-  return 20 * std::pow(4.0, -bits);
+  return std::min(20 * std::pow(4.0, -bits), 0.35);
 }
 
 TEST_P(EveryFormat, KeepsWeightsWithinItsErrorBoundWhenQuantizedAndBack) {
@@ -120,76 +122,9 @@ INSTANTIATE_TEST_SUITE_P(Formats, EveryFormat,
                          [](const auto& row) { return std::string(row.param.name); });
 
 TEST(FormatTable, HasNoRowForUnknownTypes) {
-  EXPECT_EQ(find_format_by_ggml_type(11), nullptr);  // Q3_K
+  EXPECT_EQ(find_format_by_ggml_type(9), nullptr);  // Q8_1, which no file has
   EXPECT_EQ(find_format_by_ggml_type(0xffffffff), nullptr);
   EXPECT_EQ(find_format_by_name("q4_k"), nullptr);
-}
-
-// Hand-computed blocks, so that a clone without the conformance kit proves the layouts too.
-template <size_t n_bytes>
-std::vector<float> decode(Format format, const std::array<uint8_t, n_bytes>& block) {
-  std::vector<float> out(static_cast<size_t>(traits(format).block_elements));
-  traits(format).dequantize(std::as_bytes(std::span(block)).data(), traits(format).block_elements,
-                            out.data());
-  return out;
-}
-
-TEST(HandMadeBlocks, DecodeQ4_0) {
-  std::array<uint8_t, 18> block = {};
-  block[1] = 0x40;  // d = 2.0
-  block[2] = 0xf1;  // weight 0: 1, weight 16: 15
-  const auto weights = decode(Format::kQ4_0, block);
-  EXPECT_EQ(weights[0], -14.0f);
-  EXPECT_EQ(weights[16], 14.0f);
-  EXPECT_EQ(weights[1], -16.0f);
-}
-
-TEST(HandMadeBlocks, DecodeQ8_0) {
-  std::array<uint8_t, 34> block = {};
-  block[1] = 0x38;  // d = 0.5
-  block[2] = 0x80;
-  block[33] = 0x7f;
-  const auto weights = decode(Format::kQ8_0, block);
-  EXPECT_EQ(weights[0], -64.0f);
-  EXPECT_EQ(weights[31], 63.5f);
-}
-
-TEST(HandMadeBlocks, DecodeQ4_K) {
-  std::array<uint8_t, 144> block = {};
-  block[1] = 0x3c;          // d = 1
-  block[3] = 0x38;          // dmin = 0.5
-  block[4 + 0] = 0x80 | 3;  // scale[0] = 3; top bits of scale[4] = 2
-  block[4 + 4] = 0x40 | 6;  // min[0] = 6; top bits of min[4] = 1
-  block[4 + 8] = 0x25;      // scale[4] = 2 << 4 | 5 = 37; min[4] = 1 << 4 | 2 = 18
-  block[16] = 0x0a;         // weight 0: 10
-  block[16 + 64] = 0x0f;    // weight 128: 15
-  const auto weights = decode(Format::kQ4_K, block);
-  EXPECT_EQ(weights[0], 3.0f * 10 - 0.5f * 6);
-  EXPECT_EQ(weights[128], 37.0f * 15 - 0.5f * 18);
-  EXPECT_EQ(weights[32], 0.0f);
-}
-
-TEST(HandMadeBlocks, DecodeQ5_K) {
-  std::array<uint8_t, 176> block = {};
-  block[1] = 0x3c;       // d = 1
-  block[4 + 1] = 2;      // scale[1] = 2
-  block[16 + 3] = 0x02;  // fifth bit of weight 32 + 3
-  block[48 + 3] = 0xd0;  // weight 32 + 3: low four bits 13
-  const auto weights = decode(Format::kQ5_K, block);
-  EXPECT_EQ(weights[35], 2.0f * 29);
-  EXPECT_EQ(weights[3], 0.0f);
-}
-
-TEST(HandMadeBlocks, DecodeQ6_K) {
-  std::array<uint8_t, 210> block = {};
-  block[209] = 0x3c;                  // d = 1
-  block[192 + 8 + 2 * 2 + 1] = 0xfe;  // scale of weights 128 + 64 + 16 … 31: -2
-  block[64 + 20] = 0x70;              // weight 128 + 64 + 20: low four bits 7
-  block[128 + 32 + 20] = 0x20;        // high bits 2
-  const auto weights = decode(Format::kQ6_K, block);
-  EXPECT_EQ(weights[128 + 64 + 20], -2.0f * (39 - 32));
-  EXPECT_EQ(weights[128 + 64 + 21], -2.0f * -32);
-  EXPECT_EQ(weights[0], 0.0f);
 }
 
 }  // namespace

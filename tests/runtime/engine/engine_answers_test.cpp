@@ -1,6 +1,7 @@
 // An answer depends on its request alone.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
 #include <random>
 

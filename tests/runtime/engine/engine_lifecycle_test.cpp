@@ -1,5 +1,6 @@
 // How requests begin and end.
 #include <gtest/gtest.h>
+#include <algorithm>
 
 #include "tests/runtime/engine/engine_fixture.h"
 

@@ -114,7 +114,8 @@ TEST(AWireMessage, CarriesALoadedModel) {
                          .weight_bytes = 1,
                          .kv_cache_bytes = 2,
                          .scratch_bytes = 3,
-                         .load_seconds = 0.1};
+                         .load_seconds = 0.1,
+                         .selections = {{"matmul", "Q8_0", "avx2_tiles16"}, {"rope", "", "reference"}}};
   const ModelLoaded got = over_the_wire(FrameType::kLoaded, sent);
   EXPECT_EQ(got.architecture, sent.architecture);
   EXPECT_EQ(got.backend, sent.backend);
@@ -127,6 +128,7 @@ TEST(AWireMessage, CarriesALoadedModel) {
   EXPECT_EQ(got.kv_cache_bytes, sent.kv_cache_bytes);
   EXPECT_EQ(got.scratch_bytes, sent.scratch_bytes);
   EXPECT_EQ(got.load_seconds, sent.load_seconds);
+  EXPECT_EQ(got.selections, sent.selections);
 }
 
 TEST(AWireMessage, CarriesTokensWithTheirLogprobs) {

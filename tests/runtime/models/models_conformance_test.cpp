@@ -1,5 +1,5 @@
-// Every qwen3 and qwen3moe model of the conformance kit whose formats this build has, against its reference
-// logits and greedy continuations. Limits: the kit's README.
+// Every qwen3 and qwen3moe model of the conformance kit against its reference logits and greedy
+// continuations. Limits: the kit's README.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -56,20 +56,13 @@ class TheConformanceKit : public testing::Test {
     for (const json::value& model : manifest_.at("models").as_array()) {
       const std::string name(model.at("model").as_string());
       if (!name.starts_with("gguf/qwen3moe") && !name.starts_with("gguf/qwen3-")) continue;
-      const bool formats_known = std::all_of(
-          model.at("tensor_types").as_object().begin(), model.at("tensor_types").as_object().end(),
-          [](const auto& type) { return find_format_by_name(std::string_view(type.key())) != nullptr; });
-      if (!formats_known) {
-        std::printf("left out, a format is missing: %s\n", name.c_str());
-        continue;
-      }
       ++n_models;
       for (const json::value& sequence : model.at("sequences").as_array()) {
         SCOPED_TRACE(name + " " + std::string(sequence.at("name").as_string()));
         check(name, kKit / name, sequence);
       }
     }
-    EXPECT_GE(n_models, 6) << "the kit has six models of these architectures in formats that halod has";
+    EXPECT_GE(n_models, 9) << "the kit has nine models of these architectures";
   }
 
   static LoadedModel load(const std::filesystem::path& path, bool exact) {

@@ -1,9 +1,12 @@
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <random>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "bench/loaded_model.h"
@@ -38,6 +41,27 @@ struct Case {
 };
 
 class EveryArchitectureAndFormat : public testing::TestWithParam<Case> {};
+
+TEST(TheCpuBackend, SaysWhichKernelsServeTheWeightsThatItPlaced) {
+  const TemporaryModel file("tiny-moe", "Q4_K_M");
+  const auto rows_of = [](const LoadedModel& model) {
+    std::map<std::pair<std::string, std::string>, std::string> rows;
+    for (const SelectedKernel& kernel : model.backend().selections()) {
+      EXPECT_TRUE(rows.emplace(std::pair(kernel.operation, kernel.format), kernel.variant).second)
+          << kernel.operation << " " << kernel.format << " has two";
+    }
+    return rows;
+  };
+  const auto fast = rows_of(load(file)), exact = rows_of(load(file, true));
+  for (const char* format : {"Q4_K", "Q6_K"}) {
+    EXPECT_NE(fast.at({"matmul", format}), "reference");
+    EXPECT_EQ(exact.at({"matmul", format}), "reference");
+  }
+  EXPECT_FALSE(fast.contains({"matmul", "Q8_0"})) << "no weight has that format";
+  EXPECT_TRUE(fast.contains({"attention", "F16"}));
+  EXPECT_TRUE(exact.contains({"attention", "F32"}));
+  EXPECT_EQ(exact.at({"rope", ""}), "reference");
+}
 
 TEST_P(EveryArchitectureAndFormat, AgreesWithAnIndependentFloat64Implementation) {
   const TemporaryModel file(GetParam().shape, GetParam().recipe);
@@ -118,7 +142,11 @@ INSTANTIATE_TEST_SUITE_P(Synthetic, EveryArchitectureAndFormat,
                          testing::Values(Case{"tiny-moe", "F32", 1e-4}, Case{"tiny-moe", "BF16", 1e-4},
                                          Case{"tiny-moe", "Q8_0", 5e-3}, Case{"tiny-moe", "Q4_0", 5e-3},
                                          Case{"tiny-moe", "Q4_K_M", 5e-3}, Case{"tiny-moe", "Q5_K", 5e-3},
-                                         Case{"tiny-dense", "F16", 1e-4}, Case{"tiny-dense", "Q4_K_M", 5e-3},
+                                         Case{"tiny-moe", "MXFP4_MOE", 5e-3},
+                                         Case{"tiny-moe", "IQ2_XXS", 5e-3},
+                                         Case{"tiny-dense", "Q3_K_M", 5e-3},
+                                         Case{"tiny-dense", "IQ4_XS", 5e-3}, Case{"tiny-dense", "F16", 1e-4},
+                                         Case{"tiny-dense", "Q4_K_M", 5e-3},
                                          Case{"tiny-dense", "Q6_K", 5e-3}),
                          [](const auto& param) {
                            std::string name = std::string(param.param.shape) + "_" + param.param.recipe;

@@ -12,6 +12,7 @@
 #include "runtime/weights/gguf_file.h"
 #include "runtime/weights/gguf_value_type.h"
 #include "runtime/weights/model_config.h"
+#include "runtime/weights/model_summary.h"
 #include "runtime/weights/tokenizer_data.h"
 #include "tests/support/memory_file.h"
 #include "tests/support/small_gguf.h"
@@ -69,9 +70,19 @@ class AHostileGguf : public ::testing::Test {
     return GgufFile::open(folder_.path() / "model.gguf");
   }
 
+  // For looking only.
+  Result<GgufFile> open_to_inspect(std::string_view bytes) {
+    content_.set_content(bytes);
+    return GgufFile::open_to_inspect(folder_.path() / "model.gguf");
+  }
+
   // Opens it and, if that works, reads everything that a model load reads first. `Error{}` when all works.
   Error use(std::string_view bytes) {
     const auto file = open(bytes);
+    if (const auto looked_at = open_to_inspect(bytes)) {
+      const auto summary = summarise_model(*looked_at);
+      EXPECT_TRUE(summary || summary.error().code == ErrorCode::kCorruptFile) << summary.error().message;
+    }
     if (!file) return file.error();
     std::vector<std::byte> data;
     for (const TensorInfo& tensor : file->tensors()) {
@@ -258,10 +269,42 @@ TEST_F(AHostileGguf, CannotHaveRowsOfPartialBlocks) {
 }
 
 TEST_F(AHostileGguf, NamesFormatsThatItCannotRun) {
-  const Error error = use(RawGguf(1, 0).tensor("blk.0.attn_q.weight", {256}, 0, 11).data(256));
+  const Error error = use(RawGguf(1, 0).tensor("blk.0.attn_q.weight", {256}, 0, 15).data(256));
   EXPECT_THAT(error, IsUnsupportedIn("blk.0.attn_q.weight"));
-  EXPECT_THAT(error.message, AllOf(HasSubstr("Q3_K (type 11)"), HasSubstr("Q4_K"), HasSubstr("BF16")));
+  EXPECT_THAT(error.message, AllOf(HasSubstr("Q8_K (type 15)"), HasSubstr("Q4_K"), HasSubstr("BF16")));
   EXPECT_THAT(use(RawGguf(1, 0).tensor("t", {256}, 0, 4711).data(256)).message, HasSubstr("type 4711"));
+}
+
+TEST_F(AHostileGguf, ListsAllFormatsThatItCannotRunByTheirTensors) {
+  const RawGguf gguf = RawGguf(4, 0)
+                           .tensor("a", {256}, 0, 15)
+                           .tensor("b", {16}, 128)
+                           .tensor("c", {256, 2}, 192, 40)
+                           .tensor("d", {256}, 512, 15)
+                           .data(640);
+  const Error error = use(gguf);
+  EXPECT_THAT(error, IsUnsupportedIn("a"));
+  EXPECT_THAT(error.message,
+              AllOf(HasSubstr("3 of 4 tensors"), HasSubstr("Q8_K (type 15) of tensor 'a' and 1 more"),
+                    HasSubstr("NVFP4 (type 40) of tensor 'c';")));
+  const GgufFile file = open_to_inspect(gguf.bytes()).value();
+  ASSERT_EQ(file.unsupported_tensors().size(), 3U);
+  const UnsupportedTensor& c = file.unsupported_tensors()[1];
+  EXPECT_EQ(c.name, "c");
+  EXPECT_EQ(c.shape, (std::vector<int64_t>{2, 256}));
+  EXPECT_EQ(c.size_bytes, 512U - 192U);                              // up to "d"
+  EXPECT_EQ(file.unsupported_tensors()[2].size_bytes, 640U - 512U);  // up to the file's end
+  EXPECT_EQ(file.tensors().size(), 1U);
+  EXPECT_EQ(file.check_formats().error(), error);
+}
+
+TEST_F(AHostileGguf, CannotClaimWeightsOfAnUnknownFormatThatTheFileHasNoRoomFor) {
+  EXPECT_THAT(use(RawGguf(1, 0).tensor("t", {uint64_t{1} << 40}, 0, 11).data(256)), IsCorruptIn("t"));
+  EXPECT_THAT(use(RawGguf(1, 0).tensor("t", {uint64_t{1} << 40, uint64_t{1} << 40}, 0, 11).data(256)),
+              IsCorruptIn("t"));
+  EXPECT_THAT(use(RawGguf(1, 0).tensor("t", {256}, 512, 11).data(256)), IsCorruptIn("t"));
+  EXPECT_THAT(use(RawGguf(1, 0).tensor("t", {256}, ~uint64_t{31}, 11).data(256)), IsCorruptIn("t"));
+  EXPECT_THAT(use(RawGguf(1, 0).tensor("t", {256}, 8, 11).data(256)), IsCorruptIn("t"));
 }
 
 TEST_F(AHostileGguf, CannotPlaceTensorsOutsideTheFile) {

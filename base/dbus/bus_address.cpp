@@ -1,7 +1,8 @@
-#include "daemon/dbus/bus_address.h"
+#include "base/dbus/bus_address.h"
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
 #include <charconv>

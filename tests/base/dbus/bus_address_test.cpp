@@ -1,4 +1,4 @@
-#include "daemon/dbus/bus_address.h"
+#include "base/dbus/bus_address.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,6 +1,6 @@
 // What differs between sdbus-c++ 1.2 (Debian 12) and 2.x (Debian 13, Fedora), in one place. The code
 // generated from io.halod.Halod1.xml by each version's own sdbus-c++-xml2cpp has the same shape in both, so
-// that the objects need nothing of this but their errors and signals.
+// that objects and proxies need nothing of this but their errors, names and signals.
 #pragma once
 
 #include <sdbus-c++/sdbus-c++.h>
@@ -40,6 +40,10 @@ struct MessageAccess : sdbus::Message {
     auto* raw = static_cast<sd_bus_message*>(message.*(&MessageAccess::msg_));
     return raw && sd_bus_message_get_allow_interactive_authorization(raw) > 0;
   }
+  /// The connection's, which the library hides too.
+  static sd_bus* bus_of(const sdbus::Message& message) {
+    return sd_bus_message_get_bus(static_cast<sd_bus_message*>(message.*(&MessageAccess::msg_)));
+  }
 };
 
 #if HALOD_SDBUS_2
@@ -73,6 +77,14 @@ inline std::unique_ptr<sdbus::IProxy> make_proxy(sdbus::IConnection& connection,
                                                  const std::string& path) {
   return sdbus::createProxy(connection, sdbus::ServiceName(service), sdbus::ObjectPath(path));
 }
+inline sdbus::MethodCall make_call(const sdbus::IProxy& proxy, const char* interface, const char* method) {
+  return proxy.createMethodCall(sdbus::InterfaceName(interface), sdbus::MethodName(method));
+}
+/// Waits for the bus. `handle` takes the message as `auto&&`.
+template <class Handle>
+sdbus::Slot add_match(sdbus::IConnection& connection, const std::string& rule, Handle handle) {
+  return connection.addMatch(rule, std::move(handle), sdbus::return_slot);
+}
 
 #else
 
@@ -104,7 +116,23 @@ inline std::unique_ptr<sdbus::IProxy> make_proxy(sdbus::IConnection& connection,
   proxy->finishRegistration();
   return proxy;
 }
+inline sdbus::MethodCall make_call(sdbus::IProxy& proxy, const char* interface, const char* method) {
+  return proxy.createMethodCall(interface, method);
+}
+template <class Handle>
+sdbus::Slot add_match(sdbus::IConnection& connection, const std::string& rule, Handle handle) {
+  return connection.addMatch(rule, std::move(handle));
+}
 
 #endif
+
+/// Lets whom this connection calls ask the user for a password
+/// (sd_bus_set_allow_interactive_authorization(3)).
+inline void allow_interaction(sdbus::IConnection& connection) {
+  const auto bus = make_proxy(connection, "org.freedesktop.DBus", "/org/freedesktop/DBus");
+  // Never sent: a message is the only thing that knows its connection.
+  const sdbus::MethodCall call = make_call(*bus, "org.freedesktop.DBus.Peer", "Ping");
+  sd_bus_set_allow_interactive_authorization(MessageAccess::bus_of(call), 1);
+}
 
 }  // namespace halod::sdbus_compat

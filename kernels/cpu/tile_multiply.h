@@ -1,0 +1,179 @@
+// The product of a tile of 16 weight rows with blocks of tokens: weight-stationary, integer dot products, one
+// float accumulator per row and token.
+//
+// For each group of 32 columns: unpack eight registers of codes, and for each token eight dot products with
+// broadcast quads of its 8-bit activations, one conversion and one or two fused multiply-adds. For one token
+// this reads each weight byte once, in order: the floor is the memory's bandwidth.
+//
+// Every (row, token) sees the same operations in the same order whatever the number of tokens, which makes
+// results independent of batching.
+//
+// A `Tile` is a format's half of the kernel: its kShape; `load_block` once per block of kShape.block_columns,
+// `load_group` per 32 columns, kGroupScales scales (and mins, if kHasMin) per group. kOffsetShift: what
+// unsigned codes are too large by, as a shift of the negated sums; negative: nothing. kWideCodes: codes of
+// 128 and more. kPrefetches: the next tile follows this one in memory.
+#pragma once
+
+#include <type_traits>
+
+#include "kernels/cpu/simd.h"
+#include "kernels/cpu/tile_layout.h"
+#include "kernels/cpu/tile_shape.h"
+#include "kernels/ops/matmul.h"
+
+namespace halod::HALOD_ISA {
+
+#if defined(__AVX512VNNI__)
+// 8 code registers + 8 integer and 8 float accumulators + scale and min: 26 of 32.
+inline constexpr int kMaxTokens = 8;
+#elif defined(__AVX2__)
+inline constexpr int kMaxTokens = 4;
+#else
+inline constexpr int kMaxTokens = 2;
+#endif
+
+/// One token's row in the 8-bit form.
+struct TokenRow {
+  const int8_t* codes;
+  const float* scales;
+  const float* scaled_sums;
+  const int32_t* negated_sums16;
+};
+
+inline int32_t quad_at(const int8_t* codes) {
+  int32_t quad;
+  std::memcpy(&quad, codes, 4);
+  return quad;
+}
+
+using Codes = U8x64[kQuadsPerGroup];
+
+/// Where the integer accumulator starts: minus the codes' common offset times the sum of the activations'
+/// codes.
+template <class Tile>
+inline I32x16 initial_sum(const int32_t* negated_sums16, int half) {
+  if constexpr (Tile::kOffsetShift < 0) {
+    return broadcast_i32(0);
+  } else if constexpr (Tile::kGroupScales == 2) {
+    return shift_left(broadcast_i32(negated_sums16[half]), Tile::kOffsetShift);
+  } else {
+    return shift_left(broadcast_i32(negated_sums16[0] + negated_sums16[1]), Tile::kOffsetShift);
+  }
+}
+
+/// Asks for what is read one tile later. A tile's regions are short streams that each begin on other pages,
+/// which the hardware's prefetchers must find anew every time; all of them together are one long run of
+/// bytes.
+template <int64_t n_bytes>
+inline void prefetch(const std::byte* at) {
+  constexpr int kIntoSecondLevel = 2;  // a tile fills most of the first level
+#pragma GCC unroll 16
+  for (int64_t i = 0; i < n_bytes; i += 64) __builtin_prefetch(at + i, 0, kIntoSecondLevel);
+}
+
+/// sums[t] += the products of a tile's 16 rows of `cols` columns with x[t].
+template <class Tile, int n_tokens>
+void multiply_tile(const std::byte* tile, int64_t cols, const TokenRow* x, F32x16* sums) {
+  constexpr TileShape shape = Tile::kShape;
+  constexpr int kQuadsPerScale = kQuadsPerGroup / Tile::kGroupScales;
+  const std::byte* codes_at = tile;
+  const std::byte* high_at = tile + shape.high_offset(cols);
+  const std::byte* scales_at = tile + shape.scale_offset(cols);
+  const std::byte* d_at = tile + shape.d_offset(cols);
+  F32x16 acc[n_tokens];
+#pragma GCC unroll 8
+  for (int t = 0; t < n_tokens; ++t) acc[t] = sums[t];
+
+  Tile block;
+  constexpr int64_t kBytesPerGroup = shape.bytes_per_group();
+  const std::byte* ahead = tile + kBytesPerGroup * (cols / kGroupColumns);
+  int64_t group = 0;
+  for (int64_t b = 0; b < cols / shape.block_columns; ++b) {
+    block.load_block(scales_at, d_at);
+    scales_at += shape.scale_bytes_per_block;
+    d_at += shape.d_bytes_per_block;
+    for (int64_t j = 0; j < shape.groups_per_block(); ++j, ++group) {
+      Codes codes;
+      Tile::load_group(codes_at, high_at, codes);
+      if constexpr (Tile::kPrefetches) prefetch<kBytesPerGroup>(ahead);
+      ahead += kBytesPerGroup;
+      codes_at += shape.code_bytes_per_group;
+      high_at += shape.high_bytes_per_group;
+#pragma GCC unroll 2
+      for (int half = 0; half < Tile::kGroupScales; ++half) {
+        const F32x16 scale = block.scale(j, half);
+#pragma GCC unroll 8
+        for (int t = 0; t < n_tokens; ++t) {
+          I32x16 dot = initial_sum<Tile>(x[t].negated_sums16 + 2 * group, half);
+          const int8_t* quads = x[t].codes + kGroupColumns * group + 16 * half;
+#pragma GCC unroll 8
+          for (int i = 0; i < kQuadsPerScale; ++i) {
+            const U8x64 code = codes[half * kQuadsPerScale + i];
+            dot = Tile::kWideCodes ? dot_quad_wide(dot, code, quad_at(quads + 4 * i))
+                                   : dot_quad(dot, code, quad_at(quads + 4 * i));
+          }
+          acc[t] = fma(to_f32(dot), scale * broadcast(x[t].scales[group]), acc[t]);
+        }
+        if constexpr (Tile::kHasMin && Tile::kGroupScales == 2) {
+          const F32x16 min = block.min(j, half);
+#pragma GCC unroll 8
+          for (int t = 0; t < n_tokens; ++t) {
+            const auto negated_sum = static_cast<float>(x[t].negated_sums16[2 * group + half]);
+            acc[t] = fma(min, broadcast(x[t].scales[group] * negated_sum), acc[t]);
+          }
+        }
+      }
+      if constexpr (Tile::kHasMin && Tile::kGroupScales == 1) {
+        const F32x16 min = block.min(j);
+#pragma GCC unroll 8
+        for (int t = 0; t < n_tokens; ++t) acc[t] = fnma(min, broadcast(x[t].scaled_sums[group]), acc[t]);
+      }
+    }
+  }
+#pragma GCC unroll 8
+  for (int t = 0; t < n_tokens; ++t) sums[t] = acc[t];
+}
+
+inline void store_result(float* y, F32x16 value, int64_t n_valid, bool accumulate) {
+  if (n_valid == kTileRows) {
+    store(y, accumulate ? load(y) + value : value);
+    return;
+  }
+  float lanes[16];
+  store(lanes, value);
+  for (int64_t i = 0; i < n_valid; ++i) y[i] = accumulate ? y[i] + lanes[i] : lanes[i];
+}
+
+/// The x row of token t from a column on, a multiple of 32.
+inline TokenRow token_row(const MatmulArgs& args, int64_t t, int64_t first_column) {
+  const int64_t first = args.x_row(t) * args.weight.cols + first_column;
+  return {args.x.codes + first, args.x.scales + first / kActivationGroup,
+          args.x.scaled_sums + first / kActivationGroup, args.x.negated_sums16 + first / 16};
+}
+
+/// y (+)= the sums of the 16 rows from first_row on, for tokens first_token and n_tokens - 1 more.
+inline void store_sums(const MatmulArgs& args, int64_t first_row, int64_t first_token, int n_tokens,
+                       const F32x16* sums) {
+  const int64_t rows_left = args.weight.rows - first_row;
+  for (int t = 0; t < n_tokens; ++t) {
+    store_result(args.y.row_data(args.y_row(first_token + t)) + (first_row - args.y_origin), sums[t],
+                 rows_left < kTileRows ? rows_left : kTileRows, args.accumulate);
+  }
+}
+
+/// Calls function(first, count) for [0, n) in pieces of kMaxTokens, then of powers of two; count is an
+/// integral_constant.
+template <class Function>
+void for_each_token_block(int64_t n, const Function& function) {
+  int64_t t = 0;
+  for (; t + kMaxTokens <= n; t += kMaxTokens) function(t, std::integral_constant<int, kMaxTokens>());
+  if constexpr (kMaxTokens > 4) {
+    for (; t + 4 <= n; t += 4) function(t, std::integral_constant<int, 4>());
+  }
+  if constexpr (kMaxTokens > 2) {
+    for (; t + 2 <= n; t += 2) function(t, std::integral_constant<int, 2>());
+  }
+  for (; t < n; ++t) function(t, std::integral_constant<int, 1>());
+}
+
+}  // namespace halod::HALOD_ISA
