@@ -53,6 +53,12 @@ HALOD_DEVICE gpu::ByteFragment code_fragment(const uint32_t (&quads)[8], int hal
   return fragment;
 }
 
+/// The minimum of a run of 16 columns, for each of them.
+HALOD_DEVICE gpu::ByteFragment min_fragment(uint32_t min) {
+  const uint32_t four = gpu::permute_bytes(0, min, 0);
+  return {{four, four, four, four}};
+}
+
 template <int row_fragments, int weight_fragments>
 using TileSums = gpu::FloatAccumulator[row_fragments][weight_fragments];
 
@@ -120,6 +126,17 @@ HALOD_DEVICE void add_group(const WeightGroup<format> (&weights)[weight_fragment
     if constexpr (Group::kHasMin) load_eight(stage.scaled_sums + at, scaled_sums);
 #pragma unroll
     for (int w = 0; w < weight_fragments; ++w) {
+      if constexpr (Group::kHasRunMins) {
+        gpu::IntAccumulator mins = {};
+#pragma unroll
+        for (int half = 0; half < 2; ++half)
+          mins = gpu::wmma_iu8<true, true>(x[half], min_fragment(weights[w].run_min(half)), mins);
+#pragma unroll
+        for (int i = 0; i < 8; ++i) {
+          running[r][w].values[i] =
+              weights[w].take_mins(scales[i] * static_cast<float>(mins.values[i]), running[r][w].values[i]);
+        }
+      }
       gpu::IntAccumulator dots[Group::kScales] = {};
 #pragma unroll
       for (int half = 0; half < 2; ++half) {
@@ -218,29 +235,16 @@ HALOD_DEVICE void join_classes(TileSums<row_fragments, weight_fragments>& sums) 
   if (c == 0) add(other);
 }
 
-/// multiply_tile() for whichever quantised format the matrix has.
+/// multiply_tile() for whichever quantised format the matrix has; the host takes the decode kernels for
+/// others.
 template <int row_fragments, int weight_fragments>
 HALOD_DEVICE void multiply_any(const WeightRows& weights, int first_row, const ActivationRows& x,
                                const RowGroups& groups, const RowTile& tile,
                                TileSums<row_fragments, weight_fragments>& sums) {
-  const auto multiply = [&](auto tag) {
+  for_quantised_format(weights.format, [&](auto tag) {
     multiply_tile<decltype(tag)::kFormat, row_fragments, weight_fragments>(weights, first_row, x, groups,
                                                                            tile, sums);
-  };
-  switch (static_cast<Format>(weights.format)) {
-    case Format::kQ4_0:
-      return multiply(FormatTag<Format::kQ4_0>());
-    case Format::kQ8_0:
-      return multiply(FormatTag<Format::kQ8_0>());
-    case Format::kQ4_K:
-      return multiply(FormatTag<Format::kQ4_K>());
-    case Format::kQ5_K:
-      return multiply(FormatTag<Format::kQ5_K>());
-    case Format::kQ6_K:
-      return multiply(FormatTag<Format::kQ6_K>());
-    default:  // the host takes the decode kernels for f32, f16 and bf16
-      return;
-  }
+  });
 }
 
 }  // namespace halod::hip

@@ -103,9 +103,8 @@ HALOD_DEVICE int uniform(int value) { return __builtin_amdgcn_readfirstlane(valu
 HALOD_DEVICE int popcount(uint32_t bits) { return __builtin_popcount(bits); }
 HALOD_DEVICE uint32_t ballot(bool predicate) { return __builtin_amdgcn_ballot_w32(predicate); }
 
-HALOD_DEVICE int dot4_us(uint32_t unsigned_bytes, uint32_t signed_bytes, int sum) {
-  return __builtin_amdgcn_sudot4(false, static_cast<int>(unsigned_bytes), true,
-                                 static_cast<int>(signed_bytes), sum, false);
+HALOD_DEVICE uint32_t permute_bytes(uint32_t high, uint32_t low, uint32_t selectors) {
+  return __builtin_amdgcn_perm(high, low, selectors);
 }
 HALOD_DEVICE int dot4_ss(uint32_t a, uint32_t b, int sum) {
   return __builtin_amdgcn_sudot4(true, static_cast<int>(a), true, static_cast<int>(b), sum, false);

@@ -18,8 +18,9 @@
 //   uniform(v) popcount(b)                      a value that is the same in all lanes; the bits that are set
 //   schedule_barrier()                          the compiler moves nothing across: bounds the registers of a
 //                                               long run of loads and products
-//   dot4_us(a, b, c) dot4_ss(a, b, c)           c + the four products of the bytes of a (unsigned, signed) and
-//                                               b (signed)
+//   dot4_ss(a, b, c)                            c + the four products of the bytes of a and b, signed
+//   permute_bytes(high, low, s)                 byte i is that of low (0 … 3) or high (4 … 7) which byte i of s
+//                                               names
 //   load_piece(p) load_words2(p)                16 and 8 bytes of global memory by one load; aligned to so many
 //   load_word(p) load_half_word(p)              4 and 2 bytes of it
 //   load_float(p) load_floats4(p)               1 and 4 floats of it, aligned to one

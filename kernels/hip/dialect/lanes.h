@@ -63,12 +63,14 @@ inline uint32_t ballot(bool predicate) {
   return bits;
 }
 
-inline int dot4_us(uint32_t unsigned_bytes, uint32_t signed_bytes, int sum) {
-  for (int i = 0; i < 4; ++i) {
-    sum += static_cast<int>((unsigned_bytes >> (8 * i)) & 255U) *
-           static_cast<int>(static_cast<int8_t>(signed_bytes >> (8 * i)));
-  }
-  return sum;
+/// Checks the selectors: devices mean different things by those above 7.
+inline uint32_t permute_bytes(uint32_t high, uint32_t low, uint32_t selectors) {
+  if ((selectors & 0xf8f8f8f8U) != 0) lanes::fail("selects a byte above the eight that there are");
+  const uint64_t both = static_cast<uint64_t>(high) << 32 | low;
+  uint32_t result = 0;
+  for (int i = 0; i < 32; i += 8)
+    result |= static_cast<uint32_t>((both >> (((selectors >> i) & 7U) * 8)) & 255U) << i;
+  return result;
 }
 inline int dot4_ss(uint32_t a, uint32_t b, int sum) {
   for (int i = 0; i < 4; ++i) {

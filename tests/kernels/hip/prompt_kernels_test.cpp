@@ -8,6 +8,7 @@
 #include "runtime/backend/hip/check_inputs.h"
 #include "runtime/backend/hip/kernel_checks.h"
 #include "runtime/backend/hip/lanes_device.h"
+#include "tests/kernels/hip/gpu_formats.h"
 
 namespace halod::hip {
 namespace {
@@ -53,9 +54,7 @@ TEST_P(EveryQuantisedFormatOfPrompts, ServesSortedExperts) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Formats, EveryQuantisedFormatOfPrompts,
-                         testing::Values(Format::kQ4_0, Format::kQ8_0, Format::kQ4_K, Format::kQ5_K,
-                                         Format::kQ6_K),
+INSTANTIATE_TEST_SUITE_P(Formats, EveryQuantisedFormatOfPrompts, testing::ValuesIn(quantised_gpu_formats()),
                          [](const auto& test) { return std::string(traits(test.param).name); });
 
 TEST(PromptProducts, ShareALaunchAmongFormats) {
