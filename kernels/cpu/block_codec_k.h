@@ -50,21 +50,10 @@ struct KScalesCodec {
   }
 };
 
-/// ggml block_q4_K: f16 d, f16 dmin, 12 bytes of scales, 128 bytes: sub-blocks 2c and 2c + 1 in the nibbles
-/// of bytes 32c … 32c + 31.
+/// d, dmin, 12 bytes of scales, codes.
 template <>
-struct BlockCodec<Format::kQ4_K> {
-  static constexpr int64_t kBytes = 144;
-  static constexpr int64_t kCodes = 16;
+struct BlockCodec<Format::kQ4_K> : BlockQuads<Format::kQ4_K> {
   static constexpr int64_t kDOffset = 0;
-  static void read(const std::byte* block, int64_t group, Quads& quads) {
-    const std::byte* codes = block + kCodes + 32 * (group / 2);
-    for (size_t i = 0; i < 8; ++i) quads[i] = (load_word(codes + 4 * i) >> (4 * (group % 2))) & kLowNibbles;
-  }
-  static void write(std::byte* block, int64_t group, const Quads& quads) {
-    std::byte* codes = block + kCodes + 32 * (group / 2);
-    for (size_t i = 0; i < 8; ++i) or_word(codes + 4 * i, (quads[i] & kLowNibbles) << (4 * (group % 2)));
-  }
   static void pack_scales(const std::byte* block, int64_t row, std::byte* region) {
     KScalesCodec::pack(block + 4, row, region);
   }
@@ -73,28 +62,10 @@ struct BlockCodec<Format::kQ4_K> {
   }
 };
 
-/// ggml block_q5_K: as Q4_K with 32 bytes of fifth bits (bit g of byte j: column j of sub-block g) before the
-/// nibbles.
+/// As Q4_K.
 template <>
-struct BlockCodec<Format::kQ5_K> {
-  static constexpr int64_t kBytes = 176;
-  static constexpr int64_t kHigh = 16;
-  static constexpr int64_t kCodes = 48;
+struct BlockCodec<Format::kQ5_K> : BlockQuads<Format::kQ5_K> {
   static constexpr int64_t kDOffset = 0;
-  static void read(const std::byte* block, int64_t group, Quads& quads) {
-    const std::byte* codes = block + kCodes + 32 * (group / 2);
-    for (size_t i = 0; i < 8; ++i) {
-      const uint32_t high = (load_word(block + kHigh + 4 * i) >> group) & kBits;
-      quads[i] = ((load_word(codes + 4 * i) >> (4 * (group % 2))) & kLowNibbles) | (high << 4);
-    }
-  }
-  static void write(std::byte* block, int64_t group, const Quads& quads) {
-    std::byte* codes = block + kCodes + 32 * (group / 2);
-    for (size_t i = 0; i < 8; ++i) {
-      or_word(codes + 4 * i, (quads[i] & kLowNibbles) << (4 * (group % 2)));
-      or_word(block + kHigh + 4 * i, ((quads[i] >> 4) & kBits) << group);
-    }
-  }
   static void pack_scales(const std::byte* block, int64_t row, std::byte* region) {
     KScalesCodec::pack(block + 4, row, region);
   }
@@ -103,32 +74,11 @@ struct BlockCodec<Format::kQ5_K> {
   }
 };
 
-/// ggml block_q6_K: ql[128], qh[64], 16 int8 scales, f16 d. In each half of 128 columns, group s = 0 … 3 has
-/// its low bits in nibble s / 2 of ql[32 (s % 2) …] and its high bits in crumb s of qh.
+/// Codes, 16 int8 scales, d.
 template <>
-struct BlockCodec<Format::kQ6_K> {
-  static constexpr int64_t kBytes = 210;
-  static constexpr int64_t kHigh = 128;
+struct BlockCodec<Format::kQ6_K> : BlockQuads<Format::kQ6_K> {
   static constexpr int64_t kScales = 192;
   static constexpr int64_t kDOffset = 208;
-  static void read(const std::byte* block, int64_t group, Quads& quads) {
-    const int64_t half = group / 4, s = group % 4;
-    const std::byte* low = block + 64 * half + 32 * (s % 2);
-    const std::byte* high = block + kHigh + 32 * half;
-    for (size_t i = 0; i < 8; ++i) {
-      quads[i] = ((load_word(low + 4 * i) >> (4 * (s / 2))) & kLowNibbles) |
-                 (((load_word(high + 4 * i) >> (2 * s)) & kCrumbs) << 4);
-    }
-  }
-  static void write(std::byte* block, int64_t group, const Quads& quads) {
-    const int64_t half = group / 4, s = group % 4;
-    std::byte* low = block + 64 * half + 32 * (s % 2);
-    std::byte* high = block + kHigh + 32 * half;
-    for (size_t i = 0; i < 8; ++i) {
-      or_word(low + 4 * i, (quads[i] & kLowNibbles) << (4 * (s / 2)));
-      or_word(high + 4 * i, ((quads[i] >> 4) & kCrumbs) << (2 * s));
-    }
-  }
   static void pack_scales(const std::byte* block, int64_t row, std::byte* region) {
     for (int64_t j = 0; j < 16; ++j) region[j * 16 + row] = block[kScales + j];
   }
@@ -137,24 +87,9 @@ struct BlockCodec<Format::kQ6_K> {
   }
 };
 
-/// Two bits of 256 columns in 64 bytes from kCodes on: in each half of 128 columns, group s = 0 … 3 has crumb
-/// s of 32 bytes.
-template <int64_t codes_at>
-struct CrumbCodec {
-  static void read(const std::byte* block, int64_t group, Quads& quads) {
-    const std::byte* codes = block + codes_at + 32 * (group / 4);
-    for (size_t i = 0; i < 8; ++i) quads[i] = (load_word(codes + 4 * i) >> (2 * (group % 4))) & kCrumbs;
-  }
-  static void write(std::byte* block, int64_t group, const Quads& quads) {
-    std::byte* codes = block + codes_at + 32 * (group / 4);
-    for (size_t i = 0; i < 8; ++i) or_word(codes + 4 * i, (quads[i] & kCrumbs) << (2 * (group % 4)));
-  }
-};
-
 /// 16 bytes of a 4-bit scale and a 4-bit min each, codes, d, dmin.
 template <>
-struct BlockCodec<Format::kQ2_K> : CrumbCodec<16> {
-  static constexpr int64_t kBytes = 84;
+struct BlockCodec<Format::kQ2_K> : BlockQuads<Format::kQ2_K> {
   static constexpr int64_t kDOffset = 80;
   static void pack_scales(const std::byte* block, int64_t row, std::byte* region) {
     for (int64_t j = 0; j < 16; ++j) region[j * 16 + row] = block[j];
@@ -164,20 +99,11 @@ struct BlockCodec<Format::kQ2_K> : CrumbCodec<16> {
   }
 };
 
-/// 32 bytes of third bits (bit g of byte j: column j of group g), codes, 12 bytes of sixteen 6-bit scales, d.
+/// Codes, 12 bytes of sixteen 6-bit scales, d.
 template <>
-struct BlockCodec<Format::kQ3_K> : CrumbCodec<32> {
-  static constexpr int64_t kBytes = 110;
+struct BlockCodec<Format::kQ3_K> : BlockQuads<Format::kQ3_K> {
   static constexpr int64_t kScales = 96;
   static constexpr int64_t kDOffset = 108;
-  static void read(const std::byte* block, int64_t group, Quads& quads) {
-    CrumbCodec::read(block, group, quads);
-    for (size_t i = 0; i < 8; ++i) quads[i] |= ((load_word(block + 4 * i) >> group) & kBits) << 2;
-  }
-  static void write(std::byte* block, int64_t group, const Quads& quads) {
-    CrumbCodec::write(block, group, quads);
-    for (size_t i = 0; i < 8; ++i) or_word(block + 4 * i, ((quads[i] >> 2) & kBits) << group);
-  }
   static void pack_scales(const std::byte* block, int64_t row, std::byte* region) {
     uint8_t packed[12];
     std::memcpy(packed, block + kScales, 12);
@@ -192,19 +118,10 @@ struct BlockCodec<Format::kQ3_K> : CrumbCodec<32> {
   }
 };
 
-/// f16 d, 16 bits of high parts and 4 bytes of low parts of eight 6-bit scales, codes: each group of 32 as in
-/// IQ4_NL.
+/// d, 16 bits of high parts and 4 bytes of low parts of eight 6-bit scales, codes.
 template <>
-struct BlockCodec<Format::kIQ4_XS> {
-  static constexpr int64_t kBytes = 136;
+struct BlockCodec<Format::kIQ4_XS> : BlockQuads<Format::kIQ4_XS> {
   static constexpr int64_t kDOffset = 0;
-  static constexpr int64_t kCodes = 8;
-  static void read(const std::byte* block, int64_t group, Quads& quads) {
-    NibbleCodec<16, 0>::read(block + kCodes + 16 * group, 0, quads);
-  }
-  static void write(std::byte* block, int64_t group, const Quads& quads) {
-    NibbleCodec<16, 0>::write(block + kCodes + 16 * group, 0, quads);
-  }
   static void pack_scales(const std::byte* block, int64_t row, std::byte* region) {
     for (int64_t j = 0; j < 8; ++j) {
       const uint32_t low = (byte_at(block, 4 + j / 2) >> (4 * (j % 2))) & 15U;
@@ -223,8 +140,7 @@ struct BlockCodec<Format::kIQ4_XS> {
 
 /// Codes, d.
 template <>
-struct BlockCodec<Format::kTQ2_0> : CrumbCodec<0> {
-  static constexpr int64_t kBytes = 66;
+struct BlockCodec<Format::kTQ2_0> : BlockQuads<Format::kTQ2_0> {
   static constexpr int64_t kDOffset = 64;
   static void pack_scales(const std::byte*, int64_t, std::byte*) {}
   static void unpack_scales(const std::byte*, int64_t, std::byte*) {}

@@ -164,6 +164,79 @@ struct ArgmaxArgs {
   ArgmaxResult* best;      ///< [rows]
 };
 
+// -- prompts
+
+/// Slots in the order of their experts, ties in their own order. offsets[e] is the first place of expert e,
+/// offsets[n_experts] = n_slots. Grid: (n_experts).
+struct GroupSlotsArgs {
+  const int32_t* experts;  ///< [n_slots]
+  int32_t n_slots;
+  int32_t n_experts;
+  int32_t* offsets;  ///< [n_experts + 1]
+  int32_t* order;    ///< [n_slots]
+};
+
+/// Rows that go through a matrix together: those of one expert after the other.
+struct RowGroups {
+  const int32_t* offsets;  ///< of GroupSlotsArgs; nullptr: one matrix, and the rows are 0 … n_rows - 1
+  const int32_t* order;    ///< [n_rows]
+  int32_t n_experts;       ///< 1 … kMaxExperts
+  int32_t n_rows;
+  int32_t rows_per_x;  ///< row i reads row i / rows_per_x of x
+};
+
+/// y[m][i] (+)= x[i / rows_per_x] W[m]^T for up to three quantised matrices that read the same x. Bit for bit
+/// what `linear` computes. Grid: (row tiles of all matrices, tiles of rows of x: prompt_row_tiles()).
+struct PromptLinearArgs {
+  WeightRows weights[3];
+  float* y[3];            ///< [n_rows, weights[m].rows]
+  int32_t first_tile[4];  ///< of each matrix; [n_matrices] is the number of tiles
+  int32_t n_matrices;
+  int32_t add;  ///< += instead of =
+  ActivationRows x;
+  RowGroups groups;
+};
+
+/// h[i] = silu(x gate^T) * (x up^T), and its 8-bit form: bit for bit what `gate_up` computes. Grid:
+/// (width / 32, tiles of rows).
+struct PromptGateUpArgs {
+  WeightRows weights[2];  ///< gate, up: quantised, [width, cols] per expert
+  ActivationRows x;
+  RowGroups groups;
+  ActivationResult h;  ///< [n_rows, width]
+};
+
+/// residual[t] += sum over the token's slots of weight[slot] * y[slot], in the order of the ranks. Grid:
+/// (cols / 256, n_tokens).
+struct ExpertsSumArgs {
+  const float* y;        ///< [n_slots, cols]
+  const float* weights;  ///< [n_slots]
+  int32_t n_per_token;
+  int32_t cols;
+  float* residual;  ///< [n_tokens, cols]
+};
+
+/// Neighbouring rows of one sequence.
+struct AttentionTile {
+  int32_t first_row;
+  int32_t n_rows;  ///< 1 … prompt_attention_rows()
+};
+
+/// Causal attention of many rows of each sequence. Grid: (tiles, n_kv_heads * chunks of heads_at_once heads).
+struct PromptAttentionArgs {
+  const float* q;
+  const StepRow* rows;
+  const AttentionTile* tiles;
+  const uint32_t* pages;
+  const unsigned char* kv;
+  ActivationResult out;  ///< [rows, n_heads * head_dim]
+  float scale;
+  int32_t n_heads;
+  int32_t n_kv_heads;
+  int32_t heads_at_once;  ///< 1, 2, 4 or 8 query heads of a KV head in one block
+  int32_t window;         ///< a row sees so many keys, its own included; 0 = all
+};
+
 // What the host must know of the kernels' cutting of the work.
 
 inline constexpr int kLinearTileRows = 16;  ///< weight rows of a block of `linear`
@@ -198,6 +271,30 @@ constexpr int64_t partial_floats(int heads_per_chunk, int head_dim) {
   return int64_t{heads_per_chunk} * (head_dim + 2);
 }
 
+// A prompt's matrix product is cut into tiles: 16 * row_fragments rows of x against 16 * weight_fragments
+// weight rows per wave. A block's eight waves are four that share a tile's columns (every fourth group of 32
+// each) times two tiles of weight rows (prompt_tile.h says why four).
+
+inline constexpr int kPromptClasses = 4;
+inline constexpr int kPromptWeightTiles = 2;
+inline constexpr int kPromptWaves = kPromptClasses * kPromptWeightTiles;
+inline constexpr int kFragment = 16;
+/// Columns of a step through a tile: one group of 32 for each of the four waves.
+inline constexpr int kPromptDepth = kPromptClasses * 32;
+/// Bytes from one row of codes to the next in shared memory: 16 more than there are, so that the 16 lanes of
+/// a fragment read from different banks.
+inline constexpr int kPromptPitch = kPromptDepth + 16;
+
+constexpr int prompt_row_tiles(int n_rows, int n_experts, int tile_rows) {
+  // Every expert may leave one tile unfilled; blocks beyond the last tile return at once.
+  const int unfilled = n_experts < n_rows ? n_experts : n_rows;
+  return n_experts > 1 ? n_rows / tile_rows + unfilled : (n_rows + tile_rows - 1) / tile_rows;
+}
+
+inline constexpr int kAttentionWaves = 8;
+/// Rows of a tile: each wave takes 16 rows of one head.
+constexpr int prompt_attention_rows(int heads_at_once) { return kAttentionWaves / heads_at_once * kFragment; }
+
 // Shared memory that each kernel takes, in bytes; the kernels' own order of take() gives the same sums.
 
 constexpr int shared_round(int n_bytes) { return (n_bytes + 15) / 16 * 16; }
@@ -211,6 +308,23 @@ constexpr int router_shared_bytes(int cols, int n_experts) {
          shared_round(n_experts * 4) + shared_round(4);
 }
 constexpr int gate_up_shared_bytes(int n_tokens) { return shared_round(2 * n_tokens * kGateUpTileRows * 4); }
+constexpr int prompt_stage_bytes(int tile_rows) {
+  return shared_round(tile_rows * kPromptPitch) + 2 * shared_round(kPromptClasses * tile_rows * 4);
+}
+constexpr int prompt_shared_bytes(int row_fragments, int weight_fragments) {
+  const int stages = 2 * prompt_stage_bytes(kFragment * row_fragments);
+  const int joined = 2 * kPromptWeightTiles * row_fragments * weight_fragments * kFragment * kFragment * 4;
+  return stages > joined ? stages : joined;
+}
+constexpr int group_slots_shared_bytes() { return shared_round(2 * 8 * 4); }
+/// Keys of a page, and its values transposed: [octet of keys][head_dim][8], an octet 16 bytes longer than it
+/// needs (prompt_attention.hip). At the end the waves' results lie in the same place.
+constexpr int prompt_attention_octet_bytes(int head_dim) { return head_dim * 16 + 16; }
+constexpr int prompt_attention_shared_bytes(int head_dim) {
+  const int page = kPageTokens * head_dim * 2 + kPageTokens / 8 * prompt_attention_octet_bytes(head_dim);
+  const int results = kAttentionWaves * kFragment * 33 * 4;
+  return page > results ? page : results;
+}
 constexpr int argmax_shared_bytes() { return shared_round(8 * 8) + shared_round(4); }
 
 /// The page of one KV head holds keys, then values, f16:

@@ -2,6 +2,7 @@
 //
 // Floor: keys and values are read once per chunk of up to eight query heads, 4 * head_dim bytes a token and
 // KV head.
+#include "kernels/hip/activations.h"
 #include "kernels/hip/args.h"
 #include "kernels/hip/dialect/gpu.h"
 #include "kernels/hip/dot.h"

@@ -1,5 +1,5 @@
 // Dot products of weight rows with rows of activations, a wave per weight row: what all matrix kernels are
-// made of.
+// made of. How a group of weights is unpacked and met: weight_group.h.
 //
 // Every lane takes every 32nd group of 32 columns (or piece of 16 bytes of a float row), in ascending order;
 // the wave's sum at the end has one order too. So a result depends on its two rows alone, whatever the number
@@ -14,16 +14,10 @@
 
 #include "kernels/hip/args.h"
 #include "kernels/hip/dialect/gpu.h"
+#include "kernels/hip/weight_group.h"
 #include "kernels/hip/weight_layout.h"
 
 namespace halod::hip {
-
-/// One group of 32 activations in 8 bits.
-struct GroupCodes {
-  uint32_t quads[8];
-  float scale;
-  int32_t sums[2];  ///< of the first and of the second 16 codes
-};
 
 HALOD_DEVICE GroupCodes make_group_codes(const gpu::Piece& low, const gpu::Piece& high, float scale,
                                          int32_t sums) {
@@ -86,147 +80,6 @@ HALOD_DEVICE void load_values(const SharedActivationRow& x, int, int cols, int f
 #pragma unroll
   for (int i = 0; i < n_columns; ++i) values[i] = first + i < cols ? x.values[first + i] : 0.0F;
 }
-
-// -- quantised weights: a group's codes, one per byte, and how a group of activations meets them
-
-HALOD_DEVICE void load_nibbles(const unsigned char* p, uint32_t (&quads)[8]) {
-  const gpu::Piece piece = gpu::load_piece(p);
-#pragma unroll
-  for (int i = 0; i < 4; ++i) {
-    quads[i] = piece.words[i] & 0x0f0f0f0fU;
-    quads[i + 4] = (piece.words[i] >> 4) & 0x0f0f0f0fU;
-  }
-}
-
-template <Format format>
-struct WeightGroup;
-
-template <>
-struct WeightGroup<Format::kQ4_0> {
-  uint32_t quads[8];
-  float d;
-
-  HALOD_DEVICE void load(const unsigned char* row, int cols, int group) {
-    load_nibbles(row + kPieceBytes * group, quads);
-    d = gpu::half_to_float(static_cast<uint16_t>(
-        gpu::load_half_word(row + row_shape<Format::kQ4_0>().d_offset(cols) + 2 * group)));
-  }
-  HALOD_DEVICE float dot(const GroupCodes& x, float sum) const {
-    int dot = -8 * (x.sums[0] + x.sums[1]);  // the codes are 8 too large
-#pragma unroll
-    for (int i = 0; i < 8; ++i) dot = gpu::dot4_us(quads[i], x.quads[i], dot);
-    return gpu::fma(static_cast<float>(dot), d * x.scale, sum);
-  }
-  HALOD_DEVICE float value(int column) const {
-    return d * static_cast<float>(static_cast<int>((quads[column / 4] >> (column % 4 * 8)) & 255U) - 8);
-  }
-};
-
-template <>
-struct WeightGroup<Format::kQ8_0> {
-  uint32_t quads[8];
-  float d;
-
-  HALOD_DEVICE void load(const unsigned char* row, int cols, int group) {
-    const unsigned char* codes = row + kPieceBytes * group;
-    const gpu::Piece low = gpu::load_piece(codes), high = gpu::load_piece(codes + cols / 2);
-#pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      quads[i] = low.words[i];
-      quads[i + 4] = high.words[i];
-    }
-    d = gpu::half_to_float(static_cast<uint16_t>(
-        gpu::load_half_word(row + row_shape<Format::kQ8_0>().d_offset(cols) + 2 * group)));
-  }
-  HALOD_DEVICE float dot(const GroupCodes& x, float sum) const {
-    int dot = 0;
-#pragma unroll
-    for (int i = 0; i < 8; ++i) dot = gpu::dot4_ss(quads[i], x.quads[i], dot);
-    return gpu::fma(static_cast<float>(dot), d * x.scale, sum);
-  }
-  HALOD_DEVICE float value(int column) const {
-    return d * static_cast<float>(static_cast<int8_t>(quads[column / 4] >> (column % 4 * 8)));
-  }
-};
-
-/// What Q4_K and Q5_K share: a scale and a minimum per group.
-struct ScaleAndMin {
-  uint32_t quads[8];
-  float scale, min;
-
-  HALOD_DEVICE void load_header(const unsigned char* headers, int group) {
-    const gpu::Piece header = gpu::load_piece(headers + kPieceBytes * (group / 8));
-    const int j = group % 8;
-    const uint32_t byte = (j < 4 ? header.words[1] : header.words[2]) >> (j % 4 * 8);
-    const uint32_t high_min = (header.words[3] >> (4 * j)) & 15U;
-    scale = gpu::half_to_float(static_cast<uint16_t>(header.words[0])) * static_cast<float>(byte & 63U);
-    min = gpu::half_to_float(static_cast<uint16_t>(header.words[0] >> 16)) *
-          static_cast<float>(((byte >> 6) & 3U) | high_min << 2);
-  }
-  HALOD_DEVICE float dot(const GroupCodes& x, float sum) const {
-    int dot = 0;
-#pragma unroll
-    for (int i = 0; i < 8; ++i) dot = gpu::dot4_us(quads[i], x.quads[i], dot);
-    sum = gpu::fma(static_cast<float>(dot), scale * x.scale, sum);
-    return gpu::fma(-min, x.scale * static_cast<float>(x.sums[0] + x.sums[1]), sum);
-  }
-  HALOD_DEVICE float value(int column) const {
-    return scale * static_cast<float>((quads[column / 4] >> (column % 4 * 8)) & 255U) - min;
-  }
-};
-
-template <>
-struct WeightGroup<Format::kQ4_K> : ScaleAndMin {
-  HALOD_DEVICE void load(const unsigned char* row, int cols, int group) {
-    load_nibbles(row + kPieceBytes * group, quads);
-    load_header(row + row_shape<Format::kQ4_K>().scale_offset(cols), group);
-  }
-};
-
-template <>
-struct WeightGroup<Format::kQ5_K> : ScaleAndMin {
-  HALOD_DEVICE void load(const unsigned char* row, int cols, int group) {
-    load_nibbles(row + kPieceBytes * group, quads);
-    const uint32_t high = gpu::load_word(row + row_shape<Format::kQ5_K>().high_offset(cols) + 4 * group);
-#pragma unroll
-    for (int i = 0; i < 8; ++i) quads[i] |= ((high >> i) & 0x01010101U) << 4;
-    load_header(row + row_shape<Format::kQ5_K>().scale_offset(cols), group);
-  }
-};
-
-template <>
-struct WeightGroup<Format::kQ6_K> {
-  uint32_t quads[8];
-  float scales[2];
-
-  HALOD_DEVICE void load(const unsigned char* row, int cols, int group) {
-    constexpr RowShape kShape = row_shape<Format::kQ6_K>();
-    load_nibbles(row + kPieceBytes * group, quads);
-    uint32_t high[2];
-    gpu::load_words2(row + kShape.high_offset(cols) + 8 * group, high);
-#pragma unroll
-    for (int i = 0; i < 8; ++i) quads[i] |= ((high[i / 4] >> (2 * (i % 4))) & 0x03030303U) << 4;
-    const uint32_t both = gpu::load_half_word(row + kShape.scale_offset(cols) + 2 * group);
-    const float d = gpu::half_to_float(
-        static_cast<uint16_t>(gpu::load_half_word(row + kShape.d_offset(cols) + 2 * (group / 8))));
-    scales[0] = d * static_cast<float>(static_cast<int8_t>(both));
-    scales[1] = d * static_cast<float>(static_cast<int8_t>(both >> 8));
-  }
-  HALOD_DEVICE float dot(const GroupCodes& x, float sum) const {
-#pragma unroll
-    for (int half = 0; half < 2; ++half) {
-      int dot = -32 * x.sums[half];  // the codes are 32 too large
-#pragma unroll
-      for (int i = 0; i < 4; ++i) dot = gpu::dot4_us(quads[4 * half + i], x.quads[4 * half + i], dot);
-      sum = gpu::fma(static_cast<float>(dot), scales[half] * x.scale, sum);
-    }
-    return sum;
-  }
-  HALOD_DEVICE float value(int column) const {
-    return scales[column / 16] *
-           static_cast<float>(static_cast<int>((quads[column / 4] >> (column % 4 * 8)) & 255U) - 32);
-  }
-};
 
 // -- float weights: a piece of 16 bytes
 
@@ -329,14 +182,8 @@ struct FormatTag {
 /// Calls work(FormatTag<format>) for the format that a matrix has. The branch is the same for all lanes: it
 /// costs a few scalar instructions, and saves a kernel, and a launch, for every mixture of formats.
 template <class Work>
-HALOD_DEVICE void for_format(int32_t format, const Work& work) {
+HALOD_DEVICE void for_quantised_format(int32_t format, const Work& work) {
   switch (static_cast<Format>(format)) {
-    case Format::kF32:
-      return work(FormatTag<Format::kF32>());
-    case Format::kF16:
-      return work(FormatTag<Format::kF16>());
-    case Format::kBF16:
-      return work(FormatTag<Format::kBF16>());
     case Format::kQ4_0:
       return work(FormatTag<Format::kQ4_0>());
     case Format::kQ8_0:
@@ -347,8 +194,41 @@ HALOD_DEVICE void for_format(int32_t format, const Work& work) {
       return work(FormatTag<Format::kQ5_K>());
     case Format::kQ6_K:
       return work(FormatTag<Format::kQ6_K>());
+    case Format::kQ4_1:
+      return work(FormatTag<Format::kQ4_1>());
+    case Format::kQ5_0:
+      return work(FormatTag<Format::kQ5_0>());
+    case Format::kQ5_1:
+      return work(FormatTag<Format::kQ5_1>());
+    case Format::kQ2_K:
+      return work(FormatTag<Format::kQ2_K>());
+    case Format::kQ3_K:
+      return work(FormatTag<Format::kQ3_K>());
+    case Format::kIQ4_NL:
+      return work(FormatTag<Format::kIQ4_NL>());
+    case Format::kIQ4_XS:
+      return work(FormatTag<Format::kIQ4_XS>());
+    case Format::kMXFP4:
+      return work(FormatTag<Format::kMXFP4>());
+    case Format::kTQ2_0:
+      return work(FormatTag<Format::kTQ2_0>());
     default:
       return;  // has no layout in kernels/hip/weight_layout.h, so no weight of it is ever placed
+  }
+}
+
+/// The same for float formats too.
+template <class Work>
+HALOD_DEVICE void for_format(int32_t format, const Work& work) {
+  switch (static_cast<Format>(format)) {
+    case Format::kF32:
+      return work(FormatTag<Format::kF32>());
+    case Format::kF16:
+      return work(FormatTag<Format::kF16>());
+    case Format::kBF16:
+      return work(FormatTag<Format::kBF16>());
+    default:
+      return for_quantised_format(format, work);
   }
 }
 
@@ -365,26 +245,6 @@ HALOD_DEVICE const unsigned char* weight_row(const WeightRows& weights, int expe
   const int clamped = row < weights.rows ? row : weights.rows - 1;
   return weights.data + static_cast<uint64_t>(expert) * weights.expert_bytes +
          static_cast<size_t>(clamped) * static_cast<size_t>(weights.row_bytes);
-}
-
-// -- the 8-bit form
-
-/// A whole wave rounds 32 consecutive values, one per lane, to 8 bits, as kernels/ops/activations.h says.
-HALOD_DEVICE void quantise_group(float value, int8_t* codes, ActivationGroup* group) {
-  const bool has_nan = gpu::ballot(value != value) != 0;
-  const float largest = gpu::wave_max(gpu::abs(value));
-  const float inverse = largest > 0.0F ? 127.0F / largest : 0.0F;
-  const float code = gpu::min(gpu::max(gpu::round(value * inverse), -127.0F), 127.0F);
-  codes[gpu::lane()] = static_cast<int8_t>(static_cast<int>(code));
-  float sum = code;  // at most 16 x 127: exact
-#pragma unroll
-  for (int mask = 8; mask > 0; mask /= 2) sum += gpu::shfl_xor(sum, mask);
-  const int first = static_cast<int>(sum), second = static_cast<int>(gpu::shfl_xor(sum, 16));
-  if (gpu::lane() == 0) {
-    // A NaN would be rounded away; in the scale it spreads to every result that it should.
-    group->scale = has_nan ? gpu::as_float(0x7fc00000U) : largest / 127.0F;
-    group->sums = (first & 0xffff) | second << 16;
-  }
 }
 
 }  // namespace halod::hip

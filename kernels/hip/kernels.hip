@@ -2,5 +2,8 @@
 // check.
 #include "kernels/hip/attention.hip"
 #include "kernels/hip/experts.hip"
+#include "kernels/hip/groups.hip"
 #include "kernels/hip/linear.hip"
+#include "kernels/hip/prompt_attention.hip"
+#include "kernels/hip/prompt_linear.hip"
 #include "kernels/hip/rows.hip"

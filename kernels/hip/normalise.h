@@ -1,6 +1,7 @@
 // RMS norm of one row by a block of 256 threads, and its 8-bit form: alone, and inside the router.
 #pragma once
 
+#include "kernels/hip/activations.h"
 #include "kernels/hip/args.h"
 #include "kernels/hip/dialect/gpu.h"
 #include "kernels/hip/dot.h"

@@ -1,121 +1,34 @@
 #include "kernels/hip/weight_layout.h"
 
-#include <array>
+#include <cstddef>
 #include <cstring>
 
 #include "base/error.h"
+#include "kernels/quant/block_quads.h"
 #include "kernels/quant/k_scales.h"
-#include "kernels/quant/q4_0.h"
-#include "kernels/quant/q4_k.h"
-#include "kernels/quant/q5_k.h"
+#include "kernels/quant/q2_k.h"
+#include "kernels/quant/q3_k.h"
 #include "kernels/quant/q6_k.h"
-#include "kernels/quant/q8_0.h"
+#include "kernels/quant/tq.h"
 
 namespace halod::hip {
 namespace {
 
-constexpr uint32_t kLowNibbles = 0x0f0f0f0fU;
-constexpr uint32_t kCrumbs = 0x03030303U;
-constexpr uint32_t kBits = 0x01010101U;
-
-uint32_t load_word(const void* p) {
-  uint32_t word;
-  std::memcpy(&word, p, sizeof word);
-  return word;
-}
-void store_word(void* p, uint32_t word) { std::memcpy(p, &word, sizeof word); }
-void or_word(uint8_t* p, uint32_t bits) { store_word(p, load_word(p) | bits); }
-
-/// The eight quads of a group; as many bits of each byte count as the format has.
-using Quads = std::array<uint32_t, 8>;
-
-// -- file blocks: the quads of group j, and back into a block of zeros
-
-template <class Block>
-struct BlockCodes;
-
-template <>
-struct BlockCodes<BlockQ4_0> {
-  static Quads read(const BlockQ4_0& block, int) {
-    Quads quads;
-    for (size_t i = 0; i < 4; ++i) {
-      const uint32_t word = load_word(block.qs + 4 * i);
-      quads[i] = word & kLowNibbles;
-      quads[i + 4] = (word >> 4) & kLowNibbles;
-    }
-    return quads;
-  }
-  static void write(const Quads& quads, int, BlockQ4_0& block) {
-    for (size_t i = 0; i < 4; ++i) store_word(block.qs + 4 * i, quads[i] | quads[i + 4] << 4);
-  }
-};
-
-template <>
-struct BlockCodes<BlockQ8_0> {
-  static Quads read(const BlockQ8_0& block, int) {
-    Quads quads;
-    std::memcpy(quads.data(), block.qs, sizeof quads);
-    return quads;
-  }
-  static void write(const Quads& quads, int, BlockQ8_0& block) {
-    std::memcpy(block.qs, quads.data(), sizeof quads);
-  }
-};
-
-template <>
-struct BlockCodes<BlockQ4_K> {
-  static Quads read(const BlockQ4_K& block, int j) {
-    Quads quads;
-    for (size_t i = 0; i < 8; ++i)
-      quads[i] = (load_word(block.qs + j / 2 * 32 + 4 * i) >> (j % 2 * 4)) & kLowNibbles;
-    return quads;
-  }
-  static void write(const Quads& quads, int j, BlockQ4_K& block) {
-    for (size_t i = 0; i < 8; ++i) or_word(block.qs + j / 2 * 32 + 4 * i, quads[i] << (j % 2 * 4));
-  }
-};
-
-template <>
-struct BlockCodes<BlockQ5_K> {
-  static Quads read(const BlockQ5_K& block, int j) {
-    Quads quads;
-    for (size_t i = 0; i < 8; ++i) {
-      quads[i] = ((load_word(block.qs + j / 2 * 32 + 4 * i) >> (j % 2 * 4)) & kLowNibbles) |
-                 ((load_word(block.qh + 4 * i) >> j) & kBits) << 4;
-    }
-    return quads;
-  }
-  static void write(const Quads& quads, int j, BlockQ5_K& block) {
-    for (size_t i = 0; i < 8; ++i) {
-      or_word(block.qs + j / 2 * 32 + 4 * i, (quads[i] & kLowNibbles) << (j % 2 * 4));
-      or_word(block.qh + 4 * i, ((quads[i] >> 4) & kBits) << j);
-    }
-  }
-};
-
-/// Half j / 4 of the block; group r of the half has its low bits in nibble r / 2 of run r % 2, its high ones
-/// in bits 2 r.
-template <>
-struct BlockCodes<BlockQ6_K> {
-  static Quads read(const BlockQ6_K& block, int j) {
-    const int half = j / 4, r = j % 4;
-    Quads quads;
-    for (size_t i = 0; i < 8; ++i) {
-      quads[i] = ((load_word(block.ql + 64 * half + 32 * (r % 2) + 4 * i) >> (r / 2 * 4)) & kLowNibbles) |
-                 ((load_word(block.qh + 32 * half + 4 * i) >> (2 * r)) & kCrumbs) << 4;
-    }
-    return quads;
-  }
-  static void write(const Quads& quads, int j, BlockQ6_K& block) {
-    const int half = j / 4, r = j % 4;
-    for (size_t i = 0; i < 8; ++i) {
-      or_word(block.ql + 64 * half + 32 * (r % 2) + 4 * i, (quads[i] & kLowNibbles) << (r / 2 * 4));
-      or_word(block.qh + 32 * half + 4 * i, ((quads[i] >> 4) & kCrumbs) << (2 * r));
-    }
-  }
-};
-
 // -- device rows: the quads of a group, and back
+
+/// Four quads' pairs of bits in one word, and back.
+uint32_t to_crumbs(const Quads& quads, size_t first, int shift) {
+  uint32_t crumbs = 0;
+  for (size_t i = 0; i < 4; ++i) crumbs |= ((quads[first + i] >> shift) & kCrumbs) << (2 * i);
+  return crumbs;
+}
+uint32_t quad_of_crumbs(const std::byte* words, size_t i) {
+  return (load_word(words + i / 4 * 4) >> (2 * (i % 4))) & kCrumbs;
+}
+
+/// Bits of a code that lie among the codes; the others are in `high`.
+template <RowShape shape>
+constexpr int kLowBits = shape.code_bytes_per_group / 4;
 
 template <RowShape shape>
 void store_quads(const Quads& quads, int64_t group, int cols, std::byte* row) {
@@ -124,19 +37,21 @@ void store_quads(const Quads& quads, int64_t group, int cols, std::byte* row) {
     std::memcpy(row + cols / 2 + kPieceBytes * group, quads.data() + 4, kPieceBytes);
     return;
   }
-  for (size_t i = 0; i < 4; ++i) {
-    store_word(row + kPieceBytes * group + 4 * static_cast<int64_t>(i),
-               (quads[i] & kLowNibbles) | (quads[i + 4] & kLowNibbles) << 4);
+  std::byte* codes = row + shape.code_bytes_per_group * group;
+  if constexpr (shape.code_bytes_per_group == 16) {
+    for (size_t i = 0; i < 4; ++i)
+      store_word(codes + 4 * i, (quads[i] & kLowNibbles) | (quads[i + 4] & kLowNibbles) << 4);
+  } else {
+    for (size_t part = 0; part < 2; ++part) store_word(codes + 4 * part, to_crumbs(quads, 4 * part, 0));
   }
   std::byte* high = row + shape.high_offset(cols) + group * shape.high_bytes_per_group;
   if constexpr (shape.high_bytes_per_group == 4) {
     uint32_t bits = 0;
-    for (size_t i = 0; i < 8; ++i) bits |= ((quads[i] >> 4) & kBits) << i;
+    for (size_t i = 0; i < 8; ++i) bits |= ((quads[i] >> kLowBits<shape>)&kBits) << i;
     store_word(high, bits);
   } else if constexpr (shape.high_bytes_per_group == 8) {
-    uint32_t crumbs[2] = {};
-    for (size_t i = 0; i < 8; ++i) crumbs[i / 4] |= ((quads[i] >> 4) & kCrumbs) << (2 * (i % 4));
-    std::memcpy(high, crumbs, sizeof crumbs);
+    for (size_t part = 0; part < 2; ++part)
+      store_word(high + 4 * part, to_crumbs(quads, 4 * part, kLowBits<shape>));
   }
 }
 
@@ -148,77 +63,84 @@ Quads load_quads(const std::byte* row, int64_t group, int cols) {
     std::memcpy(quads.data() + 4, row + cols / 2 + kPieceBytes * group, kPieceBytes);
     return quads;
   }
+  const std::byte* codes = row + shape.code_bytes_per_group * group;
   const std::byte* high = row + shape.high_offset(cols) + group * shape.high_bytes_per_group;
   for (size_t i = 0; i < 8; ++i) {
-    const uint32_t word = load_word(row + kPieceBytes * group + 4 * static_cast<int64_t>(i % 4));
-    quads[i] = (word >> (i / 4 * 4)) & kLowNibbles;
-    if constexpr (shape.high_bytes_per_group == 4) quads[i] |= ((load_word(high) >> i) & kBits) << 4;
-    if constexpr (shape.high_bytes_per_group == 8)
-      quads[i] |= ((load_word(high + i / 4 * 4) >> (2 * (i % 4))) & kCrumbs) << 4;
+    if constexpr (shape.code_bytes_per_group == 16) {
+      quads[i] = (load_word(codes + 4 * (i % 4)) >> (i / 4 * 4)) & kLowNibbles;
+    } else {
+      quads[i] = quad_of_crumbs(codes, i);
+    }
+    if constexpr (shape.high_bytes_per_group == 4)
+      quads[i] |= ((load_word(high) >> i) & kBits) << kLowBits<shape>;
+    if constexpr (shape.high_bytes_per_group == 8) quads[i] |= quad_of_crumbs(high, i) << kLowBits<shape>;
   }
   return quads;
 }
 
 // -- scales
 
-template <class Block>
-concept HasHeader = requires(Block block) {
-  block.dmin;
+/// Where a file's block has what a row keeps as it is: its scales and its d, as many bytes as RowShape says.
+struct FileOffsets {
+  size_t scales, d;
 };
+template <Format format>
+constexpr FileOffsets file_offsets() {
+  switch (format) {
+    case Format::kQ2_K:
+      return {offsetof(BlockQ2_K, scales), offsetof(BlockQ2_K, d)};
+    case Format::kQ3_K:
+      return {offsetof(BlockQ3_K, scales), offsetof(BlockQ3_K, d)};
+    case Format::kQ6_K:
+      return {offsetof(BlockQ6_K, scales), offsetof(BlockQ6_K, d)};
+    case Format::kTQ2_0:
+      return {0, offsetof(BlockTq2_0, d)};
+    default:
+      return {0, 0};  // the block begins with them
+  }
+}
 
-template <HasHeader Block>
-void store_scales(const Block& block, std::byte* scales, std::byte*) {
-  const KScales unpacked = unpack_k_scales(block.scales);
-  uint8_t header[kPieceBytes] = {};
-  std::memcpy(header, &block.d, 2);
-  std::memcpy(header + 2, &block.dmin, 2);
+/// Of a block of Q4_K or Q5_K, which both begin with d, dmin and 12 bytes of scales and mins.
+void store_header(const std::byte* block, std::byte* header) {
+  uint8_t packed[12];
+  std::memcpy(packed, block + 4, sizeof packed);
+  const KScales unpacked = unpack_k_scales(packed);
+  std::memcpy(header, block, 4);
   uint32_t high_mins = 0;
   for (int j = 0; j < kKSubBlocks; ++j) {
-    header[4 + j] = static_cast<uint8_t>(unpacked.scale[j] | (unpacked.min[j] & 3) << 6);
+    header[4 + j] = static_cast<std::byte>(unpacked.scale[j] | (unpacked.min[j] & 3) << 6);
     high_mins |= static_cast<uint32_t>(unpacked.min[j] >> 2) << (4 * j);
   }
   store_word(header + 12, high_mins);
-  std::memcpy(scales, header, sizeof header);
 }
-template <HasHeader Block>
-void load_scales(const std::byte* scales, const std::byte*, Block& block) {
-  uint8_t header[kPieceBytes];
-  std::memcpy(header, scales, sizeof header);
-  std::memcpy(&block.d, header, 2);
-  std::memcpy(&block.dmin, header + 2, 2);
+void load_header(const std::byte* header, std::byte* block) {
   const uint32_t high_mins = load_word(header + 12);
   KScales unpacked;
   for (int j = 0; j < kKSubBlocks; ++j) {
-    unpacked.scale[j] = header[4 + j] & 63;
-    unpacked.min[j] = static_cast<uint8_t>(header[4 + j] >> 6 | ((high_mins >> (4 * j)) & 15U) << 2);
+    const auto byte = std::to_integer<uint32_t>(header[4 + j]);
+    unpacked.scale[j] = byte & 63U;
+    unpacked.min[j] = static_cast<uint8_t>(byte >> 6 | ((high_mins >> (4 * j)) & 15U) << 2);
   }
-  pack_k_scales(unpacked, block.scales);
-}
-
-void store_scales(const BlockQ6_K& block, std::byte* scales, std::byte* d) {
-  std::memcpy(scales, block.scales, sizeof block.scales);
-  std::memcpy(d, &block.d, 2);
-}
-void load_scales(const std::byte* scales, const std::byte* d, BlockQ6_K& block) {
-  std::memcpy(block.scales, scales, sizeof block.scales);
-  std::memcpy(&block.d, d, 2);
-}
-
-template <class Block>
-void store_scales(const Block& block, std::byte*, std::byte* d) {
-  std::memcpy(d, &block.d, 2);
-}
-template <class Block>
-void load_scales(const std::byte*, const std::byte* d, Block& block) {
-  std::memcpy(&block.d, d, 2);
+  uint8_t packed[12];
+  pack_k_scales(unpacked, packed);
+  std::memcpy(block, header, 4);
+  std::memcpy(block + 4, packed, sizeof packed);
 }
 
 // -- rows
 
-template <Format format, class Block>
+template <Format format>
 struct QuantisedRow {
+  using Block = BlockQuads<format>;
   static constexpr RowShape kShape = row_shape<format>();
+  static constexpr FileOffsets kOffsets = file_offsets<format>();
   static constexpr int kGroupsPerBlock = kShape.block_columns / kGroupColumns;
+  static constexpr bool kHasHeader = format == Format::kQ4_K || format == Format::kQ5_K;
+  /// Of the file's block; the row may have a few zeros more.
+  static constexpr int64_t kScaleBytes =
+      Block::kBytes - kShape.d_bytes_per_block -
+      kGroupsPerBlock * (kShape.code_bytes_per_group + kShape.high_bytes_per_group);
+  static_assert(kScaleBytes >= 0 && kScaleBytes <= kShape.scale_bytes_per_block);
 
   static int64_t row_bytes(int64_t cols) { return kShape.row_bytes(static_cast<int>(cols)); }
 
@@ -228,24 +150,39 @@ struct QuantisedRow {
     std::memset(row + kShape.d_offset(cols), 0,
                 static_cast<size_t>(kShape.row_bytes(cols) - kShape.d_offset(cols)));
     for (int b = 0; b < cols / kShape.block_columns; ++b) {
-      Block block;
-      std::memcpy(&block, blocks + static_cast<size_t>(b) * sizeof block, sizeof block);
-      for (int j = 0; j < kGroupsPerBlock; ++j)
-        store_quads<kShape>(BlockCodes<Block>::read(block, j), b * kGroupsPerBlock + j, cols, row);
-      store_scales(block, row + kShape.scale_offset(cols) + b * kShape.scale_bytes_per_block,
-                   row + kShape.d_offset(cols) + b * kShape.d_bytes_per_block);
+      const std::byte* block = blocks + int64_t{b} * Block::kBytes;
+      for (int j = 0; j < kGroupsPerBlock; ++j) {
+        Quads quads;
+        Block::read(block, j, quads);
+        store_quads<kShape>(quads, b * kGroupsPerBlock + j, cols, row);
+      }
+      std::byte* scales = row + kShape.scale_offset(cols) + b * kShape.scale_bytes_per_block;
+      if constexpr (kHasHeader) {
+        store_header(block, scales);
+      } else {
+        std::memset(scales, 0, kShape.scale_bytes_per_block);
+        std::memcpy(scales, block + kOffsets.scales, kScaleBytes);
+        std::memcpy(row + kShape.d_offset(cols) + b * kShape.d_bytes_per_block, block + kOffsets.d,
+                    kShape.d_bytes_per_block);
+      }
     }
   }
 
   static void unpack(const std::byte* row, int64_t n_cols, std::byte* blocks) {
     const int cols = static_cast<int>(n_cols);
+    std::memset(blocks, 0, static_cast<size_t>(cols / kShape.block_columns * Block::kBytes));
     for (int b = 0; b < cols / kShape.block_columns; ++b) {
-      Block block = {};
+      std::byte* block = blocks + int64_t{b} * Block::kBytes;
       for (int j = 0; j < kGroupsPerBlock; ++j)
-        BlockCodes<Block>::write(load_quads<kShape>(row, b * kGroupsPerBlock + j, cols), j, block);
-      load_scales(row + kShape.scale_offset(cols) + b * kShape.scale_bytes_per_block,
-                  row + kShape.d_offset(cols) + b * kShape.d_bytes_per_block, block);
-      std::memcpy(blocks + static_cast<size_t>(b) * sizeof block, &block, sizeof block);
+        Block::write(block, j, load_quads<kShape>(row, b * kGroupsPerBlock + j, cols));
+      const std::byte* scales = row + kShape.scale_offset(cols) + b * kShape.scale_bytes_per_block;
+      if constexpr (kHasHeader) {
+        load_header(scales, block);
+      } else {
+        std::memcpy(block + kOffsets.scales, scales, kScaleBytes);
+        std::memcpy(block + kOffsets.d, row + kShape.d_offset(cols) + b * kShape.d_bytes_per_block,
+                    kShape.d_bytes_per_block);
+      }
     }
   }
 };
@@ -270,15 +207,29 @@ constexpr RowLayout layout_row(Format format, bool needs_codes) {
   return {format, needs_codes, Row::row_bytes, Row::pack, Row::unpack};
 }
 
+template <Format format>
+constexpr RowLayout quantised() {
+  return layout_row<QuantisedRow<format>>(format, true);
+}
+
 constexpr RowLayout kLayouts[] = {
     layout_row<FloatRow<4>>(Format::kF32, false),
     layout_row<FloatRow<2>>(Format::kF16, false),
     layout_row<FloatRow<2>>(Format::kBF16, false),
-    layout_row<QuantisedRow<Format::kQ4_0, BlockQ4_0>>(Format::kQ4_0, true),
-    layout_row<QuantisedRow<Format::kQ8_0, BlockQ8_0>>(Format::kQ8_0, true),
-    layout_row<QuantisedRow<Format::kQ4_K, BlockQ4_K>>(Format::kQ4_K, true),
-    layout_row<QuantisedRow<Format::kQ5_K, BlockQ5_K>>(Format::kQ5_K, true),
-    layout_row<QuantisedRow<Format::kQ6_K, BlockQ6_K>>(Format::kQ6_K, true),
+    quantised<Format::kQ4_0>(),
+    quantised<Format::kQ8_0>(),
+    quantised<Format::kQ4_K>(),
+    quantised<Format::kQ5_K>(),
+    quantised<Format::kQ6_K>(),
+    quantised<Format::kQ4_1>(),
+    quantised<Format::kQ5_0>(),
+    quantised<Format::kQ5_1>(),
+    quantised<Format::kQ2_K>(),
+    quantised<Format::kQ3_K>(),
+    quantised<Format::kIQ4_NL>(),
+    quantised<Format::kIQ4_XS>(),
+    quantised<Format::kMXFP4>(),
+    quantised<Format::kTQ2_0>(),
 };
 
 }  // namespace

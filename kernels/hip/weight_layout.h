@@ -6,22 +6,29 @@
 // file calls so (32 or 256 columns). A quad is four neighbouring columns of a group, one in each byte of a
 // word.
 //
-//   F32, F16, BF16   the values, padded with zeros to 16 bytes
-//   Q4_0             codes | d
-//   Q8_0             codes (columns 0 … 15 of every group) | codes (columns 16 … 31) | d
-//   Q4_K             codes | headers
-//   Q5_K             codes | high | headers
-//   Q6_K             codes | high | scales | d
+//   F32, F16, BF16              the values, padded with zeros to 16 bytes
+//   Q4_0, Q4_1, IQ4_NL, MXFP4   codes | d
+//   Q5_0, Q5_1                  codes | high | d
+//   Q8_0                        codes (columns 0 … 15 of every group) | codes (columns 16 … 31) | d
+//   Q2_K                        codes | scales | d
+//   Q3_K                        codes | high | scales
+//   Q6_K                        codes | high | scales | d
+//   Q4_K                        codes | headers
+//   Q5_K                        codes | high | headers
+//   IQ4_XS                      codes | scales
+//   TQ2_0                       codes | d
 //
 //   codes    16 bytes per group. 4-bit: word i has quad i in its low and quad i + 4 in its high nibbles.
-//   Q8_0: 16 bytes. high     Q5_K: one word per group, quad i in bit i of its bytes. Q6_K: two words per
-//   group, of quads 0 … 3 and 4 … 7, each
-//            quad in two bits of its bytes, the first quad lowest.
-//   headers  16 bytes per block: d (f16), dmin (f16); byte j: scale of group j, with the two low bits of its
-//   min on top; then one
-//            word with the four high bits of the min of group j in nibble j.
-//   scales   16 bytes per block: the int8 scales of its 16 runs of 16 columns.
-//   d        f16 per block, padded with zeros to 16 bytes.
+//   Q8_0: 16 bytes. Q2_K, Q3_K, TQ2_0: two words per group, of quads 0 … 3 and 4 … 7, each quad in two bits
+//   of its bytes, the first quad lowest. high     Q5_0, Q5_1, Q5_K, Q3_K: one word per group, quad i in bit i
+//   of its bytes. Q6_K: as two-bit codes. headers  16 bytes per block: d (f16), dmin (f16); byte j: scale of
+//   group j, with the two low bits of its min on top; then one word with the four high bits of the min of
+//   group j in nibble j. scales   as in the file's block: Q2_K, Q6_K a byte for each of the 16 runs of 16
+//   columns; IQ4_XS 8 bytes, d
+//            among them (kernels/quant/iq4.h); Q3_K 12 bytes (kernels/quant/q3_k.h), d and two of zeros, so
+//            that one load has them all: 1.8 % more than the file.
+//   d        as in the file's block, padded with zeros to 16 bytes at the row's end: f16 d, with m or dmin
+//            behind it in Q4_1, Q5_1, Q2_K; one byte e in MXFP4.
 #pragma once
 
 #include <cstddef>
@@ -37,7 +44,7 @@ inline constexpr int kPieceBytes = 16;
 /// The parts of a quantised row; see the picture above.
 struct RowShape {
   int block_columns;
-  int code_bytes_per_group;
+  int code_bytes_per_group;  ///< 8 for 2-bit codes, 16 for 4-bit ones, 32 for 8-bit ones
   int high_bytes_per_group;
   int scale_bytes_per_block;  ///< headers or scales
   int d_bytes_per_block;
@@ -69,6 +76,24 @@ constexpr RowShape row_shape() {
       return {256, 16, 4, 16, 0};
     case Format::kQ6_K:
       return {256, 16, 8, 16, 2};
+    case Format::kQ4_1:
+      return {32, 16, 0, 0, 4};
+    case Format::kQ5_0:
+      return {32, 16, 4, 0, 2};
+    case Format::kQ5_1:
+      return {32, 16, 4, 0, 4};
+    case Format::kQ2_K:
+      return {256, 8, 0, 16, 4};
+    case Format::kQ3_K:
+      return {256, 8, 4, 16, 0};
+    case Format::kIQ4_NL:
+      return {32, 16, 0, 0, 2};
+    case Format::kIQ4_XS:
+      return {256, 16, 0, 8, 0};
+    case Format::kMXFP4:
+      return {32, 16, 0, 0, 1};
+    case Format::kTQ2_0:
+      return {256, 8, 0, 0, 2};
     default:
       return {};
   }

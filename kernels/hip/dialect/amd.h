@@ -41,6 +41,17 @@ HALOD_DEVICE void sync() {
   __builtin_amdgcn_s_barrier();
   __builtin_amdgcn_fence(__ATOMIC_ACQUIRE, "workgroup");
 }
+/// A fence of the whole memory would also empty the CU's first-level cache, at each barrier of a loop that
+/// reads weights through it.
+HALOD_DEVICE void sync_shared() {
+#if __clang_major__ >= 19
+  __builtin_amdgcn_fence(__ATOMIC_RELEASE, "workgroup", "local");
+  __builtin_amdgcn_s_barrier();
+  __builtin_amdgcn_fence(__ATOMIC_ACQUIRE, "workgroup", "local");
+#else
+  sync();
+#endif
+}
 HALOD_DEVICE void sync_wave() {
   // A wave's accesses to shared memory are carried out in order; only the compiler must be kept from changing
   // it.
@@ -87,11 +98,13 @@ HALOD_DEVICE T shfl_xor(T value, int mask) {
 #endif
 }
 
+HALOD_DEVICE void schedule_barrier() { __builtin_amdgcn_sched_barrier(0); }
+HALOD_DEVICE int uniform(int value) { return __builtin_amdgcn_readfirstlane(value); }
+HALOD_DEVICE int popcount(uint32_t bits) { return __builtin_popcount(bits); }
 HALOD_DEVICE uint32_t ballot(bool predicate) { return __builtin_amdgcn_ballot_w32(predicate); }
 
-HALOD_DEVICE int dot4_us(uint32_t unsigned_bytes, uint32_t signed_bytes, int sum) {
-  return __builtin_amdgcn_sudot4(false, static_cast<int>(unsigned_bytes), true,
-                                 static_cast<int>(signed_bytes), sum, false);
+HALOD_DEVICE uint32_t permute_bytes(uint32_t high, uint32_t low, uint32_t selectors) {
+  return __builtin_amdgcn_perm(high, low, selectors);
 }
 HALOD_DEVICE int dot4_ss(uint32_t a, uint32_t b, int sum) {
   return __builtin_amdgcn_sudot4(true, static_cast<int>(a), true, static_cast<int>(b), sum, false);

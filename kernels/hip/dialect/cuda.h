@@ -24,6 +24,7 @@ HALOD_DEVICE unsigned char* shared_memory() {
 }
 HALOD_DEVICE void check_shared_memory(const void*) {}
 HALOD_DEVICE void sync() { __syncthreads(); }
+HALOD_DEVICE void sync_shared() { __syncthreads(); }
 HALOD_DEVICE void sync_wave() { __syncwarp(); }
 
 template <class T>
@@ -34,12 +35,15 @@ template <class T>
 HALOD_DEVICE T shfl_xor(T value, int mask) {
   return __shfl_xor_sync(kAllLanes, value, mask);
 }
+HALOD_DEVICE void schedule_barrier() {}
+HALOD_DEVICE int uniform(int value) { return value; }
+HALOD_DEVICE int popcount(uint32_t bits) { return __popc(bits); }
 HALOD_DEVICE uint32_t ballot(bool predicate) { return __ballot_sync(kAllLanes, predicate); }
 
-HALOD_DEVICE int dot4_us(uint32_t unsigned_bytes, uint32_t signed_bytes, int sum) {
-  int result;
-  asm("dp4a.u32.s32 %0, %1, %2, %3;" : "=r"(result) : "r"(unsigned_bytes), "r"(signed_bytes), "r"(sum));
-  return result;
+/// CUDA's selectors are the nibbles of a half-word.
+HALOD_DEVICE uint32_t permute_bytes(uint32_t high, uint32_t low, uint32_t selectors) {
+  const uint32_t pairs = selectors | selectors >> 4;
+  return __byte_perm(low, high, (pairs & 0xffU) | ((pairs >> 8) & 0xff00U));
 }
 HALOD_DEVICE int dot4_ss(uint32_t a, uint32_t b, int sum) {
   return __dp4a(static_cast<int>(a), static_cast<int>(b), sum);

@@ -7,20 +7,28 @@
 //
 // What a kernel may use, in namespace halod::gpu:
 //
+// clang-format off
 //   HALOD_KERNEL(name, Args, n_threads) { … }   a kernel; it takes one plain struct `args` by value
 //   HALOD_DEVICE                                before every function that kernels call
 //   thread() lane() wave() block_x() block_y()  places; a wave has kWave lanes, a block n_threads threads
-//   shared_memory()                             the block's shared memory, of the size that the launch gave;
-//   poisoned on lanes sync() sync_wave()                          all threads of the block, of the wave, have
-//   written before any goes on shfl(v, l) shfl_xor(v, m) ballot(p)         collectives of a whole wave: all
-//   32 lanes, at the same place dot4_us(a, b, c) dot4_ss(a, b, c)           c + the four products of the
-//   bytes of a (unsigned, signed) and b (signed) load_piece(p) load_words2(p)                16 and 8 bytes
-//   of global memory by one load; aligned to so many load_word(p) load_half_word(p)              4 and 2
-//   bytes of it load_float(p) load_floats4(p)               1 and 4 floats of it, aligned to one
+//   shared_memory()                             the block's, of the size that the launch gave; poisoned on lanes
+//   sync() sync_wave()                          all threads of the block, of the wave, have written before any
+//                                               goes on; sync_shared(): have written shared memory
+//   shfl(v, l) shfl_xor(v, m) ballot(p)         collectives of a whole wave: all 32 lanes, at the same place
+//   uniform(v) popcount(b)                      a value that is the same in all lanes; the bits that are set
+//   schedule_barrier()                          the compiler moves nothing across: bounds the registers of a
+//                                               long run of loads and products
+//   dot4_ss(a, b, c)                            c + the four products of the bytes of a and b, signed
+//   permute_bytes(high, low, s)                 byte i is that of low (0 … 3) or high (4 … 7) which byte i of s
+//                                               names
+//   load_piece(p) load_words2(p)                16 and 8 bytes of global memory by one load; aligned to so many
+//   load_word(p) load_half_word(p)              4 and 2 bytes of it
+//   load_float(p) load_floats4(p)               1 and 4 floats of it, aligned to one
 //   half_to_float float_to_half bfloat_to_float
 //   fma exp sqrt round abs min max as_float as_bits    of f32; fma is never formed from a * b + c by itself
 //   atomic_add(p, v) fence_release() fence_acquire()   between the blocks of a launch
 //   wmma_f16 wmma_bf16 wmma_iu8                 16 x 16 x 16 products of a whole wave (fragments.h)
+// clang-format on
 //
 // Rules: no early return before a collective or a barrier that others reach; no blockDim and gridDim (pass
 // them in args: the bare target then needs no hidden arguments); all shared memory from shared_memory().

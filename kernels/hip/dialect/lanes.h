@@ -30,6 +30,7 @@ inline void check_shared_memory(const unsigned char* end) {
     lanes::fail("takes more shared memory than the launch gave it");
 }
 inline void sync() { lanes::meet_block(); }
+inline void sync_shared() { lanes::meet_block(); }
 inline void sync_wave() { lanes::meet_wave(lanes::Meeting::kSyncWave, 0, nullptr, 0); }
 
 template <class T>
@@ -46,6 +47,15 @@ T shfl_xor(T value, int mask) {
   std::memcpy(&result, slots[lane() ^ mask].bytes, sizeof result);
   return result;
 }
+inline void schedule_barrier() {}
+/// Checks what the device takes on trust.
+inline int uniform(int value) {
+  const auto* slots = lanes::meet_wave(lanes::Meeting::kShfl, 1, &value, sizeof value);
+  if (std::memcmp(slots[0].bytes, &value, sizeof value) != 0)
+    lanes::fail("takes a value as the same for all lanes of its wave which is not");
+  return value;
+}
+inline int popcount(uint32_t bits) { return std::popcount(bits); }
 inline uint32_t ballot(bool predicate) {
   const auto* slots = lanes::meet_wave(lanes::Meeting::kBallot, 0, &predicate, sizeof predicate);
   uint32_t bits = 0;
@@ -53,12 +63,14 @@ inline uint32_t ballot(bool predicate) {
   return bits;
 }
 
-inline int dot4_us(uint32_t unsigned_bytes, uint32_t signed_bytes, int sum) {
-  for (int i = 0; i < 4; ++i) {
-    sum += static_cast<int>((unsigned_bytes >> (8 * i)) & 255U) *
-           static_cast<int>(static_cast<int8_t>(signed_bytes >> (8 * i)));
-  }
-  return sum;
+/// Checks the selectors: devices mean different things by those above 7.
+inline uint32_t permute_bytes(uint32_t high, uint32_t low, uint32_t selectors) {
+  if ((selectors & 0xf8f8f8f8U) != 0) lanes::fail("selects a byte above the eight that there are");
+  const uint64_t both = static_cast<uint64_t>(high) << 32 | low;
+  uint32_t result = 0;
+  for (int i = 0; i < 32; i += 8)
+    result |= static_cast<uint32_t>((both >> (((selectors >> i) & 7U) * 8)) & 255U) << i;
+  return result;
 }
 inline int dot4_ss(uint32_t a, uint32_t b, int sum) {
   for (int i = 0; i < 4; ++i) {

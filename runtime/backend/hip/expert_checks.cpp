@@ -1,4 +1,4 @@
-// The checks of the mixture of experts, and the selection that runs when a device is opened.
+// The checks of the mixture of experts.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -182,48 +182,6 @@ KernelChecks check_dense_gate_up(Device& device, const ExpertsShape& shape) {
   return {{fmt::format("gate_up_{} {} {}x{}, {} rows", at_once, traits(shape.gate).name, shape.width,
                        shape.hidden_size, shape.n_tokens),
            check_nmse(h.values(), expected)}};
-}
-
-Result<> self_test(Device& device) {
-  KernelChecks checks;
-  const auto keep = [&checks](KernelChecks more) { checks.insert(checks.end(), more.begin(), more.end()); };
-  keep(check_rows(device, 288));
-  for (const FormatTraits& format : all_formats()) {
-    if (find_row_layout(format.format) == nullptr) continue;  // weights of it are refused
-    keep(check_embed(device, format.format, 256));
-    keep(check_linear(device, {.formats = {format.format}, .rows = 19, .cols = 512, .n_tokens = 1}));
-    keep(check_experts(device, {.gate = format.format,
-                                .up = format.format,
-                                .down = format.format,
-                                .n_experts = 3,
-                                .n_per_token = 2,
-                                .hidden_size = 256,
-                                .width = 256,
-                                .n_tokens = 2}));
-  }
-  for (const int n_tokens : {2, 3, 8})
-    keep(check_linear(device, {.formats = {Format::kQ4_K, Format::kQ6_K},
-                               .rows = 19,
-                               .cols = 256,
-                               .n_tokens = n_tokens,
-                               .add = true}));
-  for (const int n_tokens : {2, 4})
-    keep(check_dense_gate_up(
-        device, {.n_experts = 1, .n_per_token = 1, .hidden_size = 256, .width = 64, .n_tokens = n_tokens}));
-  for (const int n_heads : {1, 2, 4, 8})
-    keep(check_attention(device,
-                         {.n_heads = 2 * n_heads, .n_kv_heads = 2, .head_dim = 64, .n_keys = {37, 150}}));
-  for (const KernelCheck& check : checks) {
-    if (check.passed()) continue;
-    return Error{
-        ErrorCode::kUnsupported,
-        fmt::format("{} ({}) computes wrong results: {} is off by a squared error of {:.1e} relative to the "
-                    "reference, at "
-                    "most {:.0e} is rounding; update ROCm and the kernel, or use `backend: cpu`",
-                    device.info().name, device.info().target, check.what, check.nmse, check.bound),
-        "backend"};
-  }
-  return {};
 }
 
 }  // namespace halod::hip

@@ -54,6 +54,37 @@ KernelChecks check_experts(Device& device, const ExpertsShape& shape);
 /// gate_up for several tokens of one matrix each, as dense layers use it.
 KernelChecks check_dense_gate_up(Device& device, const ExpertsShape& shape);
 
+// -- prompts: held against the reference, and against the bits of the decode kernels
+
+/// One or several matrices, `tile` rows of x at once.
+KernelChecks check_prompt_linear(Device& device, const LinearShape& shape, const PromptTile& tile);
+
+/// Which experts the tokens choose.
+enum class Routing : uint8_t {
+  kSpread,  ///< all kinds, in a fixed random order
+  kUneven,  ///< the first n_per_token experts take every token but the last; some experts have none
+};
+struct PromptExpertsShape {
+  Format gate = Format::kQ4_K, up = Format::kQ4_K, down = Format::kQ6_K;
+  int n_experts = 0, n_per_token = 0, hidden_size = 0, width = 0, n_tokens = 0;
+  Routing routing = Routing::kSpread;
+};
+/// Sorting, gate and up, down, and the sum of experts.
+KernelChecks check_prompt_experts(Device& device, const PromptExpertsShape& shape, const PromptTile& linear,
+                                  const PromptTile& gate_up);
+
+struct PromptAttentionShape {
+  int n_heads = 0, n_kv_heads = 0, head_dim = 0;
+  struct Sequence {
+    int n_past = 0;
+    int n_new = 0;
+  };
+  std::vector<Sequence> sequences;
+  int window = 0;
+};
+/// Against attention in double over the f16 keys and values.
+KernelChecks check_prompt_attention(Device& device, const PromptAttentionShape& shape);
+
 /// A few rows of every kernel and format. Errors: kUnsupported naming the device and the first kernel whose
 /// results are wrong.
 Result<> self_test(Device& device);

@@ -45,6 +45,11 @@ HALOD_KERNEL(multiply_iu8, ByteProductArgs, 32) {
   for (int i = 0; i < 8; ++i) args.c[(2 * i + gpu::lane() / 16) * 16 + in_half] = c.values[i];
 }
 
+HALOD_KERNEL(permute, PermuteArgs, 32) {
+  const int i = gpu::lane();
+  args.out[i] = gpu::permute_bytes(args.high[i], args.low[i], args.selectors[i]);
+}
+
 HALOD_KERNEL(meet, MeetArgs, 64) {
   gpu::SharedArena shared;
   uint32_t* values = shared.take<uint32_t>(64);

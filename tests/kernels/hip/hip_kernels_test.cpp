@@ -1,12 +1,14 @@
 // Every GPU kernel, run on the lanes, against the reference: all formats, odd sizes, and the bits of batches.
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <string>
 #include <vector>
 
 #include "runtime/backend/hip/check_inputs.h"
 #include "runtime/backend/hip/kernel_checks.h"
 #include "runtime/backend/hip/lanes_device.h"
+#include "tests/kernels/hip/gpu_formats.h"
 #include "tests/support/wrapped_device.h"
 
 namespace halod::hip {
@@ -36,6 +38,40 @@ class EveryFormatOnTheGpu : public testing::TestWithParam<Format> {
 
 TEST_P(EveryFormatOnTheGpu, IsEmbeddedBitForBit) {
   for (const int cols : columns()) expect_passed(check_embed(*device_, GetParam(), cols));
+}
+
+/// Any bits of codes and scales, not only those that an encoder makes.
+TEST_P(EveryFormatOnTheGpu, IsEmbeddedBitForBitWhateverItsBytesAre) {
+  const FormatTraits& format = traits(GetParam());
+  const RowLayout& layout = *find_row_layout(GetParam());
+  const int cols = 40 * static_cast<int>(format.block_elements);
+  std::vector<std::byte> blocks(static_cast<size_t>(format.row_bytes(cols)));
+  uint32_t state = 23;
+  for (std::byte& byte : blocks)
+    byte = static_cast<std::byte>((state = state * 1664525U + 1013904223U) >> 24);
+  const int64_t row_bytes = layout.row_bytes(cols);
+  std::vector<unsigned char> row(static_cast<size_t>(row_bytes));
+  layout.pack_row(blocks.data(), cols, reinterpret_cast<std::byte*>(row.data()));
+  DeviceArray<unsigned char> device_row(*device_, row);
+  DeviceArray<int32_t> token(*device_, 1);  // 0
+  DeviceArray<float> out(*device_, cols);
+  const WeightRows weights{.data = device_row.data(),
+                           .expert_bytes = 0,
+                           .row_bytes = static_cast<int32_t>(row_bytes),
+                           .rows = 1,
+                           .cols = cols,
+                           .format = static_cast<int32_t>(GetParam())};
+  launch(*device_, KernelId::embed, {.x = 1}, 0, EmbedArgs{weights, token.data(), out.data()});
+  std::vector<float> expected(static_cast<size_t>(cols));
+  format.dequantize(blocks.data(), cols, expected.data());
+  const std::vector<float> values = out.read();
+  for (size_t i = 0; i < expected.size(); ++i) {
+    if (std::isnan(expected[i])) {
+      EXPECT_TRUE(std::isnan(values[i])) << "column " << i;
+    } else {
+      EXPECT_EQ(values[i], expected[i]) << "column " << i;
+    }
+  }
 }
 
 TEST_P(EveryFormatOnTheGpu, IsMultipliedWithOneToEightRows) {
@@ -108,9 +144,7 @@ TEST_P(EveryFormatOnTheGpu, GivesARowTheSameBitsAloneAndInABatch) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Formats, EveryFormatOnTheGpu,
-                         testing::Values(Format::kF32, Format::kF16, Format::kBF16, Format::kQ4_0,
-                                         Format::kQ8_0, Format::kQ4_K, Format::kQ5_K, Format::kQ6_K),
+INSTANTIATE_TEST_SUITE_P(Formats, EveryFormatOnTheGpu, testing::ValuesIn(gpu_formats()),
                          [](const auto& test) { return std::string(traits(test.param).name); });
 
 TEST(GpuExperts, MayBeManyAndOfMixedFormats) {

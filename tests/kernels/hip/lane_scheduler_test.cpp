@@ -89,6 +89,19 @@ TEST(TheDialect, MultipliesMatricesOfBytes) {
   }
 }
 
+TEST(TheDialect, PermutesTheBytesOfTwoWords) {
+  std::vector<uint32_t> high(32, 0xf7e6d5c4U), low(32, 0xb3a29180U), selectors(32, 0x03020100U), out(32);
+  std::vector<uint32_t> expected(32, 0xb3a29180U);
+  selectors[1] = 0x07060504U;
+  expected[1] = 0xf7e6d5c4U;
+  selectors[2] = 0x00040705U;
+  expected[2] = 0x80c4f7d5U;
+  selectors[31] = 0x06060202U;
+  expected[31] = 0xe6e6a2a2U;
+  run<PermuteArgs, lanes_permute>({high.data(), low.data(), selectors.data(), out.data()}, 1, 32);
+  EXPECT_EQ(out, expected);
+}
+
 TEST(TheDialect, LetsLanesWavesAndBlocksMeet) {
   constexpr int kBlocks = 5, kThreads = 64;
   std::vector<uint32_t> in;
@@ -155,6 +168,7 @@ HALOD_KERNEL(takes_too_much, ResultArgs, 32) {
 HALOD_KERNEL(loads_crookedly, ResultArgs, 32) {
   args.out[0] = gpu::load_piece(reinterpret_cast<const char*>(args.out) + 4).words[0];
 }
+HALOD_KERNEL(selects_too_high, ResultArgs, 32) { args.out[0] = gpu::permute_bytes(1, 2, 0x03020c00U); }
 HALOD_KERNEL(has_uneven_halves, ResultArgs, 32) {
   gpu::HalfFragment a = {}, b = {};
   a.values[3] = static_cast<uint16_t>(gpu::lane());
@@ -184,6 +198,7 @@ TEST(LanesDeathTest, EndTheProgramWhereAGpuWouldGoOnWithChance) {
   EXPECT_DEATH((run<ResultArgs, lanes_leaves_before_a_barrier>(args, 1, 64)), "thread 40: is elsewhere");
   EXPECT_DEATH((run<ResultArgs, lanes_takes_too_much>(args, 1, 32, 256)), "takes more shared memory");
   EXPECT_DEATH((run<ResultArgs, lanes_loads_crookedly>(args, 1, 32)), "not aligned");
+  EXPECT_DEATH((run<ResultArgs, lanes_selects_too_high>(args, 1, 32)), "selects a byte above the eight");
   EXPECT_DEATH((run<ResultArgs, lanes_has_uneven_halves>(args, 1, 32)), "do not hold the copy");
 }
 

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "kernels/hip/weight_layout.h"
+#include "tests/kernels/hip/gpu_formats.h"
 #include "tests/support/random_values.h"
 
 namespace halod::hip {
@@ -43,9 +44,7 @@ TEST_P(EveryRowLayout, WritesEveryByteOfARow) {
   EXPECT_EQ(a, b);
 }
 
-INSTANTIATE_TEST_SUITE_P(Formats, EveryRowLayout,
-                         testing::Values(Format::kF32, Format::kF16, Format::kBF16, Format::kQ4_0,
-                                         Format::kQ8_0, Format::kQ4_K, Format::kQ5_K, Format::kQ6_K),
+INSTANTIATE_TEST_SUITE_P(Formats, EveryRowLayout, testing::ValuesIn(gpu_formats()),
                          [](const auto& test) { return std::string(traits(test.param).name); });
 
 }  // namespace

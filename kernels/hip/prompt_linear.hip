@@ -1,0 +1,95 @@
+// The matrix products of prompts: many rows of x against each weight, rows sorted by expert where there are
+// experts.
+//
+// Neighbouring blocks take the weight rows of one tile of x. A prompt of 2048 tokens gives each of 128
+// experts of Qwen3-30B-A3B 128 rows on average: four tiles of 32, which read the expert's 2.7 MB once from
+// memory and three times from the caches (32 MB) behind it.
+#include "kernels/hip/activations.h"
+#include "kernels/hip/args.h"
+#include "kernels/hip/dialect/gpu.h"
+#include "kernels/hip/dot.h"
+#include "kernels/hip/normalise.h"
+#include "kernels/hip/prompt_tile.h"
+
+namespace halod::hip {
+
+template <int row_fragments, int weight_fragments>
+HALOD_DEVICE void prompt_linear(const PromptLinearArgs& args) {
+  constexpr int kWaveRows = weight_fragments * kFragment;
+  const RowTile tile = find_row_tile(args.groups, gpu::block_y(), row_fragments * kFragment);
+  if (tile.n == 0) return;
+  int m = 0;
+  while (m + 1 < args.n_matrices && gpu::block_x() >= args.first_tile[m + 1]) ++m;
+  const WeightRows& weights = args.weights[m];
+  const int first_row =
+      ((gpu::block_x() - args.first_tile[m]) * kPromptWeightTiles + prompt_weight_tile()) * kWaveRows;
+  TileSums<row_fragments, weight_fragments> sums;
+  multiply_any<row_fragments, weight_fragments>(weights, first_row, args.x, args.groups, tile, sums);
+  join_classes<row_fragments, weight_fragments>(sums);
+  if (prompt_class() != 0) return;
+#pragma unroll
+  for (int r = 0; r < row_fragments; ++r) {
+#pragma unroll
+    for (int i = 0; i < 8; ++i) {
+      const int row = r * kFragment + 2 * i + gpu::lane() / kFragment;
+      if (row >= tile.n) continue;
+      float* y = args.y[m] +
+                 static_cast<size_t>(tile_row(args.groups, tile, row)) * static_cast<size_t>(weights.rows);
+#pragma unroll
+      for (int w = 0; w < weight_fragments; ++w) {
+        const int column = first_row + w * kFragment + gpu::lane() % kFragment;
+        if (column < weights.rows)
+          y[column] = args.add ? y[column] + sums[r][w].values[i] : sums[r][w].values[i];
+      }
+    }
+  }
+}
+
+HALOD_KERNEL(prompt_linear_16, PromptLinearArgs, 256) { prompt_linear<1, 2>(args); }
+HALOD_KERNEL(prompt_linear_32, PromptLinearArgs, 256) { prompt_linear<2, 2>(args); }
+HALOD_KERNEL(prompt_linear_64, PromptLinearArgs, 256) { prompt_linear<4, 1>(args); }
+
+/// 32 rows of both matrices: one weight tile is the gate's, the other the up-projection's. They become a
+/// group of 32 columns of the next product, which is rounded to 8 bits at once.
+template <int row_fragments>
+HALOD_DEVICE void prompt_gate_up(const PromptGateUpArgs& args) {
+  constexpr int kWeightFragments = kGateUpTileRows / kFragment, kRows = row_fragments * kFragment;
+  const RowTile tile = find_row_tile(args.groups, gpu::block_y(), kRows);
+  if (tile.n == 0) return;
+  const int first_row = gpu::block_x() * kGateUpTileRows;
+  TileSums<row_fragments, kWeightFragments> sums;
+  multiply_any<row_fragments, kWeightFragments>(args.weights[prompt_weight_tile()], first_row, args.x,
+                                                args.groups, tile, sums);
+  join_classes<row_fragments, kWeightFragments>(sums);
+  // Where the shares of class 2 were, which are read.
+  float* results = reinterpret_cast<float*>(gpu::shared_memory());  // [gate, up][kRows][32]
+  if (prompt_class() == 0) {
+#pragma unroll
+    for (int r = 0; r < row_fragments; ++r) {
+#pragma unroll
+      for (int w = 0; w < kWeightFragments; ++w) {
+#pragma unroll
+        for (int i = 0; i < 8; ++i) {
+          const int row = r * kFragment + 2 * i + gpu::lane() / kFragment;
+          results[(prompt_weight_tile() * kRows + row) * kGateUpTileRows + w * kFragment +
+                  gpu::lane() % kFragment] = sums[r][w].values[i];
+        }
+      }
+    }
+  }
+  gpu::sync_shared();  // both matrices' results, before a wave makes a group of a row's
+  const int width = args.weights[0].rows, column = first_row + gpu::lane();
+  for (int row = gpu::wave(); row < tile.n; row += kPromptWaves) {
+    const float gate = results[row * kGateUpTileRows + gpu::lane()];
+    const float up = results[(kRows + row) * kGateUpTileRows + gpu::lane()];
+    const float value = silu_times(gate, up);
+    const ActivationResult h = result_row(args.h, tile_row(args.groups, tile, row), width);
+    if (column < width) h.values[column] = value;
+    if (h.codes) quantise_group(value, h.codes + first_row, h.groups + gpu::block_x());
+  }
+}
+
+HALOD_KERNEL(prompt_gate_up_16, PromptGateUpArgs, 256) { prompt_gate_up<1>(args); }
+HALOD_KERNEL(prompt_gate_up_32, PromptGateUpArgs, 256) { prompt_gate_up<2>(args); }
+
+}  // namespace halod::hip

@@ -1,0 +1,181 @@
+// The check of a prompt's attention: several sequences, each with keys of earlier steps.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "kernels/quant/half.h"
+#include "runtime/backend/hip/check_inputs.h"
+#include "runtime/backend/hip/kernel_checks.h"
+
+namespace halod::hip {
+namespace {
+
+/// Queries and weights are rounded to f16, by up to 2^-11 each. With scores of a few units, as models have
+/// them, that is a relative error of some 1e-4 to 1e-3 of a weight; a mask that is off by one key is 1e-3 and
+/// more of the power.
+constexpr double kPromptAttentionBound = 2e-6;
+
+struct Pages {
+  std::vector<unsigned char> bytes;  ///< of all pages; what no token was stored to is NaN
+  std::vector<uint32_t> ids;         ///< of all sequences
+  std::vector<int32_t> first;        ///< of each sequence
+};
+
+class AttentionInputs {
+ public:
+  explicit AttentionInputs(const PromptAttentionShape& shape) : shape_(shape) {
+    int n_rows = 0, n_pages = 0;
+    for (const auto& sequence : shape.sequences) {
+      n_rows += sequence.n_new;
+      n_pages += (sequence.n_past + sequence.n_new + kPageTokens - 1) / kPageTokens;
+    }
+    q = check_values(int64_t{n_rows} * shape.n_heads * shape.head_dim, 60);
+    const auto page_bytes = static_cast<size_t>(shape.n_kv_heads * kv_head_page_bytes(shape.head_dim));
+    pages.bytes.assign(static_cast<size_t>(n_pages) * page_bytes, 0xff);
+    // The last page first: no two neighbours lie as they follow.
+    for (int page = 0; page < n_pages; ++page) pages.ids.push_back(static_cast<uint32_t>(n_pages - 1 - page));
+    int32_t first = 0;
+    for (size_t s = 0; s < shape.sequences.size(); ++s) {
+      pages.first.push_back(first);
+      fill(s);
+      const auto& sequence = shape.sequences[s];
+      for (int i = 0; i < sequence.n_new; ++i) rows.push_back({sequence.n_past + i, first});
+      first += (sequence.n_past + sequence.n_new + kPageTokens - 1) / kPageTokens;
+    }
+  }
+
+  /// In double, from the halves that lie in the pages.
+  std::vector<float> expected(size_t s, int row_in_sequence, size_t row, int head) const {
+    const int dim = shape_.head_dim, kv_head = head / (shape_.n_heads / shape_.n_kv_heads);
+    const int position = shape_.sequences[s].n_past + row_in_sequence;
+    const int first = shape_.window == 0 ? 0 : std::max(0, position - shape_.window + 1);
+    const float* query = q.data() + row * static_cast<size_t>(shape_.n_heads * dim) + head * dim;
+    std::vector<double> scores;
+    double largest = -std::numeric_limits<double>::infinity();
+    for (int key = first; key <= position; ++key) {
+      double score = 0;
+      for (int d = 0; d < dim; ++d)
+        score += static_cast<double>(query[d]) * static_cast<double>(f16_to_f32(*key_at(s, kv_head, key, d)));
+      scores.push_back(score * static_cast<double>(scale()));
+      largest = std::max(largest, scores.back());
+    }
+    double total = 0;
+    std::vector<double> sums(static_cast<size_t>(dim));
+    for (int key = first; key <= position; ++key) {
+      const double weight = std::exp(scores[static_cast<size_t>(key - first)] - largest);
+      total += weight;
+      for (int d = 0; d < dim; ++d)
+        sums[static_cast<size_t>(d)] +=
+            weight * static_cast<double>(f16_to_f32(*value_at(s, kv_head, key, d)));
+    }
+    std::vector<float> out;
+    for (const double sum : sums) out.push_back(static_cast<float>(sum / total));
+    return out;
+  }
+
+  /// Of scores: small enough that more than one key counts.
+  float scale() const { return 1.0F / static_cast<float>(shape_.head_dim); }
+
+  std::vector<float> q;
+  Pages pages;
+  std::vector<StepRow> rows;
+
+ private:
+  const uint16_t* head_page(size_t s, int kv_head, int key) const {
+    const uint32_t id = pages.ids[static_cast<size_t>(pages.first[s] + key / kPageTokens)];
+    return reinterpret_cast<const uint16_t*>(
+        pages.bytes.data() +
+        (static_cast<size_t>(id) * static_cast<size_t>(shape_.n_kv_heads) + static_cast<size_t>(kv_head)) *
+            static_cast<size_t>(kv_head_page_bytes(shape_.head_dim)));
+  }
+  const uint16_t* key_at(size_t s, int kv_head, int key, int d) const {
+    return head_page(s, kv_head, key) + (d / 8 * kPageTokens + key % kPageTokens) * 8 + d % 8;
+  }
+  const uint16_t* value_at(size_t s, int kv_head, int key, int d) const {
+    return head_page(s, kv_head, key) + kPageTokens * shape_.head_dim + key % kPageTokens * shape_.head_dim +
+           d;
+  }
+  void fill(size_t s) {
+    const int n_keys = shape_.sequences[s].n_past + shape_.sequences[s].n_new;
+    const int64_t n = int64_t{n_keys} * shape_.n_kv_heads * shape_.head_dim;
+    const std::vector<float> k = check_values(n, static_cast<uint32_t>(61 + 2 * s)),
+                             v = check_values(n, static_cast<uint32_t>(62 + 2 * s));
+    size_t i = 0;
+    for (int key = 0; key < n_keys; ++key) {
+      for (int head = 0; head < shape_.n_kv_heads; ++head) {
+        for (int d = 0; d < shape_.head_dim; ++d, ++i) {
+          *const_cast<uint16_t*>(key_at(s, head, key, d)) = f32_to_f16(k[i]);
+          *const_cast<uint16_t*>(value_at(s, head, key, d)) = f32_to_f16(v[i]);
+        }
+      }
+    }
+  }
+
+  const PromptAttentionShape& shape_;
+};
+
+}  // namespace
+
+KernelChecks check_prompt_attention(Device& device, const PromptAttentionShape& shape) {
+  const KernelRow& kernel = *find_prompt_attention(shape.head_dim);
+  const int group = shape.n_heads / shape.n_kv_heads, row_columns = shape.n_heads * shape.head_dim;
+  const int at_once = kernel_capacity(std::min(group, kMaxHeadsPerChunk), kMaxHeadsPerChunk);
+  const AttentionInputs inputs(shape);
+  const auto n_rows = static_cast<int>(inputs.rows.size());
+  std::vector<AttentionTile> tiles;
+  int first_row = 0;
+  for (const auto& sequence : shape.sequences) {
+    for (int row = 0; row < sequence.n_new; row += prompt_attention_rows(at_once))
+      tiles.push_back({first_row + row, std::min(prompt_attention_rows(at_once), sequence.n_new - row)});
+    first_row += sequence.n_new;
+  }
+  const DeviceArray<float> q(device, inputs.q);
+  const DeviceArray<StepRow> rows(device, inputs.rows);
+  const DeviceArray<AttentionTile> device_tiles(device, tiles);
+  const DeviceArray<uint32_t> pages(device, inputs.pages.ids);
+  const DeviceArray<unsigned char> kv(device, inputs.pages.bytes);
+  CheckActivations out(device, n_rows, row_columns);
+  launch(device, kernel.id,
+         {.x = static_cast<int64_t>(tiles.size()),
+          .y = int64_t{shape.n_kv_heads} * ((group + at_once - 1) / at_once)},
+         prompt_attention_shared_bytes(shape.head_dim),
+         PromptAttentionArgs{.q = q.data(),
+                             .rows = rows.data(),
+                             .tiles = device_tiles.data(),
+                             .pages = pages.data(),
+                             .kv = kv.data(),
+                             .out = out.result(),
+                             .scale = inputs.scale(),
+                             .n_heads = shape.n_heads,
+                             .n_kv_heads = shape.n_kv_heads,
+                             .heads_at_once = at_once,
+                             .window = shape.window});
+  std::vector<float> expected;
+  size_t row = 0;
+  for (size_t s = 0; s < shape.sequences.size(); ++s) {
+    for (int i = 0; i < shape.sequences[s].n_new; ++i, ++row) {
+      for (int head = 0; head < shape.n_heads; ++head) {
+        const std::vector<float> of_head = inputs.expected(s, i, row, head);
+        expected.insert(expected.end(), of_head.begin(), of_head.end());
+      }
+    }
+  }
+  const std::vector<float> values = out.values();
+  const std::string what =
+      fmt::format("{} {}/{} heads, {} rows of {} sequences, window {}", kernel.name, shape.n_heads,
+                  shape.n_kv_heads, n_rows, shape.sequences.size(), shape.window);
+  // The 8-bit form is that of the values, as another kernel makes it.
+  CheckActivations rounded(device, n_rows, row_columns);
+  rounded.write(values);
+  rounded.quantise(device);
+  const auto n = values.size();
+  const std::vector<int8_t> codes = out.codes(), expected_codes = rounded.codes();
+  const std::vector<ActivationGroup> groups = out.groups(), expected_groups = rounded.groups();
+  const bool same = std::memcmp(codes.data(), expected_codes.data(), n) == 0 &&
+                    std::memcmp(groups.data(), expected_groups.data(), n / 32 * sizeof(ActivationGroup)) == 0;
+  return {{what, check_nmse(values, expected), kPromptAttentionBound}, {what + ": 8 bits", same ? 0.0 : 1.0}};
+}
+
+}  // namespace halod::hip
