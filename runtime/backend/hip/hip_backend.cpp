@@ -52,6 +52,8 @@ HipBackend::HipBackend(std::unique_ptr<Device> device, int n_threads)
       router_logits_(*device_),
       chosen_(*device_),
       hidden_(*device_),
+      expert_results_(*device_),
+      groups_(*device_),
       logits_(*device_),
       best_(*device_) {}
 
@@ -125,8 +127,8 @@ Result<MatrixView<float>> HipBackend::allocate_activations(int64_t rows, int64_t
 uint64_t HipBackend::scratch_bytes() const {
   uint64_t total = 0;
   for (const auto& activation : activations_) total += activation->memory.size();
-  for (const Scratch* scratch :
-       {&inputs_, &partials_, &counters_, &router_logits_, &chosen_, &hidden_, &logits_, &best_})
+  for (const Scratch* scratch : {&inputs_, &partials_, &counters_, &router_logits_, &chosen_, &hidden_,
+                                 &expert_results_, &groups_, &logits_, &best_})
     total += scratch->bytes();
   return total;
 }
@@ -280,6 +282,9 @@ void HipBackend::launch_linear(const ActivationRows& x, int64_t cols, int64_t fi
 void HipBackend::multiply(const ActivationRows& x, int64_t n_rows, const LinearJob& job) {
   constexpr size_t kMostMatrices = std::extent_v<decltype(LinearArgs::weights)>;
   HALOD_ASSERT(job.weights.size() <= kMostMatrices);
+  if (std::ranges::all_of(job.weights,
+                          [&](const PlacedWeight* weight) { return fills_tiles(n_rows, {weight}); }))
+    return multiply_prompt(x, n_rows, job);
   for (int64_t row = 0; row < n_rows; row += kMaxLinearTokens) {
     launch_linear(x, job.weights[0]->cols(), row,
                   static_cast<int>(std::min<int64_t>(kMaxLinearTokens, n_rows - row)), job);

@@ -1,10 +1,12 @@
 // The GPU backend: decides layouts, scratch and launches; all arithmetic is in kernels/hip.
 //
 // A decode step of a mixture-of-experts layer is eight launches: norm, q/k/v, norm and rotation and cache,
-// attention, its output matrix, router, gate and up, down. More rows go through the same kernels eight at a
+// attention, its output matrix, router, gate and up, down. Where more than eight rows meet quantised weights,
+// the products go to the matrix unit, with the same bits; other rows go through decode's kernels eight at a
 // time.
 #pragma once
 
+#include <initializer_list>
 #include <memory>
 #include <vector>
 
@@ -105,6 +107,24 @@ class HipBackend final : public Backend {
   /// Rows that a kernel is about to fill, with or without their 8-bit form.
   ActivationResult write(MatrixView<float> y, bool with_codes);
   void multiply(const ActivationRows& x, int64_t n_rows, const LinearJob& job);
+  // -- many rows (hip_prompts.cpp)
+
+  /// Of a step's tokens, on the device.
+  struct ChosenExperts {
+    const int32_t* experts = nullptr;  ///< [n_tokens, n_experts_per_token]
+    const float* shares = nullptr;     ///< the same shape
+  };
+  /// Whether so many rows go to the matrix unit's kernels, which are written for quantised weights.
+  static bool fills_tiles(int64_t n_rows, std::initializer_list<const PlacedWeight*> weights);
+  static RowGroups all_rows(int64_t n_rows);
+  void multiply_tiles(const ActivationRows& x, const RowGroups& groups, const LinearJob& job);
+  void multiply_prompt(const ActivationRows& x, int64_t n_rows, const LinearJob& job);
+  void gate_up_tiles(const PlacedWeight& gate, const PlacedWeight& up, const ActivationRows& x,
+                     const RowGroups& groups, const ActivationResult& h);
+  void gate_up_prompt(const PlacedWeight& gate, const PlacedWeight& up, const ActivationRows& x,
+                      int64_t n_rows, const ActivationResult& h);
+  void experts_prompt(const MoeArgs& args, const ActivationRows& x, const ChosenExperts& chosen);
+
   void launch_linear(const ActivationRows& x, int64_t cols, int64_t first_row, int n_tokens,
                      const LinearJob& job);
   void launch_rms_norm(const float* x, const float* weight, float epsilon, int64_t n_rows, int64_t cols,
@@ -118,7 +138,8 @@ class HipBackend final : public Backend {
   ThreadPool threads_;
   WeightUploader uploader_;
   std::vector<std::unique_ptr<Activation>> activations_;
-  Scratch inputs_, partials_, counters_, router_logits_, chosen_, hidden_, logits_, best_;
+  Scratch inputs_, partials_, counters_, router_logits_, chosen_, hidden_, expert_results_, groups_, logits_,
+      best_;
   PinnedMemory input_staging_, output_staging_;
   Step step_;
 };

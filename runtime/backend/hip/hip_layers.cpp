@@ -66,9 +66,11 @@ void HipBackend::moe(const MoeArgs& args) {
                     .weights = shares,
                     .epsilon = input.norm_epsilon,
                     .n_per_token = n_per_token});
+  write(input.residual, false);
+  if (fills_tiles(n_tokens, {&args.gate, &args.up, &args.down}))
+    return experts_prompt(args, as_input(x), {experts, shares});
   const ActivationResult h = hidden_room(n_slots, args.gate.rows());
   gate_up(args.gate, args.up, as_input(x), experts, n_per_token, n_slots, h);
-  write(input.residual, false);
   launch(*device_, KernelId::experts_down, {.x = divided_up(cols, kDownTileRows), .y = n_tokens}, 0,
          ExpertsDownArgs{.down = hip_weight(args.down).device_rows(),
                          .h = as_input(h),
@@ -83,7 +85,12 @@ void HipBackend::dense_ffn(const DenseFfnArgs& args) {
   const int64_t n_rows = input.residual.rows;
   rms_norm(input.residual, input.norm, input.norm_epsilon, input.normed);
   const ActivationResult h = hidden_room(n_rows, args.gate.rows());
-  gate_up(args.gate, args.up, read(input.normed, true), nullptr, 1, n_rows, h);
+  const ActivationRows x = read(input.normed, true);
+  if (fills_tiles(n_rows, {&args.gate, &args.up})) {
+    gate_up_prompt(args.gate, args.up, x, n_rows, h);
+  } else {
+    gate_up(args.gate, args.up, x, nullptr, 1, n_rows, h);
+  }
   write(input.residual, false);
   const PlacedWeight* weights[] = {&args.down};
   multiply(as_input(h), n_rows, {.weights = weights, .outs = {&input.residual, 1}, .add = true});

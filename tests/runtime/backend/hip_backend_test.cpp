@@ -46,25 +46,25 @@ class CountingDevice final : public test::WrappedDevice {
   Counts& counts_;
 };
 
-/// What one greedy decode step of a tiny model does to the device.
-CountingDevice::Counts count_decode_step(const std::string& shape, int64_t& n_layers) {
+/// What a step of n_tokens does to the device, the second one: the first one makes room.
+CountingDevice::Counts count_step(const std::string& shape, int32_t n_tokens, int64_t& n_layers) {
   CountingDevice::Counts counts;
   const TemporaryModel path(shape, "Q4_K_M");
   const GgufFile file = GgufFile::open(path.path()).value();
   const auto backend = HipBackend::open(std::make_unique<CountingDevice>(counts), 1).value();
   const auto model =
-      load_model(file, *backend, {.n_kv_pages = 4, .max_batch_tokens = 8, .max_logit_rows = 1}, {}).value();
+      load_model(file, *backend, {.n_kv_pages = 4, .max_batch_tokens = 64, .max_logit_rows = 1}, {}).value();
   n_layers = model->config().n_layers;
-  const std::vector<PageId> pages = {PageId{2}};
+  const std::vector<PageId> pages = {PageId{2}, PageId{0}, PageId{3}};
+  const std::vector<TokenId> tokens(static_cast<size_t>(n_tokens), TokenId{7});
   std::vector<float> logits(static_cast<size_t>(model->config().vocab_size));
-  for (int32_t n_past = 0; n_past < 2; ++n_past) {
-    counts = {};  // of the second step: the first one makes room
-    const TokenId token{7};
-    const SequenceSlice slice{.pages = pages, .n_past = n_past, .n_new = 1};
-    const int32_t row = 0;
+  for (int32_t step = 0; step < 2; ++step) {
+    counts = {};
+    const SequenceSlice slice{.pages = pages, .n_past = step * n_tokens, .n_new = n_tokens};
+    const int32_t row = n_tokens - 1;
     GreedyRow greedy{.wanted = true};
     model->forward(
-        {.tokens = {&token, 1}, .sequences = {&slice, 1}, .logit_rows = {&row, 1}, .greedy = {&greedy, 1}},
+        {.tokens = tokens, .sequences = {&slice, 1}, .logit_rows = {&row, 1}, .greedy = {&greedy, 1}},
         {logits.data(), 1, model->config().vocab_size});
     EXPECT_TRUE(greedy.found);
   }
@@ -73,7 +73,7 @@ CountingDevice::Counts count_decode_step(const std::string& shape, int64_t& n_la
 
 TEST(ADecodeStep, IsEightLaunchesALayerOfExperts) {
   int64_t n_layers = 0;
-  const auto counts = count_decode_step("tiny-moe", n_layers);
+  const auto counts = count_step("tiny-moe", 1, n_layers);
   // Embedding; then gathering, norm, output matrix and argmax.
   EXPECT_EQ(counts.n_launches(), 8 * n_layers + 5);
   EXPECT_EQ(counts.launches.at("router"), n_layers);
@@ -82,15 +82,34 @@ TEST(ADecodeStep, IsEightLaunchesALayerOfExperts) {
 
 TEST(ADecodeStep, IsEightLaunchesADenseLayer) {
   int64_t n_layers = 0;
-  const auto counts = count_decode_step("tiny-dense", n_layers);
+  const auto counts = count_step("tiny-dense", 1, n_layers);
   EXPECT_EQ(counts.n_launches(), 8 * n_layers + 5);
 }
 
 TEST(ADecodeStep, MovesOneCopyInAndEightBytesOut) {
   int64_t n_layers = 0;
-  const auto counts = count_decode_step("tiny-moe", n_layers);
+  const auto counts = count_step("tiny-moe", 1, n_layers);
   EXPECT_EQ(counts.n_copies_to_device, 1);
   EXPECT_EQ(counts.n_bytes_to_host, sizeof(ArgmaxResult));
+}
+
+TEST(APromptStep, TakesItsProductsToTheMatrixUnit) {
+  int64_t n_layers = 0;
+  const auto counts = count_step("tiny-moe", 40, n_layers);
+  EXPECT_EQ(counts.launches.at("prompt_linear_32"), 2 * n_layers);  // q, k and v; the output of attention
+  EXPECT_EQ(counts.launches.at("group_slots"), n_layers);
+  EXPECT_EQ(counts.launches.at("experts_sum"), n_layers);
+  for (const char* of_decode : {"linear_8", "gate_up_1", "experts_down"})
+    EXPECT_FALSE(counts.launches.contains(of_decode)) << of_decode;
+  EXPECT_EQ(count_step("tiny-dense", 40, n_layers).launches.at("prompt_gate_up_32"), n_layers);
+}
+
+TEST(APromptStep, KeepsToDecodesKernelsForUpToEightRows) {
+  int64_t n_layers = 0;
+  const auto counts = count_step("tiny-moe", 8, n_layers);
+  EXPECT_EQ(counts.launches.at("linear_8"), 2 * n_layers);
+  EXPECT_FALSE(counts.launches.contains("prompt_linear_16"));
+  EXPECT_TRUE(count_step("tiny-moe", 9, n_layers).launches.contains("prompt_linear_16"));
 }
 
 TEST(TheGpuBackend, RefusesHeadsThatNoKernelTakes) {

@@ -44,6 +44,11 @@ struct Case {
   const char* shape;
   const char* recipe;
 };
+std::string name_of(const testing::TestParamInfo<Case>& test) {
+  std::string name = std::string(test.param.shape) + "_" + test.param.recipe;
+  std::erase(name, '-');
+  return name;
+}
 class EveryModelOnTheGpu : public testing::TestWithParam<Case> {};
 
 TEST_P(EveryModelOnTheGpu, GivesTheLogitsOfTheCpu) {
@@ -69,11 +74,28 @@ INSTANTIATE_TEST_SUITE_P(Models, EveryModelOnTheGpu,
                          testing::Values(Case{"tiny-moe", "F32"}, Case{"tiny-moe", "Q4_K_M"},
                                          Case{"tiny-moe", "Q8_0"}, Case{"tiny-dense", "Q4_0"},
                                          Case{"tiny-dense", "F16"}),
-                         [](const auto& test) {
-                           std::string name = std::string(test.param.shape) + "_" + test.param.recipe;
-                           std::erase(name, '-');
-                           return name;
-                         });
+                         name_of);
+
+class EveryQuantisedModelOnTheGpu : public testing::TestWithParam<Case> {};
+
+/// Long enough that products go to the matrix unit, and rows are no multiple of its tiles.
+TEST_P(EveryQuantisedModelOnTheGpu, GivesTheLogitsOfTheCpuAndTheSameBitsForALongPrompt) {
+  const TemporaryModel file(GetParam().shape, GetParam().recipe);
+  LoadedModel gpu = load(file.path(), "hip-lanes"), cpu = load(file.path(), "cpu");
+  const std::vector<TokenId> ids = random_ids(40, cpu.config().vocab_size, 13);
+  const std::vector<float> at_once = gpu.append(ids, 20, 64);
+  EXPECT_LT(test::nmse(at_once, cpu.append(ids, 20, 64)), kBound);
+  // Through the matrix unit or through decode's kernels, together or one after the other.
+  for (const int64_t chunk : {7, 23}) {
+    gpu.rewind();
+    EXPECT_EQ(gpu.append(ids, 20, chunk), at_once) << "in chunks of " << chunk;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, EveryQuantisedModelOnTheGpu,
+                         testing::Values(Case{"tiny-moe", "Q4_K_M"}, Case{"tiny-moe", "Q8_0"},
+                                         Case{"tiny-dense", "Q4_0"}),
+                         name_of);
 
 TEST(TheGpuBackend, FindsTheBestTokenOnTheDevice) {
   const TemporaryModel file("tiny-moe", "Q8_0");

@@ -1,0 +1,130 @@
+// Many rows at once: the products of prompts on the matrix unit, experts' rows sorted on the device.
+//
+// Their results have the bits of the decode kernels' (kernels/hip/prompt_tile.h), so it is a matter of speed
+// alone which ones a step takes.
+#include <algorithm>
+
+#include "kernels/hip/weight_layout.h"
+#include "runtime/backend/hip/hip_backend.h"
+#include "runtime/backend/hip/rounding.h"
+
+namespace halod::hip {
+namespace {
+
+/// The part of a matrix of activations from a row on.
+ActivationRows rows_from(const ActivationRows& x, int64_t row, int64_t cols) {
+  return {x.values + row * cols, x.codes + row * cols, x.groups + row * (cols / kGroupColumns)};
+}
+
+double operations(const PlacedWeight& weight) {
+  return 2.0 * static_cast<double>(weight.rows()) * static_cast<double>(weight.cols());
+}
+
+}  // namespace
+
+/// As many rows as decode's kernels take at once are theirs: they read the weights once and need no tile.
+bool HipBackend::fills_tiles(int64_t n_rows, std::initializer_list<const PlacedWeight*> weights) {
+  return n_rows > kMaxLinearTokens && std::ranges::all_of(weights, [](const PlacedWeight* weight) {
+           return hip_weight(*weight).needs_codes();
+         });
+}
+
+void HipBackend::multiply_tiles(const ActivationRows& x, const RowGroups& groups, const LinearJob& job) {
+  const PromptTile& tile = choose_tile(prompt_linear_tiles(), groups.n_rows, groups.n_experts);
+  PromptLinearArgs args{.n_matrices = static_cast<int32_t>(job.weights.size()),
+                        .add = job.add ? 1 : 0,
+                        .x = x,
+                        .groups = groups};
+  for (size_t m = 0; m < job.weights.size(); ++m) {
+    args.weights[m] = hip_weight(*job.weights[m]).device_rows();
+    args.y[m] = job.outs[m].data;
+    args.first_tile[m + 1] =
+        args.first_tile[m] + static_cast<int32_t>(divided_up(args.weights[m].rows, tile.weight_rows));
+  }
+  launch(*device_, tile.kernel,
+         {.x = args.first_tile[args.n_matrices],
+          .y = prompt_row_tiles(groups.n_rows, groups.n_experts, tile.rows())},
+         tile.shared_bytes(), args);
+}
+
+void HipBackend::multiply_prompt(const ActivationRows& x, int64_t n_rows, const LinearJob& job) {
+  double per_row = 0;
+  for (const PlacedWeight* weight : job.weights) per_row += operations(*weight);
+  const int64_t at_once = rows_per_launch(per_row, kFragment), cols = job.weights[0]->cols();
+  std::vector<MatrixView<float>> outs(job.outs.size());
+  for (int64_t row = 0; row < n_rows; row += at_once) {
+    const int64_t n = std::min(at_once, n_rows - row);
+    for (size_t m = 0; m < outs.size(); ++m) outs[m] = {job.outs[m].row_data(row), n, job.outs[m].cols};
+    multiply_tiles(rows_from(x, row, cols), all_rows(n),
+                   {.weights = job.weights, .outs = outs, .add = job.add});
+  }
+}
+
+RowGroups HipBackend::all_rows(int64_t n_rows) {
+  return {.offsets = nullptr,
+          .order = nullptr,
+          .n_experts = 1,
+          .n_rows = static_cast<int32_t>(n_rows),
+          .rows_per_x = 1};
+}
+
+void HipBackend::gate_up_tiles(const PlacedWeight& gate, const PlacedWeight& up, const ActivationRows& x,
+                               const RowGroups& groups, const ActivationResult& h) {
+  const PromptTile& tile = choose_tile(prompt_gate_up_tiles(), groups.n_rows, groups.n_experts);
+  launch(*device_, tile.kernel,
+         {.x = divided_up(gate.rows(), tile.weight_rows),
+          .y = prompt_row_tiles(groups.n_rows, groups.n_experts, tile.rows())},
+         tile.shared_bytes(),
+         PromptGateUpArgs{.weights = {hip_weight(gate).device_rows(), hip_weight(up).device_rows()},
+                          .x = x,
+                          .groups = groups,
+                          .h = h});
+}
+
+void HipBackend::gate_up_prompt(const PlacedWeight& gate, const PlacedWeight& up, const ActivationRows& x,
+                                int64_t n_rows, const ActivationResult& h) {
+  const int64_t at_once = rows_per_launch(operations(gate) + operations(up), kFragment);
+  for (int64_t row = 0; row < n_rows; row += at_once) {
+    const int64_t first = row * gate.rows();
+    gate_up_tiles(gate, up, rows_from(x, row, gate.cols()), all_rows(std::min(at_once, n_rows - row)),
+                  {h.values + first, h.codes ? h.codes + first : nullptr, h.groups + first / kGroupColumns});
+  }
+}
+
+void HipBackend::experts_prompt(const MoeArgs& args, const ActivationRows& x, const ChosenExperts& chosen) {
+  const int64_t n_tokens = args.input.residual.rows, cols = args.input.residual.cols;
+  const int64_t n_per_token = args.n_experts_per_token, n_experts = args.gate.n_experts();
+  // Gate and up are a launch's most operations.
+  const double per_token = static_cast<double>(n_per_token) * (operations(args.gate) + operations(args.up));
+  const int64_t at_once = std::min(n_tokens, rows_per_launch(per_token, kFragment));
+  const ActivationResult h = hidden_room(at_once * n_per_token, args.gate.rows());
+  float* y = expert_results_.of<float>(at_once * n_per_token * cols);
+  auto* offsets = groups_.of<int32_t>(n_experts + 1 + at_once * n_per_token);
+  for (int64_t token = 0; token < n_tokens; token += at_once) {
+    const int64_t n = std::min(at_once, n_tokens - token), first_slot = token * n_per_token;
+    RowGroups groups{.offsets = offsets,
+                     .order = offsets + n_experts + 1,
+                     .n_experts = static_cast<int32_t>(n_experts),
+                     .n_rows = static_cast<int32_t>(n * n_per_token),
+                     .rows_per_x = static_cast<int32_t>(n_per_token)};
+    launch(*device_, KernelId::group_slots, {.x = n_experts}, group_slots_shared_bytes(),
+           GroupSlotsArgs{.experts = chosen.experts + first_slot,
+                          .n_slots = groups.n_rows,
+                          .n_experts = groups.n_experts,
+                          .offsets = offsets,
+                          .order = offsets + n_experts + 1});
+    gate_up_tiles(args.gate, args.up, rows_from(x, token, cols), groups, h);
+    groups.rows_per_x = 1;
+    const PlacedWeight* down[] = {&args.down};
+    const MatrixView<float> results(y, groups.n_rows, cols);
+    multiply_tiles({h.values, h.codes, h.groups}, groups, {.weights = down, .outs = {&results, 1}});
+    launch(*device_, KernelId::experts_sum, {.x = divided_up(cols, 256), .y = n}, 0,
+           ExpertsSumArgs{.y = y,
+                          .weights = chosen.shares + first_slot,
+                          .n_per_token = static_cast<int32_t>(n_per_token),
+                          .cols = static_cast<int32_t>(cols),
+                          .residual = args.input.residual.row_data(token)});
+  }
+}
+
+}  // namespace halod::hip
