@@ -128,7 +128,10 @@ template <Format format, class Rows, int n_rows, int n_tokens>
 HALOD_DEVICE void dot_quantised(const unsigned char* const (&rows)[n_rows], int cols, const Rows& x,
                                 const int (&x_rows)[n_tokens], float (&sums)[n_rows][n_tokens]) {
   const int n_groups = cols / kGroupColumns;
-  for (int group = gpu::lane(); group < n_groups; group += gpu::kWave) {
+  // Else what each of the formats makes of its lane is computed before the branch to one of them, and takes
+  // up to a third of the registers.
+  const int first = gpu::opaque(gpu::lane());
+  for (int group = first; group < n_groups; group += gpu::kWave) {
     WeightGroup<format> weights[n_rows];
 #pragma unroll
     for (int r = 0; r < n_rows; ++r) weights[r].load(rows[r], cols, group);

@@ -23,7 +23,7 @@
   X(linear_1,          LinearArgs,           kLinear,    256,  96, 0,                                "global_load_b128 v_dot4_i32_iu8 v_fma_mix_f32") \
   X(linear_2,          LinearArgs,           kLinear,    256,  96, 0,                                "global_load_b128 v_dot4_i32_iu8 v_fma_mix_f32") \
   X(linear_4,          LinearArgs,           kLinear,    256, 120, 0,                                "global_load_b128 v_dot4_i32_iu8 v_fma_mix_f32") \
-  X(linear_8,          LinearArgs,           kLinear,    256, 168, 0,                                "global_load_b128 v_dot4_i32_iu8 v_fma_mix_f32") \
+  X(linear_8,          LinearArgs,           kLinear,    256, 144, 0,                                "global_load_b128 v_dot4_i32_iu8 v_fma_mix_f32") \
   X(attention_prepare, AttentionPrepareArgs, kAttention, 128,  24, 0,                                "global_load_b32")   \
   X(attention_1,       SplitAttentionArgs,   kAttention, 128,  72, attention_shared_bytes(1, kMaxHeadDim), "global_load_b128 v_fma_mix_f32") \
   X(attention_2,       SplitAttentionArgs,   kAttention, 128,  72, attention_shared_bytes(2, kMaxHeadDim), "global_load_b128 v_fma_mix_f32") \
@@ -31,9 +31,9 @@
   X(attention_8,       SplitAttentionArgs,   kAttention, 128, 192, attention_shared_bytes(8, kMaxHeadDim), "global_load_b128 v_fma_mix_f32") \
   X(router,            RouterArgs,           kExperts,   256,  72, kMaxSharedBytes,                  "global_load_b128 v_dot4_i32_iu8") \
   X(gate_up_1,         GateUpArgs,           kExperts,   256,  96, gate_up_shared_bytes(1),          "global_load_b128 v_dot4_i32_iu8 v_fma_mix_f32") \
-  X(gate_up_2,         GateUpArgs,           kExperts,   256, 120, gate_up_shared_bytes(2),          "global_load_b128 v_dot4_i32_iu8 v_fma_mix_f32") \
-  X(gate_up_4,         GateUpArgs,           kExperts,   256, 144, gate_up_shared_bytes(4),          "global_load_b128 v_dot4_i32_iu8 v_fma_mix_f32") \
-  X(experts_down,      ExpertsDownArgs,      kExperts,   256, 120, 0,                                "global_load_b128 v_dot4_i32_iu8 v_fma_mix_f32") \
+  X(gate_up_2,         GateUpArgs,           kExperts,   256,  96, gate_up_shared_bytes(2),          "global_load_b128 v_dot4_i32_iu8 v_fma_mix_f32") \
+  X(gate_up_4,         GateUpArgs,           kExperts,   256, 120, gate_up_shared_bytes(4),          "global_load_b128 v_dot4_i32_iu8 v_fma_mix_f32") \
+  X(experts_down,      ExpertsDownArgs,      kExperts,   256,  96, 0,                                "global_load_b128 v_dot4_i32_iu8 v_fma_mix_f32") \
   X(group_slots,       GroupSlotsArgs,       kPrompts,   256,  24, group_slots_shared_bytes(),       "global_load_b32")   \
   X(prompt_linear_16,  PromptLinearArgs,     kPrompts,   256, 168, prompt_shared_bytes(1, 2),        "global_load_b128 ds_load_b128 v_wmma_i32_16x16x16_iu8") \
   X(prompt_linear_32,  PromptLinearArgs,     kPrompts,   256, 240, prompt_shared_bytes(2, 2),        "global_load_b128 ds_load_b128 v_wmma_i32_16x16x16_iu8") \

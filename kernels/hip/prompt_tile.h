@@ -14,7 +14,8 @@
 //   vector unit       131 instructions on the results (convert, scale by scale, two fma, 8 x 4 times), 120 to
 //                     load and unpack weights and to pass on rows, about 50 to keep the chains (2048
 //                     columns). So 256 of 558 cycles are the matrix unit's: 46 %, 27 of 59 TFLOP/s at best.
-//                     Q8_0: 51 %, Q6_K, which has two scales per group: 41 %.
+//                     Q8_0: 51 %, Q6_K, which has two scales per group: 41 %. Q2_K has eight wmma
+//                     more, for its minima.
 //   weights           from global memory straight into fragments, 32 x 18 bytes: no two waves need the same
 //   rows of x         through shared memory, 32 x 40 bytes per group, read by the block's two weight tiles:
 //                     per wave and group 4 loads of 16 bytes a lane for codes, 8 for scales (one value for 16

@@ -313,12 +313,12 @@ struct WeightGroup<Format::kQ3_K> : TwoScales<4> {
     load_crumbs(row + 8 * group, quads);
     load_high_bits<2>(row + kShape.high_offset(cols) + 4 * group, quads);
     // Of the runs 2 j and 2 j + 1: a pair of bytes has their low parts, another their high ones.
-    const gpu::Piece header = gpu::load_piece(row + kShape.scale_offset(cols) + kPieceBytes * (group / 8));
-    const int j = group % 8, in_word = j % 2 * 16;
-    const uint32_t low = (j % 4 < 2 ? header.words[0] : header.words[1]) >> (in_word + j / 4 * 4);
-    const uint32_t high = header.words[2] >> (in_word + j / 2 * 2);
+    const int j = group % 8;
+    const unsigned char* block = row + kShape.scale_offset(cols) + kShape.scale_bytes_per_block * (group / 8);
+    const uint32_t low = gpu::load_half_word(block + 2 * (j % 4)) >> (j / 4 * 4);
+    const uint32_t high = gpu::load_half_word(block + 8 + 2 * (j % 2)) >> (j / 2 * 2);
     const uint32_t both = (low & 0x0f0fU) | (high & 0x0303U) << 4;
-    const float d = gpu::half_to_float(static_cast<uint16_t>(header.words[3]));
+    const float d = load_half(block + 12);
     scales[0] = d * static_cast<float>(static_cast<int>(both & 255U) - 32);
     scales[1] = d * static_cast<float>(static_cast<int>(both >> 8) - 32);
   }

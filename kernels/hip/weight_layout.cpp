@@ -90,7 +90,7 @@ constexpr FileOffsets file_offsets() {
     case Format::kQ2_K:
       return {offsetof(BlockQ2_K, scales), offsetof(BlockQ2_K, d)};
     case Format::kQ3_K:
-      return {offsetof(BlockQ3_K, scales), offsetof(BlockQ3_K, d)};
+      return {offsetof(BlockQ3_K, scales), 0};
     case Format::kQ6_K:
       return {offsetof(BlockQ6_K, scales), offsetof(BlockQ6_K, d)};
     case Format::kTQ2_0:
@@ -136,11 +136,9 @@ struct QuantisedRow {
   static constexpr FileOffsets kOffsets = file_offsets<format>();
   static constexpr int kGroupsPerBlock = kShape.block_columns / kGroupColumns;
   static constexpr bool kHasHeader = format == Format::kQ4_K || format == Format::kQ5_K;
-  /// Of the file's block; the row may have a few zeros more.
-  static constexpr int64_t kScaleBytes =
-      Block::kBytes - kShape.d_bytes_per_block -
-      kGroupsPerBlock * (kShape.code_bytes_per_group + kShape.high_bytes_per_group);
-  static_assert(kScaleBytes >= 0 && kScaleBytes <= kShape.scale_bytes_per_block);
+  static_assert(kGroupsPerBlock * (kShape.code_bytes_per_group + kShape.high_bytes_per_group) +
+                    kShape.scale_bytes_per_block + kShape.d_bytes_per_block ==
+                Block::kBytes);
 
   static int64_t row_bytes(int64_t cols) { return kShape.row_bytes(static_cast<int>(cols)); }
 
@@ -160,8 +158,7 @@ struct QuantisedRow {
       if constexpr (kHasHeader) {
         store_header(block, scales);
       } else {
-        std::memset(scales, 0, kShape.scale_bytes_per_block);
-        std::memcpy(scales, block + kOffsets.scales, kScaleBytes);
+        std::memcpy(scales, block + kOffsets.scales, kShape.scale_bytes_per_block);
         std::memcpy(row + kShape.d_offset(cols) + b * kShape.d_bytes_per_block, block + kOffsets.d,
                     kShape.d_bytes_per_block);
       }
@@ -179,7 +176,7 @@ struct QuantisedRow {
       if constexpr (kHasHeader) {
         load_header(scales, block);
       } else {
-        std::memcpy(block + kOffsets.scales, scales, kScaleBytes);
+        std::memcpy(block + kOffsets.scales, scales, kShape.scale_bytes_per_block);
         std::memcpy(block + kOffsets.d, row + kShape.d_offset(cols) + b * kShape.d_bytes_per_block,
                     kShape.d_bytes_per_block);
       }

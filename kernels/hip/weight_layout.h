@@ -19,14 +19,14 @@
 //   TQ2_0                       codes | d
 //
 //   codes    16 bytes per group. 4-bit: word i has quad i in its low and quad i + 4 in its high nibbles.
-//   Q8_0: 16 bytes. Q2_K, Q3_K, TQ2_0: two words per group, of quads 0 … 3 and 4 … 7, each quad in two bits
-//   of its bytes, the first quad lowest. high     Q5_0, Q5_1, Q5_K, Q3_K: one word per group, quad i in bit i
-//   of its bytes. Q6_K: as two-bit codes. headers  16 bytes per block: d (f16), dmin (f16); byte j: scale of
-//   group j, with the two low bits of its min on top; then one word with the four high bits of the min of
-//   group j in nibble j. scales   as in the file's block: Q2_K, Q6_K a byte for each of the 16 runs of 16
-//   columns; IQ4_XS 8 bytes, d
-//            among them (kernels/quant/iq4.h); Q3_K 12 bytes (kernels/quant/q3_k.h), d and two of zeros, so
-//            that one load has them all: 1.8 % more than the file.
+//            Q8_0: 16 bytes. Q2_K, Q3_K, TQ2_0: two words per group, of quads 0 … 3 and 4 … 7, each
+//            quad in two bits of its bytes, the first quad lowest.
+//   high     Q5_0, Q5_1, Q5_K, Q3_K: one word per group, quad i in bit i of its bytes.
+//            Q6_K: as two-bit codes.
+//   headers  16 bytes per block: d (f16), dmin (f16); byte j: scale of group j, with the two low bits of
+//            its min on top; then one word with the four high bits of the min of group j in nibble j.
+//   scales   as in the file's block: Q2_K, Q6_K a byte for each of the 16 runs of 16 columns; with d among
+//            them IQ4_XS 8 bytes (kernels/quant/iq4.h), Q3_K 14 (kernels/quant/q3_k.h).
 //   d        as in the file's block, padded with zeros to 16 bytes at the row's end: f16 d, with m or dmin
 //            behind it in Q4_1, Q5_1, Q2_K; one byte e in MXFP4.
 #pragma once
@@ -85,7 +85,7 @@ constexpr RowShape row_shape() {
     case Format::kQ2_K:
       return {256, 8, 0, 16, 4};
     case Format::kQ3_K:
-      return {256, 8, 4, 16, 0};
+      return {256, 8, 4, 14, 0};
     case Format::kIQ4_NL:
       return {32, 16, 0, 0, 2};
     case Format::kIQ4_XS:

@@ -100,6 +100,10 @@ HALOD_DEVICE T shfl_xor(T value, int mask) {
 
 HALOD_DEVICE void schedule_barrier() { __builtin_amdgcn_sched_barrier(0); }
 HALOD_DEVICE int uniform(int value) { return __builtin_amdgcn_readfirstlane(value); }
+HALOD_DEVICE int opaque(int value) {
+  asm volatile("" : "+v"(value));
+  return value;
+}
 HALOD_DEVICE int popcount(uint32_t bits) { return __builtin_popcount(bits); }
 HALOD_DEVICE uint32_t ballot(bool predicate) { return __builtin_amdgcn_ballot_w32(predicate); }
 

@@ -37,6 +37,10 @@ HALOD_DEVICE T shfl_xor(T value, int mask) {
 }
 HALOD_DEVICE void schedule_barrier() {}
 HALOD_DEVICE int uniform(int value) { return value; }
+HALOD_DEVICE int opaque(int value) {
+  asm volatile("" : "+r"(value));
+  return value;
+}
 HALOD_DEVICE int popcount(uint32_t bits) { return __popc(bits); }
 HALOD_DEVICE uint32_t ballot(bool predicate) { return __ballot_sync(kAllLanes, predicate); }
 

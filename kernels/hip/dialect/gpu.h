@@ -16,6 +16,8 @@
 //                                               goes on; sync_shared(): have written shared memory
 //   shfl(v, l) shfl_xor(v, m) ballot(p)         collectives of a whole wave: all 32 lanes, at the same place
 //   uniform(v) popcount(b)                      a value that is the same in all lanes; the bits that are set
+//   opaque(v)                                   v, which the compiler knows nothing of: what follows from it is
+//                                               computed here, not early and then kept in registers
 //   schedule_barrier()                          the compiler moves nothing across: bounds the registers of a
 //                                               long run of loads and products
 //   dot4_ss(a, b, c)                            c + the four products of the bytes of a and b, signed

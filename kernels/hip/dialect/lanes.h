@@ -55,6 +55,7 @@ inline int uniform(int value) {
     lanes::fail("takes a value as the same for all lanes of its wave which is not");
   return value;
 }
+inline int opaque(int value) { return value; }
 inline int popcount(uint32_t bits) { return std::popcount(bits); }
 inline uint32_t ballot(bool predicate) {
   const auto* slots = lanes::meet_wave(lanes::Meeting::kBallot, 0, &predicate, sizeof predicate);
