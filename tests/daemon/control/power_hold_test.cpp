@@ -13,7 +13,7 @@ using ::testing::IsEmpty;
 using namespace std::chrono_literals;
 
 /// Remembers what it was asked for.
-class Recorder : public PowerProfileHolder {
+class RecordingHolder : public PowerProfileHolder {
  public:
   void hold(const std::string& profile) override { calls.push_back("hold " + profile); }
   void release() override { calls.emplace_back("release"); }
@@ -37,7 +37,7 @@ class APowerHold : public ::testing::Test {
   }
 
   PowerConfig config_{.hold_profile = "performance", .release_after = 0ms};
-  Recorder recorder_;
+  RecordingHolder recorder_;
   IoThread thread_;
   PowerHold hold_{{.executor = thread_.io().get_executor(), .config = config_, .holder = recorder_}};
 };
