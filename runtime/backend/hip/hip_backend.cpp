@@ -211,7 +211,9 @@ void HipBackend::begin_step(const StepInputs& inputs) {
   auto* rows = reinterpret_cast<StepRow*>(staging + rows_at);
   auto* pages = reinterpret_cast<uint32_t*>(staging + pages_at);
   auto* rope = reinterpret_cast<float*>(staging + rope_at);
-  std::memcpy(staging + logit_rows_at, inputs.logit_rows.data(), inputs.logit_rows.size_bytes());
+  // Of a part of a prompt nobody wants logits, and memcpy takes no null pointer.
+  if (!inputs.logit_rows.empty())
+    std::memcpy(staging + logit_rows_at, inputs.logit_rows.data(), inputs.logit_rows.size_bytes());
   step_.longest = 0;
   int32_t first_page = 0;
   for (const AttentionSequence& sequence : inputs.sequences) {
