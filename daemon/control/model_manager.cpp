@@ -139,6 +139,7 @@ Model* ModelManager::find_by_engine_id(uint32_t engine_model_id) {
 
 /// New ones are added, known ones get their new settings, and those that are gone go unless they are in use.
 void ModelManager::adopt(std::vector<ModelSpec> specs) {
+  catalogued_ = true;
   std::vector<std::unique_ptr<Model>> old = std::exchange(models_, {});
   for (ModelSpec& spec : specs) {
     const auto known = std::ranges::find_if(
@@ -323,11 +324,11 @@ asio::awaitable<Result<ServedModelPtr>> ModelManager::acquire(std::string name) 
   std::shared_ptr<void> counted;  // a place in the queue, from the first wait on
   while (true) {
     Model* model = find_mutable(std::string_view(name));
-    if (!model) {
-      co_return Error{ErrorCode::kNotFound,
-                      fmt::format("there is no model '{}'; GET /v1/models lists those that there are", name),
-                      "model"};
+    if (!model && !catalogued_ && !stopping_ && steady_clock::now() < deadline) {
+      co_await wait_for_change(deadline);
+      continue;
     }
+    if (!model) co_return no_such_model(name);
     if (model->state == ModelState::kLoaded) {
       model->last_used = steady_clock::now();
       co_return model->served;
@@ -364,11 +365,22 @@ asio::awaitable<Result<ServedModelPtr>> ModelManager::acquire(std::string name) 
                       model->spec.name, setup_.config.models.wait_timeout.count() / 1000, readiness_.reason),
           "model"};
     }
-    co_await changed_.wait_until(deadline);
-    const auto state = co_await asio::this_coro::cancellation_state;
-    if (state.cancelled() != asio::cancellation_type::none)
-      throw boost::system::system_error(asio::error::operation_aborted);
+    co_await wait_for_change(deadline);
   }
+}
+
+Error ModelManager::no_such_model(const std::string& name) const {
+  if (!catalogued_)
+    return {ErrorCode::kUnavailable, "halod does not know its models yet; retry when it is ready", "model"};
+  return {ErrorCode::kNotFound,
+          fmt::format("there is no model '{}'; GET /v1/models lists those that there are", name), "model"};
+}
+
+asio::awaitable<void> ModelManager::wait_for_change(steady_clock::time_point deadline) {
+  co_await changed_.wait_until(deadline);
+  const auto state = co_await asio::this_coro::cancellation_state;
+  if (state.cancelled() != asio::cancellation_type::none)
+    throw boost::system::system_error(asio::error::operation_aborted);
 }
 
 Result<Generation> ModelManager::submit(const ServedModel& model, std::vector<GenerationRequest> requests) {

@@ -109,6 +109,9 @@ class ModelManager : public EngineEvents {
   Model* find_mutable(ModelId id);
   Model* find_by_engine_id(uint32_t engine_model_id);
   void adopt(std::vector<ModelSpec> specs);
+  Error no_such_model(const std::string& name) const;
+  /// Until anything changed or the deadline. Throws operation_aborted when the caller is cancelled.
+  boost::asio::awaitable<void> wait_for_change(std::chrono::steady_clock::time_point deadline);
   void set_active(std::optional<ModelId> id);
   void set_state(Model& model, ModelState state);
   void update_readiness();
@@ -162,7 +165,8 @@ class ModelManager : public EngineEvents {
   bool ever_ready_ = false;
   bool stopping_ = false;
   bool busy_ = false;
-  Signal changed_;  // anything that a waiting coroutine may be waiting for
+  bool catalogued_ = false;  // models_ is what was found, not merely still empty
+  Signal changed_;           // anything that a waiting coroutine may be waiting for
   Job* running_ = nullptr;
 };
 

@@ -3,6 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <boost/asio/detached.hpp>
+#include <future>
+
 #include "tests/daemon/support/control_plane_fixture.h"
 
 namespace halod {
@@ -143,6 +146,26 @@ TEST_F(AModelManager, KeepsNoMoreModelsThanItMay) {
   start_and_wait();
   EXPECT_TRUE(load("b"));
   EXPECT_THAT(resident(), ElementsAre("b"));
+}
+
+TEST_F(AModelManager, LetsRequestsWaitUntilItKnowsItsModels) {
+  std::promise<void> go;
+  const auto block = [until = go.get_future().share()] {
+    until.wait();
+    return true;
+  };
+  // Both threads that could list the models are busy.
+  for (int i = 0; i < 2; ++i)
+    boost::asio::co_spawn(plane_.thread.io(), plane_.workers.run(block), boost::asio::detached);
+  plane_.start();
+  auto unnamed = submit_one(40), named = submit_one(50, 100, "b"), unknown = submit_one(60, 100, "nobody");
+  EXPECT_EQ(unnamed.wait_for(std::chrono::milliseconds(50)), std::future_status::timeout);
+  EXPECT_EQ(named.wait_for(std::chrono::seconds(0)), std::future_status::timeout);
+  EXPECT_EQ(unknown.wait_for(std::chrono::seconds(0)), std::future_status::timeout);
+  go.set_value();
+  EXPECT_EQ(last_word(unnamed.get().value()).reason, FinishReason::stop);
+  EXPECT_EQ(last_word(named.get().value()).reason, FinishReason::stop);
+  EXPECT_EQ(unknown.get().error().code, ErrorCode::kNotFound);
 }
 
 TEST_F(AModelManager, SwapsBesideTheOldModelWhenBothFit) {
