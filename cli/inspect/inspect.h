@@ -1,6 +1,7 @@
 // haloctl inspect: what a model file is, and whether it would run here. Needs no server.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 namespace halod::cli {

@@ -64,7 +64,7 @@ sh -c '. /etc/os-release; echo "# $PRETTY_NAME"'
 c++ --version | head -1
 echo "# sdbus-c++ $(pkg-config --modversion sdbus-c++)"
 cmake -S . -B /build -G Ninja -DCMAKE_BUILD_TYPE=Release -DHALOD_WERROR=ON
-cmake --build /build --parallel {jobs} --target all halod_tests
+cmake --build /build --parallel {jobs} --target all halod_tests -- -k 0
 ctest --test-dir /build --output-on-failure --no-tests=error --parallel {jobs} {choice}
 """
 
