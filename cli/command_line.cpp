@@ -1,5 +1,7 @@
 #include "cli/command_line.h"
 
+#include <fmt/format.h>
+
 #include <utility>
 
 #include "cli/completion.h"
@@ -149,6 +151,47 @@ void declare_inspect(Declarer& declare, CommandLine& line) {
   inspect.add_option("--bench", line.inspect.bench, "the halo-bench program to ask")->group("");
 }
 
+/// Has the server look at new files. Not worth failing for: the files are there.
+void rescan_quietly(const ServerChoice& server) {
+  const auto client = choose_server(server, Purpose::kLook);
+  const auto job = client ? (*client)->start({.verb = "rescan"}) : Reply<boost::json::value>(client.error());
+  if (!job) fmt::print(stderr, "halod was not told ({}); `haloctl rescan` tells it\n", job.error().message);
+}
+
+void declare_pull(Declarer& declare, CommandLine& line) {
+  CLI::App& pull =
+      declare.add("pull", "download a model from a hub, or go on with it; needs no server", [&line] {
+        return run_pull(line.json, line.pull, [&line] {
+          if (!line.no_rescan) rescan_quietly(line.server);
+        });
+      });
+  pull.add_option("name", line.pull.model,
+                  "org/name, with :Q4_K_M or :file.gguf where it has several (default: Q4_K_M)")
+      ->required()
+      ->type_name("ORG/NAME[:WHAT]");
+  pull.add_option("--to", line.pull.directory, "the folder for models; they go to org/name below it")
+      ->default_val(kModelsDirectory)
+      ->type_name("DIR");
+  pull.add_option("--revision", line.pull.revision, "a branch, tag or commit of the repository")
+      ->default_val("main");
+  pull.add_option("--hub", line.pull.hub, "where to download from")
+      ->envname("HF_ENDPOINT")
+      ->default_val(kDefaultHub)
+      ->type_name("URL");
+  pull.add_option(
+          "--token-file", line.pull.token_file,
+          "a file with the hub's token, for models that need one (default: HF_TOKEN, else the token that "
+          "the hub's own tools have stored)")
+      ->type_name("FILE");
+  pull.add_option("--attempts", line.pull.n_attempts,
+                  "how often to ask a hub that does not answer, or breaks off, without a byte gained")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 1000))
+      ->type_name("NUMBER");
+  pull.add_flag("--list", line.pull.list, "say what the repository has, and download nothing");
+  pull.add_flag("--no-rescan", line.no_rescan, "do not tell the server that there is a new model");
+}
+
 void declare_talk(Declarer& declare, CommandLine& line) {
   CLI::App& chat =
       declare.add_http("chat", "ask, or talk when no text is given on a terminal",
@@ -202,6 +245,7 @@ void declare_commands(CLI::App& app, CommandLine& line) {
   declare_jobs(declare, line);
   declare_service(declare, line);
   declare_inspect(declare, line);
+  declare_pull(declare, line);
   declare_talk(declare, line);
   declare_generators(declare, app, line);
 }

@@ -10,6 +10,7 @@
 #include "cli/commands.h"
 #include "cli/doctor/doctor.h"
 #include "cli/inspect/inspect.h"
+#include "cli/pull/pull.h"
 
 namespace halod::cli {
 
@@ -26,6 +27,8 @@ struct CommandLine {
   bool no_wait = false;  ///< for the job
   DoctorFlags doctor;
   InspectFlags inspect;
+  PullFlags pull;
+  bool no_rescan = false;  ///< after the pull
   std::string log_level;
   std::string shell;
   uint32_t job_id = 0;

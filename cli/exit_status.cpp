@@ -9,12 +9,14 @@ namespace {
 
 constexpr std::array kRows = {
     ExitStatusRow{kSuccess, "success"},
-    ExitStatusRow{kRefused, "the server answered with an error, or a job failed or was cancelled"},
+    ExitStatusRow{kRefused, "the server or the hub answered with an error, or a job failed or was cancelled"},
     ExitStatusRow{kUsage, "wrong usage"},
     ExitStatusRow{kUnreachable, "no server there, or it broke off"},
     ExitStatusRow{kNotReady, "the server is there and is loading or restarting"},
     ExitStatusRow{kUnhealthy, "haloctl doctor found something that must be put right"},
-    ExitStatusRow{kCannotRun, "haloctl inspect: halod cannot run the model, or the file is damaged"},
+    ExitStatusRow{kCannotRun,
+                  "haloctl inspect: halod cannot run the model, or the file is damaged; haloctl pull: the "
+                  "disk said no"},
     ExitStatusRow{kDoesNotFit, "haloctl inspect: the model does not fit into this machine's free memory"},
 };
 

@@ -1,10 +1,8 @@
 #include "cli/job_watch.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <boost/json/serialize.hpp>
-#include <cstdio>
 #include <string>
 #include <thread>
 
@@ -12,8 +10,8 @@
 #include "cli/exit_status.h"
 #include "cli/format.h"
 #include "cli/json_fields.h"
+#include "cli/progress_line.h"
 #include "cli/server_view.h"
-#include "cli/terminal.h"
 
 namespace halod::cli {
 namespace {
@@ -24,31 +22,6 @@ bool has_ended(const json::value& job) {
   const std::string state = text_of(job, "state");
   return state != "waiting" && state != "running";
 }
-
-class ProgressLine {
- public:
-  explicit ProgressLine(bool quiet) : quiet_(quiet), moves_(is_terminal(STDERR_FILENO)) {}
-  ~ProgressLine() {
-    if (!quiet_ && moves_) fmt::print(stderr, "\r\033[K");
-  }
-  ProgressLine(const ProgressLine&) = delete;
-  ProgressLine& operator=(const ProgressLine&) = delete;
-
-  void show(const json::value& job) {
-    if (quiet_) return;
-    if (moves_) {
-      fmt::print(stderr, "\r\033[K{}", format_job_progress(job));
-      std::fflush(stderr);
-    } else if (const std::string stage = text_of(job, "stage"); stage != last_stage_) {
-      fmt::print(stderr, "{}\n", format_job_progress(job));
-      last_stage_ = stage;
-    }
-  }
-
- private:
-  bool quiet_, moves_;
-  std::string last_stage_;
-};
 
 int report_end(const json::value& job, bool as_json) {
   const std::string state = text_of(job, "state");
@@ -75,7 +48,10 @@ int follow_job(ControlClient& client, json::value job, bool as_json, std::chrono
   const auto id = static_cast<uint32_t>(count_of(job, "id"));
   {
     ProgressLine line(as_json);
-    for (line.show(job); !has_ended(job); line.show(job)) {
+    const auto show = [&line](const json::value& seen) {
+      line.show(format_job_progress(seen), text_of(seen, "stage"));
+    };
+    for (show(job); !has_ended(job); show(job)) {
       std::this_thread::sleep_for(interval);
       auto now = client.job(id);
       if (!now) return report_failure(now.error());

@@ -12,6 +12,8 @@ if(HALOD_BUILD_DAEMON)
   # 1.2 and 2.x both work: base/dbus/sdbus_compat.h.
   find_package(sdbus-c++ REQUIRED)
   find_program(SDBUS_XML2CPP sdbus-c++-xml2cpp REQUIRED)
+  find_package(CURL REQUIRED)
+  find_package(OpenSSL 3 REQUIRED COMPONENTS Crypto)
   pkg_check_modules(SYSTEMD REQUIRED IMPORTED_TARGET libsystemd)
 endif()
 if(HALOD_BUILD_TESTS)
