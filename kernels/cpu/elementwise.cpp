@@ -18,6 +18,14 @@ void rms_norm(const RmsNormArgs& args) {
 
 void rope(const RopeArgs& args) {
   const int64_t half = args.n / 2;
+  if (args.pairs_neighbours) {
+    for (int64_t i = 0; i < half; ++i) {
+      const float a = args.x[2 * i], b = args.x[2 * i + 1];
+      args.x[2 * i] = a * args.cosines[i] - b * args.sines[i];
+      args.x[2 * i + 1] = a * args.sines[i] + b * args.cosines[i];
+    }
+    return;
+  }
   int64_t i = 0;
   for (; i + kLanes <= half; i += kLanes) {
     const F32x16 a = load(args.x + i), b = load(args.x + half + i);

@@ -18,13 +18,15 @@ struct RmsNormArgs {
   float epsilon;
 };
 
-/// Rotates one head in place, NeoX pairing: (x[i], x[i + n/2]) by position * inverse_frequencies[i].
+/// Rotates the first n values of one head in place, pair i by position * inverse_frequencies[i]. Pairs are
+/// (x[i], x[i + n/2]), NeoX's way, or neighbours, (x[2i], x[2i + 1]).
 /// cosines and sines of the position are given, because every head of a token shares them.
 struct RopeArgs {
   float* x;
   const float* cosines;  ///< [n / 2]
   const float* sines;    ///< [n / 2]
-  int64_t n;             ///< head_dim, even
+  int64_t n;             ///< even
+  bool pairs_neighbours = false;
 };
 
 /// gate[i] = silu(gate[i]) * up[i], silu(x) = x / (1 + e^-x).

@@ -129,10 +129,12 @@ void rms_norm(const RmsNormArgs& args) {
 void rope(const RopeArgs& args) {
   const int64_t half = args.n / 2;
   for (int64_t i = 0; i < half; ++i) {
-    const double a = static_cast<double>(args.x[i]), b = static_cast<double>(args.x[half + i]);
+    float& first = args.x[args.pairs_neighbours ? 2 * i : i];
+    float& second = args.x[args.pairs_neighbours ? 2 * i + 1 : half + i];
+    const double a = static_cast<double>(first), b = static_cast<double>(second);
     const double c = static_cast<double>(args.cosines[i]), s = static_cast<double>(args.sines[i]);
-    args.x[i] = static_cast<float>(a * c - b * s);
-    args.x[half + i] = static_cast<float>(a * s + b * c);
+    first = static_cast<float>(a * c - b * s);
+    second = static_cast<float>(a * s + b * c);
   }
 }
 

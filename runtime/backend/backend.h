@@ -11,12 +11,14 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/error.h"
 #include "base/ids.h"
 #include "base/tensor_view.h"
 #include "runtime/weights/gguf_file.h"
+#include "runtime/weights/model_config.h"
 
 namespace halod {
 
@@ -83,7 +85,16 @@ struct StepInputs {
   std::span<const AttentionSequence> sequences;  ///< their n_new rows, in order, are the batch's
   std::span<const int32_t> logit_rows;           ///< batch rows whose logits are wanted, ascending
   std::span<const float> inverse_frequencies;    ///< of the rotary positions, radians per position
+  float rope_magnitude = 1;                      ///< times cosines and sines
 };
+
+/// What some models need beyond the plain form of the operations below.
+enum class ModelFeature : uint8_t {
+  kNeighbourRope,  ///< AttentionArgs::rope_pairing
+  kBias,           ///< add_bias()
+};
+/// For people: "rotary embedding of neighbours".
+std::string_view to_string(ModelFeature feature);
 
 struct AttentionArgs {
   MatrixView<float> q;  ///< [n_tokens, n_heads * head_dim]; normalised and rotated in place
@@ -93,6 +104,7 @@ struct AttentionArgs {
   const PlacedVector* k_norm = nullptr;  ///< [head_dim]; nullptr = none
   float norm_epsilon = 0;
   float scale = 0;  ///< of q.k before the softmax
+  RopePairing rope_pairing = RopePairing::kHalves;
   int64_t layer_idx = 0;
   int64_t n_heads = 0;
   int64_t n_kv_heads = 0;
@@ -171,6 +183,8 @@ class Backend {
 
   /// Whether there are kernels for weights of this format; place_weight() refuses the others.
   virtual bool takes_format(Format /*format*/) const { return true; }
+  /// Whether the operations do this. Models that need what is missing are refused before they are loaded.
+  virtual bool supports(ModelFeature feature) const = 0;
 
   /// What the device has left, where it has less than the machine; at most 2^64 - 1.
   virtual uint64_t available_bytes() const { return ~uint64_t{0}; }
@@ -197,8 +211,9 @@ class Backend {
   /// residual += x * weight^T.
   virtual void linear_add(MatrixView<const float> x, const PlacedWeight& weight,
                           MatrixView<float> residual) = 0;
-  /// Norms and rotates q and k (NeoX pairing: i with i + head_dim / 2), stores k and v into the pages, and
-  /// attends causally over all of them.
+  /// x[t, i] += bias[i]. Needs kBias.
+  virtual void add_bias(MatrixView<float> x, const PlacedVector& bias);
+  /// Norms and rotates q and k, stores k and v into the pages, and attends causally over all of them.
   virtual void attention(const AttentionArgs& args, KvStorage& kv) = 0;
   /// Router softmax over all experts, top-k, weights renormalised to sum 1; then the experts' SwiGLU.
   virtual void moe(const MoeArgs& args) = 0;

@@ -8,6 +8,7 @@
 #include "base/machine/gpu.h"
 #include "base/machine/gpu_memory_limits.h"
 #include "runtime/engine/serving_plan.h"
+#include "runtime/models/model_features.h"
 #include "runtime/weights/gguf_file.h"
 #include "runtime/weights/model_config.h"
 
@@ -23,15 +24,24 @@ const TensorInfo* first_untaken(const GgufFile& file, const Backend& backend) {
   return nullptr;
 }
 
-/// `auto` means whatever computes this file: the CPU where the GPU lacks kernels for one of its formats.
-Result<std::unique_ptr<Backend>> choose_backend(const wire::LoadModel& request, const GgufFile& file) {
+/// Why the backend cannot compute this file; empty: it can.
+std::string what_lacks(const GgufFile& file, const ModelConfig& config, const Backend& backend) {
+  if (const auto checked = check_features(config, backend); !checked) return checked.error().message;
+  const TensorInfo* untaken = first_untaken(file, backend);
+  if (untaken == nullptr) return {};
+  return fmt::format("backend {} has no kernels for {}, the format of tensor '{}'", backend.name(),
+                     traits(untaken->format).name, untaken->name);
+}
+
+/// `auto` means whatever computes this file: the CPU where the GPU lacks something that it needs.
+Result<std::unique_ptr<Backend>> choose_backend(const wire::LoadModel& request, const GgufFile& file,
+                                                const ModelConfig& config) {
   BackendOptions options{.kind = request.backend, .n_threads = static_cast<int>(request.n_threads)};
   auto backend = make_backend(options);
   if (!backend || request.backend != "auto") return backend;
-  const TensorInfo* untaken = first_untaken(file, **backend);
-  if (untaken == nullptr) return backend;
-  spdlog::warn("{}: computing on the CPU: backend {} has no kernels for {}, the format of tensor '{}'",
-               request.path, (*backend)->name(), traits(untaken->format).name, untaken->name);
+  const std::string reason = what_lacks(file, config, **backend);
+  if (reason.empty()) return backend;
+  spdlog::warn("{}: computing on the CPU: {}", request.path, reason);
   options.kind = "cpu";
   return make_backend(options);
 }
@@ -58,7 +68,7 @@ Result<LoadedModel> load_model_for_serving(const wire::LoadModel& request, const
   const auto config = read_model_config(*file);
   if (!config) return config.error();
   LoadedModel loaded;
-  auto backend = choose_backend(request, *file);
+  auto backend = choose_backend(request, *file, *config);
   if (!backend) return backend.error();
   loaded.backend = std::move(*backend);
   auto memory = read_machine_memory();

@@ -5,9 +5,9 @@
 
 namespace halod {
 
-std::unique_ptr<DecoderLayer> make_qwen3_layer(TensorLoader& loader, const ModelConfig& config,
-                                               int64_t layer_idx);
-std::unique_ptr<DecoderLayer> make_qwen3moe_layer(TensorLoader& loader, const ModelConfig& config,
-                                                  int64_t layer_idx);
+DecoderLayer make_llama_layer(TensorLoader& loader, const ModelConfig& config, int64_t layer_idx);
+DecoderLayer make_qwen2_layer(TensorLoader& loader, const ModelConfig& config, int64_t layer_idx);
+DecoderLayer make_qwen3_layer(TensorLoader& loader, const ModelConfig& config, int64_t layer_idx);
+DecoderLayer make_qwen3moe_layer(TensorLoader& loader, const ModelConfig& config, int64_t layer_idx);
 
 }  // namespace halod

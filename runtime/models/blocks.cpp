@@ -10,16 +10,28 @@ std::string layer_tensor(int64_t layer_idx, const std::string& suffix) {
   return fmt::format("blk.{}.{}", layer_idx, suffix);
 }
 
-AttentionBlock::AttentionBlock(TensorLoader& loader, const ModelConfig& config, int64_t layer_idx)
+AttentionBlock::AttentionBlock(TensorLoader& loader, const ModelConfig& config, int64_t layer_idx,
+                               const AttentionParts& parts)
     : config_(config), layer_idx_(layer_idx) {
   const int64_t q_size = config.n_heads * config.head_dim, kv_size = config.n_kv_heads * config.head_dim;
   norm_ = loader.vector(layer_tensor(layer_idx, "attn_norm.weight"), config.hidden_size);
-  q_norm_ = loader.vector(layer_tensor(layer_idx, "attn_q_norm.weight"), config.head_dim);
-  k_norm_ = loader.vector(layer_tensor(layer_idx, "attn_k_norm.weight"), config.head_dim);
+  if (parts.has_head_norms) {
+    q_norm_ = loader.vector(layer_tensor(layer_idx, "attn_q_norm.weight"), config.head_dim);
+    k_norm_ = loader.vector(layer_tensor(layer_idx, "attn_k_norm.weight"), config.head_dim);
+  }
   q_ = loader.matrix(layer_tensor(layer_idx, "attn_q.weight"), q_size, config.hidden_size);
   k_ = loader.matrix(layer_tensor(layer_idx, "attn_k.weight"), kv_size, config.hidden_size);
   v_ = loader.matrix(layer_tensor(layer_idx, "attn_v.weight"), kv_size, config.hidden_size);
   o_ = loader.matrix(layer_tensor(layer_idx, "attn_output.weight"), config.hidden_size, q_size);
+  if (config.has_attention_bias) load_biases(loader);
+}
+
+void AttentionBlock::load_biases(TensorLoader& loader) {
+  q_bias_ = loader.vector(layer_tensor(layer_idx_, "attn_q.bias"), q_->rows());
+  k_bias_ = loader.vector(layer_tensor(layer_idx_, "attn_k.bias"), k_->rows());
+  v_bias_ = loader.vector(layer_tensor(layer_idx_, "attn_v.bias"), v_->rows());
+  const std::string output = layer_tensor(layer_idx_, "attn_output.bias");
+  if (loader.has(output)) o_bias_ = loader.vector(output, o_->rows());
 }
 
 void AttentionBlock::forward(Step& step) const {
@@ -28,6 +40,11 @@ void AttentionBlock::forward(Step& step) const {
   const PlacedWeight* projections[] = {q_.get(), k_.get(), v_.get()};
   const MatrixView<float> outs[] = {step.q, step.k, step.v};
   backend.linear(step.normed, projections, outs);
+  if (q_bias_) {
+    backend.add_bias(step.q, *q_bias_);
+    backend.add_bias(step.k, *k_bias_);
+    backend.add_bias(step.v, *v_bias_);
+  }
   backend.attention({.q = step.q,
                      .k = step.k,
                      .v = step.v,
@@ -35,6 +52,7 @@ void AttentionBlock::forward(Step& step) const {
                      .k_norm = k_norm_.get(),
                      .norm_epsilon = config_.rms_norm_eps,
                      .scale = 1.0F / std::sqrt(static_cast<float>(config_.head_dim)),
+                     .rope_pairing = config_.rope.pairing,
                      .layer_idx = layer_idx_,
                      .n_heads = config_.n_heads,
                      .n_kv_heads = config_.n_kv_heads,
@@ -42,6 +60,7 @@ void AttentionBlock::forward(Step& step) const {
                      .out = step.attended},
                     step.kv);
   backend.linear_add(step.attended, *o_, step.hidden);
+  if (o_bias_) backend.add_bias(step.hidden, *o_bias_);
 }
 
 uint64_t AttentionBlock::weight_bytes_per_token() const {
@@ -90,6 +109,11 @@ uint64_t MoeBlock::weight_bytes_per_token() const {
   const uint64_t experts = gate_->bytes() + up_->bytes() + down_->bytes();
   return router_->bytes() +
          experts / static_cast<uint64_t>(gate_->n_experts()) * static_cast<uint64_t>(n_experts_per_token_);
+}
+
+std::unique_ptr<Block> make_ffn_block(TensorLoader& loader, const ModelConfig& config, int64_t layer_idx) {
+  if (config.is_moe()) return std::make_unique<MoeBlock>(loader, config, layer_idx);
+  return std::make_unique<DenseFfnBlock>(loader, config, layer_idx);
 }
 
 }  // namespace halod

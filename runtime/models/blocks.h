@@ -22,27 +22,42 @@ struct Step {
   MatrixView<float> attended;  ///< [n_tokens, n_heads * head_dim]
 };
 
-/// hidden += o(attention(norm(q x), norm(k x), v x)), x = rms_norm(hidden): grouped queries, per-head q and k
-/// norms, rotary positions.
-class AttentionBlock {
+/// A part of a layer: reads and adds to step.hidden.
+class Block {
  public:
-  AttentionBlock(TensorLoader& loader, const ModelConfig& config, int64_t layer_idx);
-  void forward(Step& step) const;
-  uint64_t weight_bytes_per_token() const;
+  virtual ~Block() = default;
+  virtual void forward(Step& step) const = 0;
+  virtual uint64_t weight_bytes_per_token() const = 0;
+};
+
+/// What the attention of a family has beyond its projections; biases are where the configuration has them.
+struct AttentionParts {
+  bool has_head_norms = false;  ///< attn_q_norm and attn_k_norm, per head, before the rotation
+};
+
+/// hidden += o(attention(q x, k x, v x)), x = rms_norm(hidden): grouped queries, rotary positions.
+class AttentionBlock final : public Block {
+ public:
+  AttentionBlock(TensorLoader& loader, const ModelConfig& config, int64_t layer_idx,
+                 const AttentionParts& parts);
+  void forward(Step& step) const override;
+  uint64_t weight_bytes_per_token() const override;
 
  private:
+  void load_biases(TensorLoader& loader);
+
   const ModelConfig& config_;
   int64_t layer_idx_;
-  std::unique_ptr<PlacedVector> norm_, q_norm_, k_norm_;
+  std::unique_ptr<PlacedVector> norm_, q_norm_, k_norm_, q_bias_, k_bias_, v_bias_, o_bias_;
   std::unique_ptr<PlacedWeight> q_, k_, v_, o_;
 };
 
 /// hidden += down(silu(gate x) * (up x)), x = rms_norm(hidden).
-class DenseFfnBlock {
+class DenseFfnBlock final : public Block {
  public:
   DenseFfnBlock(TensorLoader& loader, const ModelConfig& config, int64_t layer_idx);
-  void forward(Step& step) const;
-  uint64_t weight_bytes_per_token() const;
+  void forward(Step& step) const override;
+  uint64_t weight_bytes_per_token() const override;
 
  private:
   float epsilon_;
@@ -51,11 +66,11 @@ class DenseFfnBlock {
 };
 
 /// hidden += the chosen experts' SwiGLU of x = rms_norm(hidden), weighted by the renormalised router softmax.
-class MoeBlock {
+class MoeBlock final : public Block {
  public:
   MoeBlock(TensorLoader& loader, const ModelConfig& config, int64_t layer_idx);
-  void forward(Step& step) const;
-  uint64_t weight_bytes_per_token() const;
+  void forward(Step& step) const override;
+  uint64_t weight_bytes_per_token() const override;
 
  private:
   float epsilon_;
@@ -63,6 +78,9 @@ class MoeBlock {
   std::unique_ptr<PlacedVector> norm_;
   std::unique_ptr<PlacedWeight> router_, gate_, up_, down_;
 };
+
+/// A mixture of experts where the model has experts, else one feed-forward network.
+std::unique_ptr<Block> make_ffn_block(TensorLoader& loader, const ModelConfig& config, int64_t layer_idx);
 
 /// GGUF's name of a layer's tensor: "blk.3.attn_q.weight".
 std::string layer_tensor(int64_t layer_idx, const std::string& suffix);

@@ -1,6 +1,5 @@
 #include "runtime/models/decoder_model.h"
 
-#include <cmath>
 #include <utility>
 
 namespace halod {
@@ -15,15 +14,19 @@ DecoderModel::DecoderModel(TensorLoader& loader, ModelConfig config, const Model
   for (int64_t layer_idx = 0; layer_idx < config_.n_layers; ++layer_idx) {
     layers_.push_back(make_layer(loader, config_, layer_idx));
   }
+  load_rotary(loader);
+  loader.refuse_unused();
   weight_bytes_ = loader.weight_bytes();
   kv_ = backend_.allocate_kv({config_.n_layers, config_.n_kv_heads, config_.head_dim}, options_.n_kv_pages)
             .value();
-  for (int64_t i = 0; i < config_.head_dim / 2; ++i) {
-    const double exponent = -2.0 * static_cast<double>(i) / static_cast<double>(config_.head_dim);
-    inverse_frequencies_.push_back(
-        static_cast<float>(std::pow(static_cast<double>(config_.rope_theta), exponent)));
-  }
   allocate_buffers();
+}
+
+void DecoderModel::load_rotary(TensorLoader& loader) {
+  const std::string divisors = "rope_freqs.weight";
+  rotary_ =
+      rotary_frequencies(config_, loader.has(divisors) ? loader.values(divisors, {config_.rope.n_dims / 2})
+                                                       : std::vector<float>());
 }
 
 void DecoderModel::allocate_buffers() {
@@ -40,7 +43,9 @@ void DecoderModel::allocate_buffers() {
 
 uint64_t DecoderModel::weight_bytes_per_token() const {
   uint64_t total = output().bytes();
-  for (const auto& layer : layers_) total += layer->weight_bytes_per_token();
+  for (const DecoderLayer& layer : layers_) {
+    for (const auto& block : layer) total += block->weight_bytes_per_token();
+  }
   return total;
 }
 
@@ -56,7 +61,8 @@ void DecoderModel::forward(const Batch& batch, MatrixView<float> logits) {
   backend_.begin_step({.tokens = batch.tokens,
                        .sequences = sequences,
                        .logit_rows = batch.logit_rows,
-                       .inverse_frequencies = inverse_frequencies_});
+                       .inverse_frequencies = rotary_.inverse,
+                       .rope_magnitude = rotary_.magnitude});
   const MatrixView<float> hidden = hidden_.rows_at(0, n_tokens);
   backend_.embed(*embedding_, hidden);
   Step step{.backend = backend_,
@@ -67,7 +73,9 @@ void DecoderModel::forward(const Batch& batch, MatrixView<float> logits) {
             .k = k_.rows_at(0, n_tokens),
             .v = v_.rows_at(0, n_tokens),
             .attended = attended_.rows_at(0, n_tokens)};
-  for (const auto& layer : layers_) layer->forward(step);
+  for (const DecoderLayer& layer : layers_) {
+    for (const auto& block : layer) block->forward(step);
+  }
 
   if (n_logits > 0) {
     // Only the rows that somebody samples from: the output matrix is the largest of all.

@@ -7,20 +7,16 @@
 
 #include "runtime/models/blocks.h"
 #include "runtime/models/model.h"
+#include "runtime/models/rotary.h"
 
 namespace halod {
 
-/// One transformer layer: reads and adds to step.hidden.
-class DecoderLayer {
- public:
-  virtual ~DecoderLayer() = default;
-  virtual void forward(Step& step) const = 0;
-  virtual uint64_t weight_bytes_per_token() const = 0;
-};
+/// One transformer layer: its blocks in the order of the forward pass.
+using DecoderLayer = std::vector<std::unique_ptr<Block>>;
 
 /// Makes layer `layer_idx`; throws ErrorException. `config` outlives the layer.
-using DecoderLayerFactory = std::function<std::unique_ptr<DecoderLayer>(
-    TensorLoader& loader, const ModelConfig& config, int64_t layer_idx)>;
+using DecoderLayerFactory =
+    std::function<DecoderLayer(TensorLoader& loader, const ModelConfig& config, int64_t layer_idx)>;
 
 class DecoderModel final : public Model {
  public:
@@ -39,6 +35,7 @@ class DecoderModel final : public Model {
   void forward(const Batch& batch, MatrixView<float> logits) override;
 
  private:
+  void load_rotary(TensorLoader& loader);
   void allocate_buffers();
   const PlacedWeight& output() const { return output_ ? *output_ : *embedding_; }
 
@@ -47,11 +44,11 @@ class DecoderModel final : public Model {
   Backend& backend_;
   std::unique_ptr<PlacedWeight> embedding_, output_;  // output_ is empty when the embedding serves as both
   std::unique_ptr<PlacedVector> output_norm_;
-  std::vector<std::unique_ptr<DecoderLayer>> layers_;
+  std::vector<DecoderLayer> layers_;
   std::unique_ptr<KvStorage> kv_;
   uint64_t weight_bytes_ = 0;
 
-  std::vector<float> inverse_frequencies_;
+  RotaryFrequencies rotary_;
   MatrixView<float> hidden_, normed_, q_, k_, v_, attended_, logit_rows_;
 };
 

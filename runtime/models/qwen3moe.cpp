@@ -6,30 +6,13 @@
 #include "runtime/models/blocks.h"
 
 namespace halod {
-namespace {
 
-class Qwen3MoeLayer final : public DecoderLayer {
- public:
-  Qwen3MoeLayer(TensorLoader& loader, const ModelConfig& config, int64_t layer_idx)
-      : attention_(loader, config, layer_idx), moe_(loader, config, layer_idx) {}
-  void forward(Step& step) const override {
-    attention_.forward(step);
-    moe_.forward(step);
-  }
-  uint64_t weight_bytes_per_token() const override {
-    return attention_.weight_bytes_per_token() + moe_.weight_bytes_per_token();
-  }
-
- private:
-  AttentionBlock attention_;
-  MoeBlock moe_;
-};
-
-}  // namespace
-
-std::unique_ptr<DecoderLayer> make_qwen3moe_layer(TensorLoader& loader, const ModelConfig& config,
-                                                  int64_t layer_idx) {
-  return std::make_unique<Qwen3MoeLayer>(loader, config, layer_idx);
+DecoderLayer make_qwen3moe_layer(TensorLoader& loader, const ModelConfig& config, int64_t layer_idx) {
+  DecoderLayer layer;
+  layer.push_back(
+      std::make_unique<AttentionBlock>(loader, config, layer_idx, AttentionParts{.has_head_norms = true}));
+  layer.push_back(std::make_unique<MoeBlock>(loader, config, layer_idx));
+  return layer;
 }
 
 }  // namespace halod

@@ -7,6 +7,7 @@
 
 #include "runtime/models/architectures.h"
 #include "runtime/models/model.h"
+#include "runtime/models/model_features.h"
 #include "runtime/models/tensor_loader.h"
 
 namespace halod {
@@ -14,10 +15,12 @@ namespace {
 
 struct Architecture {
   std::string_view name;
-  std::unique_ptr<DecoderLayer> (*make_layer)(TensorLoader&, const ModelConfig&, int64_t);
+  DecoderLayer (*make_layer)(TensorLoader&, const ModelConfig&, int64_t);
 };
 
 constexpr std::array kArchitectures = {
+    Architecture{"llama", make_llama_layer},
+    Architecture{"qwen2", make_qwen2_layer},
     Architecture{"qwen3", make_qwen3_layer},
     Architecture{"qwen3moe", make_qwen3moe_layer},
 };
@@ -43,6 +46,7 @@ Result<std::unique_ptr<Model>> load_model(const GgufFile& file, Backend& backend
                              config->architecture),
                  "general.architecture"};
   }
+  if (const auto checked = check_features(*config, backend); !checked) return checked.error();
   try {
     TensorLoader loader(file, backend, callbacks);
     return std::unique_ptr<Model>(

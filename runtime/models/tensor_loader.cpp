@@ -11,7 +11,7 @@ namespace halod {
 TensorLoader::TensorLoader(const GgufFile& file, Backend& backend, LoadCallbacks callbacks)
     : file_(file), backend_(backend), callbacks_(std::move(callbacks)) {}
 
-const TensorInfo& TensorLoader::require(const std::string& name, const std::vector<int64_t>& shape) const {
+const TensorInfo& TensorLoader::require(const std::string& name, const std::vector<int64_t>& shape) {
   const TensorInfo* tensor = file_.find_tensor(name);
   if (tensor == nullptr) {
     throw ErrorException(
@@ -26,6 +26,7 @@ const TensorInfo& TensorLoader::require(const std::string& name, const std::vect
                      file_.path().string(), name, fmt::join(tensor->shape, ", "), fmt::join(shape, ", ")),
          name});
   }
+  used_.insert(name);
   return *tensor;
 }
 
@@ -49,12 +50,12 @@ std::unique_ptr<PlacedWeight> TensorLoader::experts(const std::string& name, int
   return place(require(name, {n_experts, rows, cols}));
 }
 
-std::unique_ptr<PlacedVector> TensorLoader::vector(const std::string& name, int64_t n) {
-  const TensorInfo& tensor = require(name, {n});
+std::vector<float> TensorLoader::values(const std::string& name, const std::vector<int64_t>& shape) {
+  const TensorInfo& tensor = require(name, shape);
   std::vector<std::byte> bytes(tensor.size_bytes);
   file_.read(tensor, 0, bytes).value();
-  std::vector<float> values(static_cast<size_t>(n));
-  traits(tensor.format).dequantize(bytes.data(), n, values.data());
+  std::vector<float> values(static_cast<size_t>(tensor.n_elements()));
+  traits(tensor.format).dequantize(bytes.data(), tensor.n_elements(), values.data());
   for (float value : values) {
     if (!std::isfinite(value)) {
       throw ErrorException({ErrorCode::kCorruptFile,
@@ -65,9 +66,24 @@ std::unique_ptr<PlacedVector> TensorLoader::vector(const std::string& name, int6
     }
   }
   bytes_done_ += tensor.size_bytes;
-  std::unique_ptr<PlacedVector> placed = backend_.place_vector(values).value();
+  return values;
+}
+
+std::unique_ptr<PlacedVector> TensorLoader::vector(const std::string& name, int64_t n) {
+  std::unique_ptr<PlacedVector> placed = backend_.place_vector(values(name, {n})).value();
   weight_bytes_ += placed->bytes();
   return placed;
+}
+
+void TensorLoader::refuse_unused() const {
+  for (const TensorInfo& tensor : file_.tensors()) {
+    if (used_.contains(tensor.name)) continue;
+    throw ErrorException({ErrorCode::kUnsupported,
+                          fmt::format("{}: tensor '{}' is none that halod computes with for this "
+                                      "architecture; without it the answers would be wrong",
+                                      file_.path().string(), tensor.name),
+                          tensor.name});
+  }
 }
 
 }  // namespace halod

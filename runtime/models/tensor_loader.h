@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -25,17 +27,22 @@ class TensorLoader {
                                         int64_t cols);
   /// A small vector, as f32 on the device.
   std::unique_ptr<PlacedVector> vector(const std::string& name, int64_t n);
+  /// A small tensor, as f32 for the host.
+  std::vector<float> values(const std::string& name, const std::vector<int64_t>& shape);
+  /// Refuses a file with a tensor that nobody asked for: what it is for would be left out of the computation.
+  void refuse_unused() const;
 
   uint64_t weight_bytes() const { return weight_bytes_; }
   Backend& backend() { return backend_; }
 
  private:
-  const TensorInfo& require(const std::string& name, const std::vector<int64_t>& shape) const;
+  const TensorInfo& require(const std::string& name, const std::vector<int64_t>& shape);
   std::unique_ptr<PlacedWeight> place(const TensorInfo& tensor);
 
   const GgufFile& file_;
   Backend& backend_;
   LoadCallbacks callbacks_;
+  std::set<std::string, std::less<>> used_;
   uint64_t bytes_done_ = 0;
   uint64_t weight_bytes_ = 0;
 };

@@ -3,11 +3,36 @@
 
 #include <cstdint>
 #include <string>
+#include <vector>
 
 #include "base/error.h"
 #include "runtime/weights/gguf_file.h"
 
 namespace halod {
+
+/// Which values of a head rotary embedding turns together.
+enum class RopePairing : uint8_t {
+  kHalves,      ///< i and i + n/2, as in Hugging Face's checkpoints
+  kNeighbours,  ///< 2i and 2i + 1: GGUF's llama, whose converter permutes the rows
+};
+
+/// How the rotary frequencies were stretched beyond the context of the training.
+enum class RopeScaling : uint8_t {
+  kNone,
+  kLinear,  ///< all divided by the factor
+  kYarn,    ///< Peng et al. 2023, "YaRN", by parts
+};
+
+struct RopeConfig {
+  int64_t n_dims = 0;                          // <arch>.rope.dimension_count: leading values of a head
+  RopePairing pairing = RopePairing::kHalves;  // by architecture
+  RopeScaling scaling = RopeScaling::kNone;    // <arch>.rope.scaling.type
+  float factor = 1;                            // <arch>.rope.scaling.factor
+  int64_t original_context_length = 0;         // <arch>.rope.scaling.original_context_length; kYarn
+  float beta_fast = 32;                        // <arch>.rope.scaling.yarn_beta_fast
+  float beta_slow = 1;                         // <arch>.rope.scaling.yarn_beta_slow
+  bool rounds_correction_range = true;         // by architecture
+};
 
 /// Plain values; read_model_config checks their ranges and that the model's tensors agree with them when
 /// loaded.
@@ -27,13 +52,14 @@ struct ModelConfig {
   int64_t context_length = 0;         // <arch>.context_length
   float rope_theta = 0;               // <arch>.rope.freq_base
   float rms_norm_eps = 0;             // <arch>.attention.layer_norm_rms_epsilon
+  RopeConfig rope = {};
+  bool has_attention_bias = false;  // attn_q.bias, attn_k.bias and attn_v.bias are there
 
   bool is_moe() const { return n_experts > 0; }
 };
 
 /// Reads the keys above. Errors: kCorruptFile naming file, key and value when one is missing or absurd;
-/// kUnsupported when the file asks for something that would be computed wrongly (rope scaling, sliding
-/// windows) by this build.
+/// kUnsupported when the file asks for something that would be computed wrongly by this build.
 Result<ModelConfig> read_model_config(const GgufFile& file);
 
 }  // namespace halod

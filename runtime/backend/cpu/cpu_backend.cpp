@@ -10,8 +10,6 @@
 namespace halod {
 namespace {
 
-static_assert(kKvPageTokens == kAttentionPageTokens);
-
 template <class Variants>
 const auto& select_row(Variants variants, bool exact) {
   for (const auto& variant : variants) {
@@ -31,24 +29,6 @@ int64_t rows_per_task(int64_t n_rows, int n_threads) {
   const int64_t wanted = n_rows / (8 * n_threads);
   return std::clamp<int64_t>(wanted / kTileRows * kTileRows, kTileRows, 16 * kTileRows);
 }
-
-/// All layers' pages in one allocation: [layer][page][kv head][keys, values].
-class CpuKvStorage final : public KvStorage {
- public:
-  CpuKvStorage(MappedMemory memory, const KvShape& shape, int64_t n_pages, KvType type)
-      : memory_(std::move(memory)),
-        n_kv_heads_(shape.n_kv_heads),
-        n_pages_(n_pages),
-        head_bytes_(kv_head_page_bytes(type, shape.head_dim)) {}
-  uint64_t bytes() const override { return memory_.size(); }
-  std::byte* page(int64_t layer_idx, PageId page_id, int64_t kv_head) const {
-    return memory_.data() + ((layer_idx * n_pages_ + to_int(page_id)) * n_kv_heads_ + kv_head) * head_bytes_;
-  }
-
- private:
-  MappedMemory memory_;
-  int64_t n_kv_heads_, n_pages_, head_bytes_;
-};
 
 }  // namespace
 
@@ -111,18 +91,6 @@ Result<std::unique_ptr<PlacedVector>> CpuBackend::place_vector(std::span<const f
   return std::unique_ptr<PlacedVector>(std::make_unique<CpuVector>(values));
 }
 
-uint64_t CpuBackend::kv_page_bytes(const KvShape& shape) const {
-  return static_cast<uint64_t>(shape.n_layers * shape.n_kv_heads *
-                               kv_head_page_bytes(kv_type_, shape.head_dim));
-}
-
-Result<std::unique_ptr<KvStorage>> CpuBackend::allocate_kv(const KvShape& shape, int64_t n_pages) {
-  auto memory = MappedMemory::allocate(kv_page_bytes(shape) * static_cast<uint64_t>(n_pages));
-  if (!memory) return memory.error();
-  return std::unique_ptr<KvStorage>(
-      std::make_unique<CpuKvStorage>(std::move(*memory), shape, n_pages, kv_type_));
-}
-
 Result<MatrixView<float>> CpuBackend::allocate_activations(int64_t rows, int64_t cols) {
   auto memory = MappedMemory::allocate(static_cast<size_t>(rows * cols) * sizeof(float));
   if (!memory) return memory.error();
@@ -146,10 +114,10 @@ void CpuBackend::begin_step(const StepInputs& inputs) {
     for (int64_t i = 0; i < sequence.n_new; ++i) step_.places.push_back({&sequence, sequence.n_past + i});
   }
   HALOD_ASSERT(step_.places.size() == step_.tokens.size());
-  compute_rope(inputs.inverse_frequencies);
+  compute_rope(inputs.inverse_frequencies, inputs.rope_magnitude);
 }
 
-void CpuBackend::compute_rope(std::span<const float> inverse_frequencies) {
+void CpuBackend::compute_rope(std::span<const float> inverse_frequencies, float magnitude) {
   const auto n_rows = static_cast<int64_t>(step_.places.size()),
              n = static_cast<int64_t>(inverse_frequencies.size());
   step_.rope = {rope_.at_least(n_rows * 2 * n), n_rows, 2 * n};
@@ -159,8 +127,8 @@ void CpuBackend::compute_rope(std::span<const float> inverse_frequencies) {
         // In double: at position 100,000 an f32 angle is off by up to 0.004 rad.
         const double angle = static_cast<double>(step_.places[static_cast<size_t>(t)].position) *
                              static_cast<double>(inverse_frequencies[static_cast<size_t>(i)]);
-        step_.rope(t, i) = static_cast<float>(std::cos(angle));
-        step_.rope(t, n + i) = static_cast<float>(std::sin(angle));
+        step_.rope(t, i) = static_cast<float>(static_cast<double>(magnitude) * std::cos(angle));
+        step_.rope(t, n + i) = static_cast<float>(static_cast<double>(magnitude) * std::sin(angle));
       }
     }
   });
@@ -262,78 +230,23 @@ void CpuBackend::linear_add(MatrixView<const float> x, const PlacedWeight& weigh
          true);
 }
 
-void CpuBackend::normalise_rotate_store(const AttentionArgs& args, KvStorage& kv) {
-  const auto& storage = static_cast<const CpuKvStorage&>(kv);
-  const int64_t head_dim = args.head_dim;
-  const auto normalise_rotate = [&](float* head, const PlacedVector* norm, int64_t row) {
-    if (norm) {
-      const float* weights = cpu_vector(*norm).values().data();
-      kernels_.rms_norm({head, weights, head, head_dim, args.norm_epsilon});
-    }
-    const float* angles = step_.rope.row_data(row);
-    kernels_.rope({head, angles, angles + head_dim / 2, head_dim});
-  };
-  const std::vector<RowPlace>& places = step_.places;
-  threads_.parallel_for(static_cast<int64_t>(places.size()), 8, [&](int64_t begin, int64_t end, int) {
-    for (int64_t row = begin; row < end; ++row) {
-      const auto [sequence, position] = places[static_cast<size_t>(row)];
-      const PageId page = sequence->pages[static_cast<size_t>(position / kKvPageTokens)];
-      for (int64_t h = 0; h < args.n_heads; ++h) {
-        normalise_rotate(args.q.row_data(row) + h * head_dim, args.q_norm, row);
-      }
-      for (int64_t h = 0; h < args.n_kv_heads; ++h) {
-        float* k = args.k.row_data(row) + h * head_dim;
-        normalise_rotate(k, args.k_norm, row);
-        kernels_.kv_store({k, args.v.row_data(row) + h * head_dim, storage.page(args.layer_idx, page, h),
-                           position % kKvPageTokens, head_dim, kv_type_});
-      }
-    }
-  });
-}
-
-void CpuBackend::attention(const AttentionArgs& args, KvStorage& kv) {
-  normalise_rotate_store(args, kv);
-  const auto& storage = static_cast<const CpuKvStorage&>(kv);
-  const std::vector<RowPlace>& places = step_.places;
-  const auto n_rows = static_cast<int64_t>(places.size());
-  const int64_t group = args.n_heads / args.n_kv_heads;
-  int64_t n_keys = 0;
-  for (const RowPlace& place : places) n_keys += place.position + 1;
-  // Heads outermost: neighbouring tasks share one head's keys and values, which then stay in the cache.
-  const int64_t chunk = std::clamp<int64_t>(n_rows / 4, 1, 16);
-  parallel_for(args.n_kv_heads * n_rows, chunk, 2 * n_keys * args.n_heads * args.head_dim,
-               [&](int64_t begin, int64_t end, int) {
-                 std::vector<const std::byte*> pages;
-                 std::pair<int64_t, const AttentionSequence*> owner_of_pages;
-                 for (int64_t task = begin; task < end; ++task) {
-                   const int64_t kv_head = task / n_rows, row = task % n_rows;
-                   const auto [sequence, position] = places[static_cast<size_t>(row)];
-                   if (owner_of_pages != std::pair(kv_head, sequence)) {
-                     owner_of_pages = {kv_head, sequence};
-                     pages.clear();
-                     for (PageId page : sequence->pages)
-                       pages.push_back(storage.page(args.layer_idx, page, kv_head));
-                   }
-                   for (int64_t h = 0; h < group; h += kMaxQueryGroup) {
-                     const int64_t offset = (kv_head * group + h) * args.head_dim;
-                     kernels_.attention({.q = args.q.row_data(row) + offset,
-                                         .out = args.out.row_data(row) + offset,
-                                         .n_heads = std::min(kMaxQueryGroup, group - h),
-                                         .head_dim = args.head_dim,
-                                         .scale = args.scale,
-                                         .pages = pages,
-                                         .n_keys = position + 1,
-                                         .type = kv_type_});
-                   }
-                 }
-               });
-}
-
 void CpuBackend::gather_logit_rows(MatrixView<const float> x, MatrixView<float> out) {
   for (size_t i = 0; i < step_.logit_rows.size(); ++i) {
     const float* row = x.row_data(step_.logit_rows[i]);
     std::copy(row, row + x.cols, out.row_data(static_cast<int64_t>(i)));
   }
+}
+
+void CpuBackend::add(const float* x, float* y, int64_t n) {
+  const float one = 1.0F;
+  kernels_.weighted_sum({&x, &one, 1, y, n});
+}
+
+void CpuBackend::add_bias(MatrixView<float> x, const PlacedVector& bias) {
+  const float* values = cpu_vector(bias).values().data();
+  threads_.parallel_for(x.rows, 16, [&](int64_t begin, int64_t end, int) {
+    for (int64_t t = begin; t < end; ++t) add(values, x.row_data(t), x.cols);
+  });
 }
 
 void CpuBackend::dense_ffn(const DenseFfnArgs& args) {

@@ -36,6 +36,8 @@ class CpuBackend final : public Backend {
   Result<MatrixView<float>> allocate_activations(int64_t rows, int64_t cols) override;
   uint64_t scratch_bytes() const override;
 
+  bool supports(ModelFeature) const override { return true; }
+
   void begin_step(const StepInputs& inputs) override;
   void embed(const PlacedWeight& embedding, MatrixView<float> out) override;
   void gather_logit_rows(MatrixView<const float> x, MatrixView<float> out) override;
@@ -44,6 +46,7 @@ class CpuBackend final : public Backend {
   void linear(MatrixView<const float> x, std::span<const PlacedWeight* const> weights,
               std::span<const MatrixView<float>> outs) override;
   void linear_add(MatrixView<const float> x, const PlacedWeight& weight, MatrixView<float> residual) override;
+  void add_bias(MatrixView<float> x, const PlacedVector& bias) override;
   void attention(const AttentionArgs& args, KvStorage& kv) override;
   void moe(const MoeArgs& args) override;
   void dense_ffn(const DenseFfnArgs& args) override;
@@ -114,6 +117,8 @@ class CpuBackend final : public Backend {
   /// ThreadPool::parallel_for where there is enough work to share, otherwise on this thread.
   void parallel_for(int64_t n_items, int64_t chunk, int64_t n_multiplications,
                     const std::function<void(int64_t begin, int64_t end, int worker_idx)>& task);
+  /// y += x, n values.
+  void add(const float* x, float* y, int64_t n);
   /// Prepares rows for a matmul; the 8-bit form only when one of the users needs it.
   Activations prepare(MatrixView<const float> x, bool needs_codes, QuantizedScratch& scratch);
   void route(const MoeArgs& args);
@@ -121,7 +126,7 @@ class CpuBackend final : public Backend {
   void experts_down(const MoeArgs& args, const Activations& hidden, MatrixView<float> outputs);
   void matmul(const Activations& x, const CpuWeight& weight, MatrixView<float> y, bool accumulate);
   void normalise_rotate_store(const AttentionArgs& args, KvStorage& kv);
-  void compute_rope(std::span<const float> inverse_frequencies);
+  void compute_rope(std::span<const float> inverse_frequencies, float magnitude);
 
   bool exact_;
   KvType kv_type_;

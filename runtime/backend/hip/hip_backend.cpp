@@ -224,8 +224,9 @@ void HipBackend::begin_step(const StepInputs& inputs) {
         // In double: at position 100,000 an f32 angle is off by up to 0.004 rad.
         const double angle = static_cast<double>(position) *
                              static_cast<double>(inputs.inverse_frequencies[static_cast<size_t>(f)]);
-        rope[f] = static_cast<float>(std::cos(angle));
-        rope[n_frequencies + f] = static_cast<float>(std::sin(angle));
+        const auto magnitude = static_cast<double>(inputs.rope_magnitude);
+        rope[f] = static_cast<float>(magnitude * std::cos(angle));
+        rope[n_frequencies + f] = static_cast<float>(magnitude * std::sin(angle));
       }
       rope += 2 * n_frequencies;
       step_.longest = std::max(step_.longest, position + 1);

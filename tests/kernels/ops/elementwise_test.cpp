@@ -43,14 +43,27 @@ TEST(Rope, MatchesTheReferenceInEveryVariantForAnyEvenHead) {
       sines.push_back(std::sin(0.37F * static_cast<float>(i)));
     }
     const std::vector<float> x = random_values(n, 3);
-    std::vector<float> expected = x;
-    reference::rope({expected.data(), cosines.data(), sines.data(), n});
-    for_each_runnable(rope_variants(), [&](const auto& variant) {
-      std::vector<float> y = x;
-      variant.run({y.data(), cosines.data(), sines.data(), n});
-      EXPECT_LT(nmse(y, expected), 1e-13);
-    });
+    for (const bool pairs_neighbours : {false, true}) {
+      std::vector<float> expected = x;
+      reference::rope({expected.data(), cosines.data(), sines.data(), n, pairs_neighbours});
+      for_each_runnable(rope_variants(), [&](const auto& variant) {
+        std::vector<float> y = x;
+        variant.run({y.data(), cosines.data(), sines.data(), n, pairs_neighbours});
+        EXPECT_LT(nmse(y, expected), 1e-13);
+      });
+    }
   }
+}
+
+TEST(Rope, TurnsNeighboursOrHalvesTogether) {
+  const std::vector<float> cosines = {0, 1}, sines = {1, 0};  // the first pair by a right angle
+  for_each_runnable(rope_variants(), [&](const auto& variant) {
+    std::vector<float> halves = {1, 2, 3, 4}, neighbours = halves;
+    variant.run({halves.data(), cosines.data(), sines.data(), 4});
+    EXPECT_EQ(halves, (std::vector<float>{-3, 2, 1, 4}));
+    variant.run({neighbours.data(), cosines.data(), sines.data(), 4, true});
+    EXPECT_EQ(neighbours, (std::vector<float>{-2, 1, 3, 4}));
+  });
 }
 
 TEST(Swiglu, MatchesTheReferenceInEveryVariantAlsoWhereTheSigmoidSaturates) {

@@ -87,8 +87,8 @@ TEST_F(AModelConfig, NamesTheArchitecturesThatItKnows) {
   const auto config = read("gpt-9", {});
   ASSERT_FALSE(config);
   EXPECT_EQ(config.error().code, ErrorCode::kUnsupported);
-  EXPECT_THAT(config.error().message,
-              AllOf(StartsWith("model.gguf: "), HasSubstr("gpt-9"), HasSubstr("qwen3, qwen3moe")));
+  EXPECT_THAT(config.error().message, AllOf(StartsWith("model.gguf: "), HasSubstr("gpt-9"),
+                                            HasSubstr("llama, qwen2, qwen3, qwen3moe")));
 }
 
 TEST_F(AModelConfig, RefusesAbsurdValuesByKey) {
@@ -131,15 +131,15 @@ TEST_F(AModelConfig, RefusesAbsurdValuesByKey) {
 
 TEST_F(AModelConfig, RefusesWhatItWouldComputeWrongly) {
   const std::pair<const char*, MetadataValue> cases[] = {
-      {"rope.scaling.type", "yarn"},
-      {"rope.scaling.factor", 4.0},
-      {"rope.scale_linear", 2.0},
+      {"rope.scaling.type", "longrope"},
+      {"rope.scaling.attn_factor", 1.2},
       {"rope.dimension_count", int64_t{4}},
       {"attention.value_length", int64_t{8}},
       {"attention.sliding_window", int64_t{4096}},
       {"expert_shared_count", int64_t{1}},
       {"expert_gating_func", int64_t{2}},
       {"expert_weights_norm", false},
+      {"logit_scale", 16.0},
   };
   for (const auto& [suffix, value] : cases) {
     const std::string key = std::string("qwen3moe.") + suffix;
@@ -158,6 +158,38 @@ TEST_F(AModelConfig, AcceptsTheSameKeysWithHarmlessValues) {
                                 {"qwen3moe.attention.sliding_window", int64_t{0}},
                                 {"qwen3moe.expert_gating_func", int64_t{1}},
                                 {"qwen3moe.expert_weights_norm", true}}));
+}
+
+TEST_F(AModelConfig, HoldsTheRotaryEmbedding) {
+  const RopeConfig plain = read("llama", {}).value().rope;
+  EXPECT_EQ(plain.pairing, RopePairing::kNeighbours);
+  EXPECT_EQ(plain.scaling, RopeScaling::kNone);
+  EXPECT_EQ(plain.n_dims, 6);
+  EXPECT_EQ(read("qwen2", {}).value().rope.pairing, RopePairing::kHalves);
+  // As converters wrote it before rope.scaling.type existed.
+  const RopeConfig linear = read("llama", {{"llama.rope.scale_linear", 4.0}}).value().rope;
+  EXPECT_EQ(linear.scaling, RopeScaling::kLinear);
+  EXPECT_EQ(linear.factor, 4.0F);
+  const RopeConfig yarn = read("qwen3", {{"qwen3.rope.scaling.type", "yarn"},
+                                         {"qwen3.rope.scaling.factor", 4.0},
+                                         {"qwen3.rope.scaling.original_context_length", int64_t{16}}})
+                              .value()
+                              .rope;
+  EXPECT_EQ(yarn.scaling, RopeScaling::kYarn);
+  EXPECT_EQ(yarn.original_context_length, 16);
+  EXPECT_EQ(yarn.beta_fast, 32.0F);
+  EXPECT_TRUE(yarn.rounds_correction_range);
+  EXPECT_EQ(read("qwen3", {{"qwen3.rope.scaling.type", "yarn"}}).error().field,
+            "qwen3.rope.scaling.original_context_length");
+}
+
+TEST_F(AModelConfig, OfLlamaHasAnOldFilesFrequencyBaseAndMixtralsExperts) {
+  EXPECT_EQ(read("llama", {{"llama.rope.freq_base", std::nullopt}}).value().rope_theta, 10000.0F);
+  EXPECT_FALSE(read("llama", {{"llama.expert_count", int64_t{0}}}).value().is_moe());
+  const ModelConfig mixtral =
+      read("llama", {{"llama.expert_count", int64_t{8}}, {"llama.expert_used_count", int64_t{2}}}).value();
+  EXPECT_TRUE(mixtral.is_moe());
+  EXPECT_EQ(mixtral.moe_intermediate_size, 16);
 }
 
 TEST_F(AModelConfig, MustAgreeWithTheEmbedding) {

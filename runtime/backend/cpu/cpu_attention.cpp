@@ -1,0 +1,111 @@
+// Attention over the paged KV cache on the CPU.
+#include <algorithm>
+
+#include "runtime/backend/cpu/cpu_backend.h"
+
+namespace halod {
+namespace {
+
+static_assert(kKvPageTokens == kAttentionPageTokens);
+
+/// All layers' pages in one allocation: [layer][page][kv head][keys, values].
+class CpuKvStorage final : public KvStorage {
+ public:
+  CpuKvStorage(MappedMemory memory, const KvShape& shape, int64_t n_pages, KvType type)
+      : memory_(std::move(memory)),
+        n_kv_heads_(shape.n_kv_heads),
+        n_pages_(n_pages),
+        head_bytes_(kv_head_page_bytes(type, shape.head_dim)) {}
+  uint64_t bytes() const override { return memory_.size(); }
+  std::byte* page(int64_t layer_idx, PageId page_id, int64_t kv_head) const {
+    return memory_.data() + ((layer_idx * n_pages_ + to_int(page_id)) * n_kv_heads_ + kv_head) * head_bytes_;
+  }
+
+ private:
+  MappedMemory memory_;
+  int64_t n_kv_heads_, n_pages_, head_bytes_;
+};
+
+}  // namespace
+
+uint64_t CpuBackend::kv_page_bytes(const KvShape& shape) const {
+  return static_cast<uint64_t>(shape.n_layers * shape.n_kv_heads *
+                               kv_head_page_bytes(kv_type_, shape.head_dim));
+}
+
+Result<std::unique_ptr<KvStorage>> CpuBackend::allocate_kv(const KvShape& shape, int64_t n_pages) {
+  auto memory = MappedMemory::allocate(kv_page_bytes(shape) * static_cast<uint64_t>(n_pages));
+  if (!memory) return memory.error();
+  return std::unique_ptr<KvStorage>(
+      std::make_unique<CpuKvStorage>(std::move(*memory), shape, n_pages, kv_type_));
+}
+
+void CpuBackend::normalise_rotate_store(const AttentionArgs& args, KvStorage& kv) {
+  const auto& storage = static_cast<const CpuKvStorage&>(kv);
+  const int64_t head_dim = args.head_dim;
+  const auto normalise_rotate = [&](float* head, const PlacedVector* norm, int64_t row) {
+    if (norm) {
+      const float* weights = cpu_vector(*norm).values().data();
+      kernels_.rms_norm({head, weights, head, head_dim, args.norm_epsilon});
+    }
+    const float* angles = step_.rope.row_data(row);
+    const int64_t n = step_.rope.cols;
+    kernels_.rope({head, angles, angles + n / 2, n, args.rope_pairing == RopePairing::kNeighbours});
+  };
+  const std::vector<RowPlace>& places = step_.places;
+  threads_.parallel_for(static_cast<int64_t>(places.size()), 8, [&](int64_t begin, int64_t end, int) {
+    for (int64_t row = begin; row < end; ++row) {
+      const auto [sequence, position] = places[static_cast<size_t>(row)];
+      const PageId page = sequence->pages[static_cast<size_t>(position / kKvPageTokens)];
+      for (int64_t h = 0; h < args.n_heads; ++h) {
+        normalise_rotate(args.q.row_data(row) + h * head_dim, args.q_norm, row);
+      }
+      for (int64_t h = 0; h < args.n_kv_heads; ++h) {
+        float* k = args.k.row_data(row) + h * head_dim;
+        normalise_rotate(k, args.k_norm, row);
+        kernels_.kv_store({k, args.v.row_data(row) + h * head_dim, storage.page(args.layer_idx, page, h),
+                           position % kKvPageTokens, head_dim, kv_type_});
+      }
+    }
+  });
+}
+
+void CpuBackend::attention(const AttentionArgs& args, KvStorage& kv) {
+  normalise_rotate_store(args, kv);
+  const auto& storage = static_cast<const CpuKvStorage&>(kv);
+  const std::vector<RowPlace>& places = step_.places;
+  const auto n_rows = static_cast<int64_t>(places.size());
+  const int64_t group = args.n_heads / args.n_kv_heads;
+  int64_t n_keys = 0;
+  for (const RowPlace& place : places) n_keys += place.position + 1;
+  // Heads outermost: neighbouring tasks share one head's keys and values, which then stay in the cache.
+  const int64_t chunk = std::clamp<int64_t>(n_rows / 4, 1, 16);
+  parallel_for(args.n_kv_heads * n_rows, chunk, 2 * n_keys * args.n_heads * args.head_dim,
+               [&](int64_t begin, int64_t end, int) {
+                 std::vector<const std::byte*> pages;
+                 std::pair<int64_t, const AttentionSequence*> owner_of_pages;
+                 for (int64_t task = begin; task < end; ++task) {
+                   const int64_t kv_head = task / n_rows, row = task % n_rows;
+                   const auto [sequence, position] = places[static_cast<size_t>(row)];
+                   if (owner_of_pages != std::pair(kv_head, sequence)) {
+                     owner_of_pages = {kv_head, sequence};
+                     pages.clear();
+                     for (PageId page : sequence->pages)
+                       pages.push_back(storage.page(args.layer_idx, page, kv_head));
+                   }
+                   for (int64_t h = 0; h < group; h += kMaxQueryGroup) {
+                     const int64_t offset = (kv_head * group + h) * args.head_dim;
+                     kernels_.attention({.q = args.q.row_data(row) + offset,
+                                         .out = args.out.row_data(row) + offset,
+                                         .n_heads = std::min(kMaxQueryGroup, group - h),
+                                         .head_dim = args.head_dim,
+                                         .scale = args.scale,
+                                         .pages = pages,
+                                         .n_keys = position + 1,
+                                         .type = kv_type_});
+                   }
+                 }
+               });
+}
+
+}  // namespace halod

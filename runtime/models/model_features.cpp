@@ -1,0 +1,28 @@
+#include "runtime/models/model_features.h"
+
+#include <fmt/format.h>
+
+namespace halod {
+
+std::vector<ModelFeature> model_features(const ModelConfig& config) {
+  std::vector<ModelFeature> features;
+  const auto add_if = [&](bool is_needed, ModelFeature feature) {
+    if (is_needed) features.push_back(feature);
+  };
+  add_if(config.rope.pairing == RopePairing::kNeighbours, ModelFeature::kNeighbourRope);
+  add_if(config.has_attention_bias, ModelFeature::kBias);
+  return features;
+}
+
+Result<> check_features(const ModelConfig& config, const Backend& backend) {
+  for (const ModelFeature feature : model_features(config)) {
+    if (backend.supports(feature)) continue;
+    return Error{ErrorCode::kUnsupported,
+                 fmt::format("backend {} does not do {}, which architecture '{}' needs; backend 'cpu' does",
+                             backend.name(), to_string(feature), config.architecture),
+                 "backend"};
+  }
+  return {};
+}
+
+}  // namespace halod

@@ -1,0 +1,73 @@
+#include "runtime/weights/config_keys.h"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+namespace halod {
+
+std::string ConfigKeys::key(std::string_view suffix) const {
+  return fmt::format("{}.{}", architecture_, suffix);
+}
+
+int64_t ConfigKeys::count(std::string_view suffix, int64_t max) const {
+  const int64_t value = metadata_.integer(key(suffix)).value();
+  if (value < 1 || value > max)
+    fail_corrupt(key(suffix), fmt::format("is {}, allowed are 1 to {}", value, max));
+  return value;
+}
+
+int64_t ConfigKeys::count_or(std::string_view suffix, int64_t otherwise, int64_t max) const {
+  const int64_t value = metadata_.integer_or(key(suffix), otherwise).value();
+  if (value < 0 || value > max)
+    fail_corrupt(key(suffix), fmt::format("is {}, allowed are 0 to {}", value, max));
+  return value;
+}
+
+float ConfigKeys::positive_number(std::string_view suffix, double max) const {
+  const double value = metadata_.real(key(suffix)).value();
+  if (!(value > 0 && value <= max)) {
+    fail_corrupt(key(suffix), fmt::format("is {}, allowed are numbers above 0 up to {}", value, max));
+  }
+  return static_cast<float>(value);
+}
+
+float ConfigKeys::positive_number_or(std::string_view suffix, float otherwise, double max) const {
+  return has(suffix) ? positive_number(suffix, max) : otherwise;
+}
+
+double ConfigKeys::number_or(std::string_view suffix, double otherwise) const {
+  return metadata_.real_or(key(suffix), otherwise).value();
+}
+
+std::string ConfigKeys::string_or(std::string_view suffix, std::string otherwise) const {
+  return metadata_.string_or(key(suffix), std::move(otherwise)).value();
+}
+
+bool ConfigKeys::boolean_or(std::string_view suffix, bool otherwise) const {
+  return metadata_.boolean_or(key(suffix), otherwise).value();
+}
+
+void ConfigKeys::only(std::string_view suffix, int64_t expected, std::string_view reason) const {
+  const int64_t value = metadata_.integer_or(key(suffix), expected).value();
+  if (value != expected)
+    fail_unsupported(key(suffix), fmt::format("is {}, wanted {}: {}", value, expected, reason));
+}
+
+void ConfigKeys::only_number(std::string_view suffix, double expected, std::string_view reason) const {
+  const double value = metadata_.real_or(key(suffix), expected).value();
+  if (value != expected)
+    fail_unsupported(key(suffix), fmt::format("is {}, wanted {}: {}", value, expected, reason));
+}
+
+void ConfigKeys::fail_corrupt(const std::string& field, std::string_view problem) const {
+  throw ErrorException(
+      Error{ErrorCode::kCorruptFile, fmt::format("{}: {} {}", metadata_.file_name(), field, problem), field});
+}
+
+void ConfigKeys::fail_unsupported(const std::string& field, std::string_view problem) const {
+  throw ErrorException(
+      Error{ErrorCode::kUnsupported, fmt::format("{}: {} {}", metadata_.file_name(), field, problem), field});
+}
+
+}  // namespace halod
