@@ -34,7 +34,7 @@ constexpr int64_t kMaxLayers = 4096;
 
 class ModelConfigReader {
  public:
-  explicit ModelConfigReader(const GgufFile& file) : file_(file), metadata_(file.metadata()) {}
+  explicit ModelConfigReader(const Checkpoint& file) : file_(file), metadata_(file.metadata()) {}
 
   ModelConfig read() {
     read_architecture();
@@ -61,7 +61,8 @@ class ModelConfigReader {
   }
 
   [[noreturn]] void fail(ErrorCode code, const std::string& field, std::string_view problem) const {
-    throw ErrorException(Error{code, fmt::format("{}: {} {}", metadata_.file_name(), field, problem), field});
+    const std::string& name = metadata_.name_in_file(field);
+    throw ErrorException(Error{code, fmt::format("{}: {} {}", metadata_.file_name(), name, problem), name});
   }
   [[noreturn]] void fail_corrupt(const std::string& field, std::string_view problem) const {
     fail(ErrorCode::kCorruptFile, field, problem);
@@ -189,7 +190,7 @@ class ModelConfigReader {
       fail_unsupported(key(suffix), fmt::format("is {}, wanted {}: {}", value, expected, reason));
   }
 
-  const GgufFile& file_;
+  const Checkpoint& file_;
   const Metadata& metadata_;
   bool is_moe_ = false;
   ModelConfig config_;
@@ -197,7 +198,7 @@ class ModelConfigReader {
 
 }  // namespace
 
-Result<ModelConfig> read_model_config(const GgufFile& file) {
+Result<ModelConfig> read_model_config(const Checkpoint& file) {
   try {
     return ModelConfigReader(file).read();
   } catch (const ErrorException& exception) {
