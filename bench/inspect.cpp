@@ -16,6 +16,7 @@
 #include "runtime/engine/model_inspection.h"
 #include "runtime/text/chat_template.h"
 #include "runtime/text/tokenizer.h"
+#include "runtime/weights/checkpoint.h"
 #include "runtime/weights/gguf_reader.h"
 #include "runtime/weights/tokenizer_data.h"
 
@@ -49,14 +50,15 @@ json::array groups_json(const ModelSummary& summary) {
 }
 
 /// Both are made as halod makes them, so that what it would stumble over is found here. Problems are added.
-json::object text_json(const Metadata& metadata, std::vector<Error>& problems) {
+json::object text_json(const Checkpoint& file, std::vector<Error>& problems) {
+  const Metadata& metadata = file.metadata();
   json::object text{{"model", printable(metadata.string_or("tokenizer.ggml.model", "").value())},
                     {"pre", printable(metadata.string_or("tokenizer.ggml.pre", "").value())},
                     {"vocabulary", 0},
                     {"chat_template", metadata.contains("tokenizer.chat_template")}};
   if (metadata.contains("tokenizer.ggml.tokens"))
     text["vocabulary"] = metadata.strings("tokenizer.ggml.tokens").value().size();
-  const auto data = read_tokenizer_data(metadata);
+  const auto data = file.tokenizer_data();
   if (!data) {
     problems.push_back(data.error());
     return text;
@@ -120,7 +122,8 @@ json::object speed_json(const InspectOptions& options, const ModelSummary& summa
 }
 
 json::object inspect(const InspectOptions& options) {
-  const GgufFile file = GgufFile::open_to_inspect(options.path).value();
+  const auto opened = open_checkpoint_to_inspect(options.path).value();
+  const Checkpoint& file = *opened;
   // Both given: their product is meant, and not what the engine would make of it where memory is short.
   const uint64_t n_kv_tokens = uint64_t{options.context_length} * options.n_sequences;
   const wire::LoadModel request{.path = options.path,
@@ -144,7 +147,7 @@ json::object inspect(const InspectOptions& options) {
                       {"context_length", summary.context_length},
                       {"weight_bytes_per_token", summary.weight_bytes_per_token},
                       {"formats", groups_json(summary)}};
-  report["tokenizer"] = text_json(file.metadata(), found.problems);
+  report["tokenizer"] = text_json(file, found.problems);
   json::array problems;
   for (const Error& problem : found.problems) problems.push_back(error_json(problem));
   report["runnable"] = problems.empty();

@@ -24,7 +24,7 @@ Result<std::unique_ptr<Backend>> open_backend(const BackendOptions& options) {
 
 LoadedModel::LoadedModel(const LoadOptions& options) : options_(options) {
   backend_ = open_backend(options.backend).value();
-  file_ = std::make_unique<GgufFile>(GgufFile::open(options.path).value());
+  file_ = open_checkpoint(options.path).value();
   const int64_t n_pages = (options.context_length + kKvPageTokens - 1) / kKvPageTokens;
   for (int64_t i = 0; i < n_pages; ++i) pages_.push_back(static_cast<PageId>(i));
   model_ = load_model(*file_, *backend_,

@@ -11,7 +11,7 @@
 #include "base/tensor_view.h"
 #include "runtime/backend/backend.h"
 #include "runtime/models/model.h"
-#include "runtime/weights/gguf_file.h"
+#include "runtime/weights/checkpoint.h"
 
 namespace halod::bench {
 
@@ -52,7 +52,7 @@ class LoadedModel {
 
   LoadOptions options_;
   std::unique_ptr<Backend> backend_;
-  std::unique_ptr<GgufFile> file_;
+  std::unique_ptr<const Checkpoint> file_;
   std::unique_ptr<Model> model_;
   std::vector<PageId> pages_;
   int64_t n_past_ = 0;

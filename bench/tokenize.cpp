@@ -8,7 +8,7 @@
 #include "base/error.h"
 #include "bench/command.h"
 #include "runtime/text/tokenizer.h"
-#include "runtime/weights/gguf_file.h"
+#include "runtime/weights/checkpoint.h"
 
 namespace halod::bench {
 namespace {
@@ -20,8 +20,7 @@ struct TokenizeOptions {
 };
 
 void tokenize(const TokenizeOptions& options) {
-  const GgufFile model = GgufFile::open(options.model_path).value();
-  TokenizerData data = read_tokenizer_data(model.metadata()).value();
+  TokenizerData data = open_checkpoint(options.model_path).value()->tokenizer_data().value();
   if (!options.pre_tokenizer.empty()) data.pre = options.pre_tokenizer;
   const Tokenizer tokenizer = Tokenizer::create(data).value();
   const std::string text{std::istreambuf_iterator<char>(std::cin), {}};

@@ -8,7 +8,7 @@
 #include <set>
 
 #include "kernels/quant/formats.h"
-#include "runtime/weights/gguf_file.h"
+#include "runtime/weights/checkpoint.h"
 #include "runtime/weights/model_config.h"
 
 namespace halod {
@@ -94,15 +94,16 @@ Result<std::vector<ModelSpec>> find_models(const ModelsConfig& config) {
 }
 
 Result<ModelFileInfo> read_model_file_info(const fs::path& path) {
-  const Result<GgufFile> file = GgufFile::open(path);
-  if (!file) return file.error();
-  const Result<ModelConfig> config = read_model_config(*file);
+  const auto opened = open_checkpoint(path);
+  if (!opened) return opened.error();
+  const Checkpoint& file = **opened;
+  const Result<ModelConfig> config = read_model_config(file);
   if (!config) return config.error();
   ModelFileInfo info{.architecture = config->architecture,
-                     .size_bytes = file->total_tensor_bytes(),
+                     .size_bytes = file.total_tensor_bytes(),
                      .context_length = config->context_length};
   std::map<std::string_view, uint64_t> bytes_by_format;
-  for (const TensorInfo& tensor : file->tensors()) {
+  for (const TensorInfo& tensor : file.tensors()) {
     bytes_by_format[traits(tensor.format).name] += tensor.size_bytes;
     int64_t n_elements = 1;
     for (const int64_t n : tensor.shape) n_elements *= n;

@@ -6,7 +6,7 @@
 #include <sstream>
 
 #include "runtime/text/output_parser.h"
-#include "runtime/weights/gguf_file.h"
+#include "runtime/weights/checkpoint.h"
 
 namespace halod {
 namespace {
@@ -40,9 +40,9 @@ Result<TextModel> TextModel::create(const TokenizerData& data, std::string_view 
 
 Result<TextModel> TextModel::load(const std::filesystem::path& model_file,
                                   const std::filesystem::path& template_file) {
-  const Result<GgufFile> file = GgufFile::open(model_file);
+  const auto file = open_checkpoint(model_file);
   if (!file) return file.error();
-  const Result<TokenizerData> data = read_tokenizer_data(file->metadata());
+  const Result<TokenizerData> data = (*file)->tokenizer_data();
   if (!data) return in_file(model_file, data.error());
   std::string source = data->chat_template;
   if (!template_file.empty()) {

@@ -17,7 +17,7 @@
 #include "base/error.h"
 #include "base/ids.h"
 #include "base/tensor_view.h"
-#include "runtime/weights/gguf_file.h"
+#include "runtime/weights/checkpoint.h"
 #include "runtime/weights/model_config.h"
 
 namespace halod {
@@ -170,7 +170,7 @@ class Backend {
   /// Reads the tensor and places it. Shape {rows, cols} or {experts, rows, cols}. `on_bytes` is told each
   /// amount of file bytes done. Errors: kUnsupported when no kernel takes the format; kOutOfMemory; kIo.
   virtual Result<std::unique_ptr<PlacedWeight>> place_weight(
-      const GgufFile& file, const TensorInfo& tensor, const std::function<void(uint64_t)>& on_bytes) = 0;
+      const Checkpoint& file, const TensorInfo& tensor, const std::function<void(uint64_t)>& on_bytes) = 0;
   /// Errors: kOutOfMemory.
   virtual Result<std::unique_ptr<PlacedVector>> place_vector(std::span<const float> values) = 0;
   virtual uint64_t kv_page_bytes(const KvShape& shape) const = 0;

@@ -24,7 +24,7 @@ Result<MemoryInspection> inspect_memory(const ServingDemand& demand, const Machi
 
 }  // namespace
 
-Result<ModelInspection> inspect_model(const GgufFile& file, const wire::LoadModel& request,
+Result<ModelInspection> inspect_model(const Checkpoint& file, const wire::LoadModel& request,
                                       const Backend& backend, const MachineMemory& memory) {
   ModelInspection inspection;
   auto summary = summarise_model(file);

@@ -10,7 +10,7 @@
 #include "runtime/backend/backend.h"
 #include "runtime/engine/serving_plan.h"
 #include "runtime/engine/wire.h"
-#include "runtime/weights/gguf_file.h"
+#include "runtime/weights/checkpoint.h"
 #include "runtime/weights/model_summary.h"
 
 namespace halod {
@@ -35,7 +35,7 @@ struct ModelInspection {
 /// `file` may have been opened by open_to_inspect(). `request` as for a load; its path is for messages.
 /// Errors: kInvalidArgument when the request asks for what no machine could do (serving_plan.h);
 /// kCorruptFile when the metadata contradicts itself. Thread: any.
-Result<ModelInspection> inspect_model(const GgufFile& file, const wire::LoadModel& request,
+Result<ModelInspection> inspect_model(const Checkpoint& file, const wire::LoadModel& request,
                                       const Backend& backend, const MachineMemory& memory);
 
 }  // namespace halod

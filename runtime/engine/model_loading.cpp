@@ -9,7 +9,7 @@
 #include "base/machine/gpu_memory_limits.h"
 #include "runtime/engine/serving_plan.h"
 #include "runtime/models/model_features.h"
-#include "runtime/weights/gguf_file.h"
+#include "runtime/weights/checkpoint.h"
 #include "runtime/weights/model_config.h"
 
 namespace halod {
@@ -17,7 +17,7 @@ namespace halod {
 namespace {
 
 /// The first tensor in a format that the backend has no kernels for; nullptr: it has for all of them.
-const TensorInfo* first_untaken(const GgufFile& file, const Backend& backend) {
+const TensorInfo* first_untaken(const Checkpoint& file, const Backend& backend) {
   for (const TensorInfo& tensor : file.tensors()) {
     if (!backend.takes_format(tensor.format)) return &tensor;
   }
@@ -25,7 +25,7 @@ const TensorInfo* first_untaken(const GgufFile& file, const Backend& backend) {
 }
 
 /// Why the backend cannot compute this file; empty: it can.
-std::string what_lacks(const GgufFile& file, const ModelConfig& config, const Backend& backend) {
+std::string what_lacks(const Checkpoint& file, const ModelConfig& config, const Backend& backend) {
   if (const auto checked = check_features(config, backend); !checked) return checked.error().message;
   const TensorInfo* untaken = first_untaken(file, backend);
   if (untaken == nullptr) return {};
@@ -34,7 +34,7 @@ std::string what_lacks(const GgufFile& file, const ModelConfig& config, const Ba
 }
 
 /// `auto` means whatever computes this file: the CPU where the GPU lacks something that it needs.
-Result<std::unique_ptr<Backend>> choose_backend(const wire::LoadModel& request, const GgufFile& file,
+Result<std::unique_ptr<Backend>> choose_backend(const wire::LoadModel& request, const Checkpoint& file,
                                                 const ModelConfig& config) {
   BackendOptions options{.kind = request.backend, .n_threads = static_cast<int>(request.n_threads)};
   auto backend = make_backend(options);
@@ -63,12 +63,13 @@ Error with_gpu_remedy(Error error, uint64_t memory_total_bytes) {
 
 Result<LoadedModel> load_model_for_serving(const wire::LoadModel& request, const ResidentMemory& residents,
                                            const LoadCallbacks& callbacks) {
-  const auto file = GgufFile::open(request.path);
-  if (!file) return file.error();
-  const auto config = read_model_config(*file);
+  const auto opened = open_checkpoint(request.path);
+  if (!opened) return opened.error();
+  const Checkpoint& file = **opened;
+  const auto config = read_model_config(file);
   if (!config) return config.error();
   LoadedModel loaded;
-  auto backend = choose_backend(request, *file, *config);
+  auto backend = choose_backend(request, file, *config);
   if (!backend) return backend.error();
   loaded.backend = std::move(*backend);
   auto memory = read_machine_memory();
@@ -78,7 +79,7 @@ Result<LoadedModel> load_model_for_serving(const wire::LoadModel& request, const
   memory->available_bytes -= std::min(memory->available_bytes, residents.promised_bytes - touched);
   const bool device_is_smaller = loaded.backend->available_bytes() < memory->available_bytes;
   if (device_is_smaller) memory->available_bytes = loaded.backend->available_bytes();
-  const auto plan = plan_serving(serving_demand(request, *config, *file, *loaded.backend), *memory);
+  const auto plan = plan_serving(serving_demand(request, *config, file, *loaded.backend), *memory);
   if (!plan) return device_is_smaller ? with_gpu_remedy(plan.error(), memory->total_bytes) : plan.error();
   spdlog::info("{}: context {} of the model's {}, {} sequences, KV cache of {} tokens", request.path,
                plan->context_length, config->context_length, plan->max_sequences, plan->kv_cache_tokens());
@@ -86,7 +87,7 @@ Result<LoadedModel> load_model_for_serving(const wire::LoadModel& request, const
   loaded.engine_options = {.context_length = plan->context_length,
                            .max_sequences = plan->max_sequences,
                            .prefill_chunk = plan->prefill_chunk};
-  auto model = load_model(*file, *loaded.backend,
+  auto model = load_model(file, *loaded.backend,
                           {.n_kv_pages = plan->n_kv_pages,
                            .max_batch_tokens = max_batch_tokens(loaded.engine_options),
                            .max_logit_rows = plan->max_sequences},

@@ -32,7 +32,7 @@ using ModelFactory =
     std::function<Result<LoadedModel>(const wire::LoadModel&, const ResidentMemory&, const LoadCallbacks&)>;
 
 /// Opens the file, chooses the backend, plans the memory (serving_plan.h) and loads.
-/// Errors: those of GgufFile::open, read_model_config, make_backend, plan_serving and load_model.
+/// Errors: those of open_checkpoint, read_model_config, make_backend, plan_serving and load_model.
 Result<LoadedModel> load_model_for_serving(const wire::LoadModel& request, const ResidentMemory& residents,
                                            const LoadCallbacks& callbacks);
 

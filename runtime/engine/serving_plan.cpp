@@ -109,8 +109,8 @@ uint64_t estimated_scratch_bytes(const ModelConfig& config, int64_t n_rows, int6
   return static_cast<uint64_t>(n_rows * n_per_row + n_logit_rows * config.vocab_size) * sizeof(float);
 }
 
-ServingDemand serving_demand(const wire::LoadModel& request, const ModelConfig& config, const GgufFile& file,
-                             const Backend& backend) {
+ServingDemand serving_demand(const wire::LoadModel& request, const ModelConfig& config,
+                             const Checkpoint& file, const Backend& backend) {
   return {.request = request,
           .config = config,
           .weight_bytes = file.total_tensor_bytes(),

@@ -7,7 +7,7 @@
 #include "base/machine/memory.h"
 #include "runtime/backend/backend.h"
 #include "runtime/engine/wire.h"
-#include "runtime/weights/gguf_file.h"
+#include "runtime/weights/checkpoint.h"
 #include "runtime/weights/model_config.h"
 
 namespace halod {
@@ -34,8 +34,8 @@ struct ServingDemand {
 };
 
 /// What serving `file` on `backend` demands, by its tensor table: no weight is read. Refers to the first two.
-ServingDemand serving_demand(const wire::LoadModel& request, const ModelConfig& config, const GgufFile& file,
-                             const Backend& backend);
+ServingDemand serving_demand(const wire::LoadModel& request, const ModelConfig& config,
+                             const Checkpoint& file, const Backend& backend);
 
 /// What a model takes with everything that was asked for, or that is the default: the context of every
 /// sequence at its full length.

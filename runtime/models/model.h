@@ -11,7 +11,7 @@
 #include "base/ids.h"
 #include "base/tensor_view.h"
 #include "runtime/backend/backend.h"
-#include "runtime/weights/gguf_file.h"
+#include "runtime/weights/checkpoint.h"
 #include "runtime/weights/model_config.h"
 
 namespace halod {
@@ -74,8 +74,8 @@ class Model {
 /// Places the weights on `backend` (which must outlive the model) and allocates KV and scratch.
 /// Errors: kUnsupported (architecture or format), kCorruptFile (a tensor missing or of the wrong shape),
 /// kOutOfMemory, kIo; what `between_tensors` returned.
-Result<std::unique_ptr<Model>> load_model(const GgufFile& file, Backend& backend, const ModelOptions& options,
-                                          const LoadCallbacks& callbacks);
+Result<std::unique_ptr<Model>> load_model(const Checkpoint& file, Backend& backend,
+                                          const ModelOptions& options, const LoadCallbacks& callbacks);
 
 /// KV bytes that one page of `config` takes on `backend`, before anything is loaded; for sizing the pool.
 uint64_t kv_page_bytes(const ModelConfig& config, const Backend& backend);

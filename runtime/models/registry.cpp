@@ -34,8 +34,8 @@ const Architecture* find_architecture(std::string_view name) {
 
 }  // namespace
 
-Result<std::unique_ptr<Model>> load_model(const GgufFile& file, Backend& backend, const ModelOptions& options,
-                                          const LoadCallbacks& callbacks) {
+Result<std::unique_ptr<Model>> load_model(const Checkpoint& file, Backend& backend,
+                                          const ModelOptions& options, const LoadCallbacks& callbacks) {
   HALOD_ASSERT(options.n_kv_pages > 0 && options.max_batch_tokens > 0 && options.max_logit_rows > 0);
   auto config = read_model_config(file);
   if (!config) return config.error();

@@ -8,23 +8,25 @@
 
 namespace halod {
 
-TensorLoader::TensorLoader(const GgufFile& file, Backend& backend, LoadCallbacks callbacks)
+TensorLoader::TensorLoader(const Checkpoint& file, Backend& backend, LoadCallbacks callbacks)
     : file_(file), backend_(backend), callbacks_(std::move(callbacks)) {}
 
 const TensorInfo& TensorLoader::require(const std::string& name, const std::vector<int64_t>& shape) {
   const TensorInfo* tensor = file_.find_tensor(name);
+  const std::string file_name = file_.name_in_files(name);
   if (tensor == nullptr) {
-    throw ErrorException(
-        {ErrorCode::kCorruptFile,
-         fmt::format("{}: tensor '{}' is missing; the architecture needs it", file_.path().string(), name),
-         name});
+    throw ErrorException({ErrorCode::kCorruptFile,
+                          fmt::format("{}: tensor '{}' is missing; the architecture needs it",
+                                      file_.path().string(), file_name),
+                          file_name});
   }
   if (tensor->shape != shape) {
     throw ErrorException(
         {ErrorCode::kCorruptFile,
          fmt::format("{}: tensor '{}' has shape [{}] where the model's metadata asks for [{}]",
-                     file_.path().string(), name, fmt::join(tensor->shape, ", "), fmt::join(shape, ", ")),
-         name});
+                     file_.path().string(), file_name, fmt::join(tensor->shape, ", "),
+                     fmt::join(shape, ", ")),
+         file_name});
   }
   used_.insert(name);
   return *tensor;

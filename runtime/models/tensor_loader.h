@@ -10,14 +10,14 @@
 
 #include "runtime/backend/backend.h"
 #include "runtime/models/model.h"
-#include "runtime/weights/gguf_file.h"
+#include "runtime/weights/checkpoint.h"
 
 namespace halod {
 
 /// For constructors of models: every failure is an ErrorException, which load_model turns into its Result.
 class TensorLoader {
  public:
-  TensorLoader(const GgufFile& file, Backend& backend, LoadCallbacks callbacks);
+  TensorLoader(const Checkpoint& file, Backend& backend, LoadCallbacks callbacks);
 
   bool has(const std::string& name) const { return file_.find_tensor(name) != nullptr; }
   /// A [rows, cols] matrix on the device.
@@ -39,7 +39,7 @@ class TensorLoader {
   const TensorInfo& require(const std::string& name, const std::vector<int64_t>& shape);
   std::unique_ptr<PlacedWeight> place(const TensorInfo& tensor);
 
-  const GgufFile& file_;
+  const Checkpoint& file_;
   Backend& backend_;
   LoadCallbacks callbacks_;
   std::set<std::string, std::less<>> used_;

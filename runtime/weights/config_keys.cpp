@@ -60,14 +60,17 @@ void ConfigKeys::only_number(std::string_view suffix, double expected, std::stri
     fail_unsupported(key(suffix), fmt::format("is {}, wanted {}: {}", value, expected, reason));
 }
 
+void ConfigKeys::fail(ErrorCode code, const std::string& field, std::string_view problem) const {
+  const std::string& name = metadata_.name_in_file(field);
+  throw ErrorException(Error{code, fmt::format("{}: {} {}", metadata_.file_name(), name, problem), name});
+}
+
 void ConfigKeys::fail_corrupt(const std::string& field, std::string_view problem) const {
-  throw ErrorException(
-      Error{ErrorCode::kCorruptFile, fmt::format("{}: {} {}", metadata_.file_name(), field, problem), field});
+  fail(ErrorCode::kCorruptFile, field, problem);
 }
 
 void ConfigKeys::fail_unsupported(const std::string& field, std::string_view problem) const {
-  throw ErrorException(
-      Error{ErrorCode::kUnsupported, fmt::format("{}: {} {}", metadata_.file_name(), field, problem), field});
+  fail(ErrorCode::kUnsupported, field, problem);
 }
 
 }  // namespace halod

@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "base/error.h"
-#include "runtime/weights/gguf_file.h"
+#include "runtime/weights/metadata.h"
 
 namespace halod {
 
@@ -43,6 +43,8 @@ class ConfigKeys {
   [[noreturn]] void fail_unsupported(const std::string& field, std::string_view problem) const;
 
  private:
+  [[noreturn]] void fail(ErrorCode code, const std::string& field, std::string_view problem) const;
+
   const Metadata& metadata_;
   std::string architecture_;
 };

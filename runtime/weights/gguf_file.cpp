@@ -7,7 +7,6 @@
 #include <numeric>
 #include <utility>
 
-#include "runtime/weights/ggml_types.h"
 #include "runtime/weights/gguf_parser.h"
 #include "runtime/weights/gguf_reader.h"
 #include "runtime/weights/open_file.h"
@@ -113,8 +112,7 @@ Result<GgufFile> GgufFile::open(const std::filesystem::path& path) {
 }
 
 Result<GgufFile> GgufFile::open_to_inspect(const std::filesystem::path& path) {
-  GgufFile model;
-  model.path_ = path;
+  GgufFile model(path);
   std::vector<std::filesystem::path> paths = {path};
   for (size_t file_idx = 0; file_idx < paths.size(); ++file_idx) {
     auto file = OpenFile::open(paths[file_idx]);
@@ -132,12 +130,11 @@ Result<GgufFile> GgufFile::open_to_inspect(const std::filesystem::path& path) {
       return checked.error();
     }
     for (TensorInfo& tensor : part->tensors) {
-      if (!model.tensor_idx_by_name_.emplace(tensor.name, model.tensors_.size()).second) {
+      const std::string name = printable(tensor.name);
+      if (!model.add_tensor(std::move(tensor))) {
         return Error{ErrorCode::kCorruptFile,
-                     fmt::format("{}: tensor '{}' occurs twice", (*file)->name(), printable(tensor.name)),
-                     printable(tensor.name)};
+                     fmt::format("{}: tensor '{}' occurs twice", (*file)->name(), name), name};
       }
-      model.tensors_.push_back(std::move(tensor));
     }
     std::ranges::move(part->unsupported, std::back_inserter(model.unsupported_));
     model.files_.push_back(std::move(*file));
@@ -145,7 +142,7 @@ Result<GgufFile> GgufFile::open_to_inspect(const std::filesystem::path& path) {
   if (paths.size() > 1) {
     const auto n_tensors = model.metadata_.integer(kSplitTensorsKey);
     if (!n_tensors) return n_tensors.error();
-    const size_t n_found = model.tensors_.size() + model.unsupported_.size();
+    const size_t n_found = model.tensors().size() + model.unsupported_.size();
     if (*n_tensors != static_cast<int64_t>(n_found)) {
       return corrupt_split(
           model.metadata_.file_name(), kSplitTensorsKey,
@@ -153,38 +150,6 @@ Result<GgufFile> GgufFile::open_to_inspect(const std::filesystem::path& path) {
     }
   }
   return model;
-}
-
-const TensorInfo* GgufFile::find_tensor(std::string_view name) const {
-  const auto entry = tensor_idx_by_name_.find(name);
-  return entry == tensor_idx_by_name_.end() ? nullptr : &tensors_[entry->second];
-}
-
-uint64_t GgufFile::total_tensor_bytes() const {
-  return std::accumulate(tensors_.begin(), tensors_.end(), uint64_t{0},
-                         [](uint64_t sum, const TensorInfo& tensor) { return sum + tensor.size_bytes; });
-}
-
-Result<> GgufFile::check_formats() const {
-  if (unsupported_.empty()) return {};
-  // The format of the first tensor first.
-  std::vector<std::pair<uint32_t, std::vector<const UnsupportedTensor*>>> tensors_by_type;
-  for (const UnsupportedTensor& tensor : unsupported_) {
-    auto entry = std::ranges::find(tensors_by_type, tensor.ggml_type, [](const auto& e) { return e.first; });
-    if (entry == tensors_by_type.end()) entry = tensors_by_type.insert(entry, {tensor.ggml_type, {}});
-    entry->second.push_back(&tensor);
-  }
-  std::string formats;
-  for (const auto& [ggml_type, tensors] : tensors_by_type) {
-    formats += fmt::format("{}{} of tensor '{}'", formats.empty() ? "" : ", ", describe_ggml_type(ggml_type),
-                           printable(tensors.front()->name));
-    if (tensors.size() > 1) formats += fmt::format(" and {} more", tensors.size() - 1);
-  }
-  return Error{ErrorCode::kUnsupported,
-               fmt::format("{}: {} of {} tensors have formats that cannot be read: {}; supported are {}",
-                           metadata_.file_name(), unsupported_.size(), tensors_.size() + unsupported_.size(),
-                           formats, supported_format_names()),
-               printable(unsupported_.front().name)};
 }
 
 uint64_t GgufFile::file_bytes() const {

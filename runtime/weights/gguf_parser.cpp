@@ -6,6 +6,7 @@
 #include <bit>
 #include <limits>
 
+#include "runtime/weights/ggml_types.h"
 #include "runtime/weights/gguf_reader.h"
 #include "runtime/weights/gguf_value_type.h"
 
@@ -246,7 +247,8 @@ class Parser {
       part.tensors.push_back(std::move(tensor));
     } else {
       part.unsupported.push_back({.name = std::move(tensor.name),
-                                  .ggml_type = ggml_type,
+                                  .format = ggml_type_name(ggml_type),
+                                  .format_in_file = describe_ggml_type(ggml_type),
                                   .shape = std::move(tensor.shape),
                                   .file_idx = file_idx_,
                                   .offset = tensor.offset});

@@ -1,8 +1,8 @@
+#include "runtime/weights/metadata.h"
+
 #include <fmt/format.h>
 
 #include <limits>
-
-#include "runtime/weights/gguf_file.h"
 
 namespace halod {
 namespace {
@@ -23,20 +23,22 @@ std::string describe(const MetadataValue& value) {
   return std::visit(Description{}, value);
 }
 
-Error missing(const Metadata& metadata, std::string_view key) {
+Error missing(const Metadata& metadata, std::string_view gguf_key) {
+  const std::string key = metadata.name_in_file(std::string(gguf_key));
   return {ErrorCode::kCorruptFile,
           fmt::format(
               "{}: metadata key '{}' is missing; the file was not made for this architecture or is damaged",
               metadata.file_name(), key),
-          std::string(key)};
+          key};
 }
 
-Error wrong_type(const Metadata& metadata, std::string_view key, const MetadataValue& found,
+Error wrong_type(const Metadata& metadata, std::string_view gguf_key, const MetadataValue& found,
                  const char* wanted) {
+  const std::string key = metadata.name_in_file(std::string(gguf_key));
   return {ErrorCode::kCorruptFile,
           fmt::format("{}: metadata key '{}' holds {}, wanted {}", metadata.file_name(), key, describe(found),
                       wanted),
-          std::string(key)};
+          key};
 }
 
 template <class Element>
@@ -61,6 +63,11 @@ void Metadata::insert(std::string key, MetadataValue value) {
 const MetadataValue* Metadata::find(std::string_view key) const {
   const auto entry = values_.find(key);
   return entry == values_.end() ? nullptr : &entry->second;
+}
+
+const std::string& Metadata::name_in_file(const std::string& key) const {
+  const auto entry = names_in_file_.find(key);
+  return entry == names_in_file_.end() ? key : entry->second;
 }
 
 Result<int64_t> Metadata::integer(std::string_view key) const {

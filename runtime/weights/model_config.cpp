@@ -61,7 +61,7 @@ const Architecture& find_architecture(const Metadata& metadata) {
 
 class ModelConfigReader {
  public:
-  explicit ModelConfigReader(const GgufFile& file)
+  explicit ModelConfigReader(const Checkpoint& file)
       : file_(file),
         metadata_(file.metadata()),
         architecture_(find_architecture(metadata_)),
@@ -187,7 +187,7 @@ class ModelConfigReader {
       keys_.only_number(suffix, 0, "this architecture does not scale or bound here");
   }
 
-  const GgufFile& file_;
+  const Checkpoint& file_;
   const Metadata& metadata_;
   const Architecture& architecture_;
   const ConfigKeys keys_;
@@ -196,7 +196,7 @@ class ModelConfigReader {
 
 }  // namespace
 
-Result<ModelConfig> read_model_config(const GgufFile& file) {
+Result<ModelConfig> read_model_config(const Checkpoint& file) {
   try {
     return ModelConfigReader(file).read();
   } catch (const ErrorException& exception) {

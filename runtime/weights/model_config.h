@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "base/error.h"
-#include "runtime/weights/gguf_file.h"
+#include "runtime/weights/checkpoint.h"
 
 namespace halod {
 
@@ -60,6 +60,6 @@ struct ModelConfig {
 
 /// Reads the keys above. Errors: kCorruptFile naming file, key and value when one is missing or absurd;
 /// kUnsupported when the file asks for something that would be computed wrongly by this build.
-Result<ModelConfig> read_model_config(const GgufFile& file);
+Result<ModelConfig> read_model_config(const Checkpoint& file);
 
 }  // namespace halod

@@ -37,7 +37,7 @@ std::string_view kind_of(std::string_view name) {
 
 class Summariser {
  public:
-  explicit Summariser(const GgufFile& file)
+  explicit Summariser(const Checkpoint& file)
       : metadata_(file.metadata()),
         file_(file),
         has_output_(std::ranges::any_of(file.tensors(), is_output) ||
@@ -52,7 +52,7 @@ class Summariser {
     for (const TensorInfo& tensor : file_.tensors())
       add({tensor.name, std::string(traits(tensor.format).name), true, tensor.shape, tensor.size_bytes});
     for (const UnsupportedTensor& tensor : file_.unsupported_tensors()) {
-      add({tensor.name, ggml_type_name(tensor.ggml_type), false, tensor.shape, tensor.size_bytes});
+      add({tensor.name, tensor.format, false, tensor.shape, tensor.size_bytes});
     }
     std::ranges::stable_sort(summary_.groups, std::ranges::greater(), &TensorGroup::bytes);
     return std::move(summary_);
@@ -111,14 +111,14 @@ class Summariser {
   }
 
   const Metadata& metadata_;
-  const GgufFile& file_;
+  const Checkpoint& file_;
   const bool has_output_;
   ModelSummary summary_;
 };
 
 }  // namespace
 
-Result<ModelSummary> summarise_model(const GgufFile& file) {
+Result<ModelSummary> summarise_model(const Checkpoint& file) {
   try {
     return Summariser(file).summarise();
   } catch (const ErrorException& exception) {

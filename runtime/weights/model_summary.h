@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "runtime/weights/gguf_file.h"
+#include "runtime/weights/checkpoint.h"
 
 namespace halod {
 
@@ -35,6 +35,6 @@ struct ModelSummary {
 };
 
 /// Errors: kCorruptFile when one of the keys above is there and of another kind. Thread: any.
-Result<ModelSummary> summarise_model(const GgufFile& file);
+Result<ModelSummary> summarise_model(const Checkpoint& file);
 
 }  // namespace halod

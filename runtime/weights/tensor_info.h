@@ -11,12 +11,12 @@ namespace halod {
 
 /// Shape is outermost first, as NumPy and Hugging Face print it: a linear layer is {out_features,
 /// in_features}, an expert stack {n_experts, out_features, in_features}. Rows (the last extent) are
-/// contiguous and in file block layout.
+/// contiguous and in block layout as Checkpoint::read gives them.
 struct TensorInfo {
   std::string name;  ///< GGUF name: "blk.0.attn_q.weight"
   Format format = Format::kF32;
   std::vector<int64_t> shape;
-  uint32_t file_idx = 0;    ///< which part of a split model
+  uint32_t file_idx = 0;    ///< which part of a split model; what else it may be is its checkpoint's matter
   uint64_t offset = 0;      ///< from the start of that file
   uint64_t size_bytes = 0;  ///< checked against the file's size when it was opened
 
@@ -32,11 +32,12 @@ struct TensorInfo {
 /// A tensor in a format that halod cannot read: known by its place alone.
 struct UnsupportedTensor {
   std::string name;
-  uint32_t ggml_type = 0;
+  std::string format;          ///< "Q8_K"
+  std::string format_in_file;  ///< as messages show it: "Q8_K (type 15)"
   std::vector<int64_t> shape;  ///< outermost first
   uint32_t file_idx = 0;
   uint64_t offset = 0;      ///< from the start of that file
-  uint64_t size_bytes = 0;  ///< up to where the next tensor begins, so with the padding between them
+  uint64_t size_bytes = 0;  ///< where only the format knows: up to where the next tensor begins
 };
 
 }  // namespace halod

@@ -8,7 +8,7 @@
 
 #include "base/error.h"
 #include "base/ids.h"
-#include "runtime/weights/gguf_file.h"
+#include "runtime/weights/metadata.h"
 
 namespace halod {
 

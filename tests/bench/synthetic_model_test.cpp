@@ -7,6 +7,7 @@
 #include <set>
 #include <sstream>
 
+#include "runtime/weights/gguf_file.h"
 #include "runtime/weights/model_config.h"
 #include "runtime/weights/tokenizer_data.h"
 #include "tests/support/temporary_folder.h"

@@ -63,7 +63,7 @@ std::string CpuBackend::device_name() const {
 }
 
 Result<std::unique_ptr<PlacedWeight>> CpuBackend::place_weight(
-    const GgufFile& file, const TensorInfo& tensor, const std::function<void(uint64_t)>& on_bytes) {
+    const Checkpoint& file, const TensorInfo& tensor, const std::function<void(uint64_t)>& on_bytes) {
   auto placed = CpuWeight::place(file, tensor, exact_, threads_, on_bytes);
   if (placed) matmuls_.emplace(traits(tensor.format).name, cpu_weight(**placed).variant().name);
   return placed;

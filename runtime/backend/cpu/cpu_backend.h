@@ -28,7 +28,7 @@ class CpuBackend final : public Backend {
   std::string name() const override { return "cpu"; }
   std::string device_name() const override;
 
-  Result<std::unique_ptr<PlacedWeight>> place_weight(const GgufFile& file, const TensorInfo& tensor,
+  Result<std::unique_ptr<PlacedWeight>> place_weight(const Checkpoint& file, const TensorInfo& tensor,
                                                      const std::function<void(uint64_t)>& on_bytes) override;
   Result<std::unique_ptr<PlacedVector>> place_vector(std::span<const float> values) override;
   uint64_t kv_page_bytes(const KvShape& shape) const override;

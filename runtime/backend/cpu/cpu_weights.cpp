@@ -53,7 +53,7 @@ CpuWeight::CpuWeight(const TensorInfo& tensor, const MatmulVariant& variant, Map
       memory_(std::move(memory)),
       expert_bytes_(expert_bytes) {}
 
-Result<std::unique_ptr<PlacedWeight>> CpuWeight::place(const GgufFile& file, const TensorInfo& tensor,
+Result<std::unique_ptr<PlacedWeight>> CpuWeight::place(const Checkpoint& file, const TensorInfo& tensor,
                                                        bool exact, ThreadPool& threads,
                                                        const std::function<void(uint64_t)>& on_bytes) {
   const FormatTraits& format = traits(tensor.format);

@@ -17,7 +17,7 @@ class CpuWeight final : public PlacedWeight {
  public:
   /// Reads the tensor in pieces and packs each piece, so that the peak is the packed weight plus a few
   /// megabytes. Errors: as Backend::place_weight.
-  static Result<std::unique_ptr<PlacedWeight>> place(const GgufFile& file, const TensorInfo& tensor,
+  static Result<std::unique_ptr<PlacedWeight>> place(const Checkpoint& file, const TensorInfo& tensor,
                                                      bool exact, ThreadPool& threads,
                                                      const std::function<void(uint64_t)>& on_bytes);
 

@@ -79,7 +79,7 @@ unsigned char* HipBackend::Scratch::at_least(int64_t n_bytes) {
 }
 
 Result<std::unique_ptr<PlacedWeight>> HipBackend::place_weight(
-    const GgufFile& file, const TensorInfo& tensor, const std::function<void(uint64_t)>& on_bytes) {
+    const Checkpoint& file, const TensorInfo& tensor, const std::function<void(uint64_t)>& on_bytes) {
   return uploader_.place(file, tensor, on_bytes);
 }
 

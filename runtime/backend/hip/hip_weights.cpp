@@ -22,7 +22,7 @@ int64_t matrix_rows(const TensorInfo& tensor) {
 }
 int64_t n_matrices(const TensorInfo& tensor) { return tensor.shape.size() == 3 ? tensor.shape[0] : 1; }
 
-Error unsupported(const GgufFile& file, const TensorInfo& tensor, std::string_view what) {
+Error unsupported(const Checkpoint& file, const TensorInfo& tensor, std::string_view what) {
   return {ErrorCode::kUnsupported,
           fmt::format("{}: tensor '{}': {}; use `backend: cpu`", file.path().string(), tensor.name, what),
           tensor.name};
@@ -52,7 +52,7 @@ void WeightUploader::release() {
   for (PinnedMemory& buffer : buffers_) buffer = {};
 }
 
-Result<std::unique_ptr<PlacedWeight>> WeightUploader::place(const GgufFile& file, const TensorInfo& tensor,
+Result<std::unique_ptr<PlacedWeight>> WeightUploader::place(const Checkpoint& file, const TensorInfo& tensor,
                                                             const std::function<void(uint64_t)>& on_bytes) {
   const RowLayout* layout = find_row_layout(tensor.format);
   if (layout == nullptr)

@@ -49,7 +49,7 @@ class WeightUploader {
   /// Device and threads must outlive it.
   WeightUploader(Device& device, ThreadPool& threads) : device_(device), threads_(threads) {}
   /// As Backend::place_weight.
-  Result<std::unique_ptr<PlacedWeight>> place(const GgufFile& file, const TensorInfo& tensor,
+  Result<std::unique_ptr<PlacedWeight>> place(const Checkpoint& file, const TensorInfo& tensor,
                                               const std::function<void(uint64_t)>& on_bytes);
   Result<std::unique_ptr<PlacedVector>> place(std::span<const float> values);
   /// Gives the pinned buffers back; the next placement takes new ones.

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "runtime/models/model.h"
+#include "runtime/weights/gguf_file.h"
 #include "tests/runtime/models/temporary_model.h"
 #include "tests/support/wrapped_device.h"
 

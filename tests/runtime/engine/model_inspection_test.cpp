@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "runtime/models/model.h"
+#include "runtime/weights/gguf_file.h"
 
 namespace halod {
 namespace {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "bench/loaded_model.h"
+#include "runtime/weights/gguf_file.h"
 #include "tests/runtime/models/float64_decoder.h"
 #include "tests/runtime/models/temporary_model.h"
 

@@ -7,6 +7,7 @@
 #include <map>
 #include <optional>
 
+#include "runtime/weights/gguf_file.h"
 #include "runtime/weights/gguf_writer.h"
 #include "tests/support/small_gguf.h"
 #include "tests/support/temporary_folder.h"

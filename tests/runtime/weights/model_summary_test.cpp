@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include "runtime/weights/gguf_file.h"
 #include "tests/support/temporary_folder.h"
 
 namespace halod {
