@@ -90,8 +90,8 @@ HALOD_DEVICE void load_values(const SharedActivationRow& x, int, int cols, int f
 // -- quantised weights: a group's codes, one per byte, and how a group of activations meets them
 //
 // kCodeOffset is what the codes are too large by; kScales the number of scales, each of 32 / kScales columns;
-// kHasMin whether a minimum is taken off all columns. dot() adds a group's product to a sum; scaled() is its
-// second half, from the exact integer sums on, which prompts share (prompt_tile.h): both must round alike.
+// kHasMin whether a minimum is taken off all columns. dot() adds a group's product to a sum, by scaled() for
+// each scale's exact integer sum. Prompts share scaled() (prompt_tile.h): both must round alike.
 
 HALOD_DEVICE void load_nibbles(const unsigned char* p, uint32_t (&quads)[8]) {
   const gpu::Piece piece = gpu::load_piece(p);
@@ -121,10 +121,10 @@ struct WeightGroup<Format::kQ4_0> {
     int dot = -kCodeOffset * (x.sums[0] + x.sums[1]);
 #pragma unroll
     for (int i = 0; i < 8; ++i) dot = gpu::dot4_us(quads[i], x.quads[i], dot);
-    return scaled({dot}, x.scale, 0.0F, sum);
+    return scaled(0, dot, x.scale, 0.0F, sum);
   }
-  HALOD_DEVICE float scaled(const int (&dots)[kScales], float x_scale, float, float sum) const {
-    return gpu::fma(static_cast<float>(dots[0]), d * x_scale, sum);
+  HALOD_DEVICE float scaled(int, int dot, float x_scale, float, float sum) const {
+    return gpu::fma(static_cast<float>(dot), d * x_scale, sum);
   }
   HALOD_DEVICE float value(int column) const {
     return d * static_cast<float>(static_cast<int>((quads[column / 4] >> (column % 4 * 8)) & 255U) - 8);
@@ -153,10 +153,10 @@ struct WeightGroup<Format::kQ8_0> {
     int dot = 0;
 #pragma unroll
     for (int i = 0; i < 8; ++i) dot = gpu::dot4_ss(quads[i], x.quads[i], dot);
-    return scaled({dot}, x.scale, 0.0F, sum);
+    return scaled(0, dot, x.scale, 0.0F, sum);
   }
-  HALOD_DEVICE float scaled(const int (&dots)[kScales], float x_scale, float, float sum) const {
-    return gpu::fma(static_cast<float>(dots[0]), d * x_scale, sum);
+  HALOD_DEVICE float scaled(int, int dot, float x_scale, float, float sum) const {
+    return gpu::fma(static_cast<float>(dot), d * x_scale, sum);
   }
   HALOD_DEVICE float value(int column) const {
     return d * static_cast<float>(static_cast<int8_t>(quads[column / 4] >> (column % 4 * 8)));
@@ -183,10 +183,10 @@ struct ScaleAndMin {
     int dot = 0;
 #pragma unroll
     for (int i = 0; i < 8; ++i) dot = gpu::dot4_us(quads[i], x.quads[i], dot);
-    return scaled({dot}, x.scale, x.scale * static_cast<float>(x.sums[0] + x.sums[1]), sum);
+    return scaled(0, dot, x.scale, x.scale * static_cast<float>(x.sums[0] + x.sums[1]), sum);
   }
-  HALOD_DEVICE float scaled(const int (&dots)[kScales], float x_scale, float x_scaled_sum, float sum) const {
-    sum = gpu::fma(static_cast<float>(dots[0]), scale * x_scale, sum);
+  HALOD_DEVICE float scaled(int, int dot, float x_scale, float x_scaled_sum, float sum) const {
+    sum = gpu::fma(static_cast<float>(dot), scale * x_scale, sum);
     return gpu::fma(-min, x_scaled_sum, sum);
   }
   HALOD_DEVICE float value(int column) const {
@@ -234,21 +234,17 @@ struct WeightGroup<Format::kQ6_K> {
     scales[1] = d * static_cast<float>(static_cast<int8_t>(both >> 8));
   }
   HALOD_DEVICE float dot(const GroupCodes& x, float sum) const {
-    int dots[kScales];
 #pragma unroll
     for (int half = 0; half < kScales; ++half) {
-      dots[half] = -kCodeOffset * x.sums[half];
+      int dot = -kCodeOffset * x.sums[half];
 #pragma unroll
-      for (int i = 0; i < 4; ++i)
-        dots[half] = gpu::dot4_us(quads[4 * half + i], x.quads[4 * half + i], dots[half]);
+      for (int i = 0; i < 4; ++i) dot = gpu::dot4_us(quads[4 * half + i], x.quads[4 * half + i], dot);
+      sum = scaled(half, dot, x.scale, 0.0F, sum);
     }
-    return scaled(dots, x.scale, 0.0F, sum);
-  }
-  HALOD_DEVICE float scaled(const int (&dots)[kScales], float x_scale, float, float sum) const {
-#pragma unroll
-    for (int half = 0; half < kScales; ++half)
-      sum = gpu::fma(static_cast<float>(dots[half]), scales[half] * x_scale, sum);
     return sum;
+  }
+  HALOD_DEVICE float scaled(int half, int dot, float x_scale, float, float sum) const {
+    return gpu::fma(static_cast<float>(dot), scales[half] * x_scale, sum);
   }
   HALOD_DEVICE float value(int column) const {
     return scales[column / 16] *
