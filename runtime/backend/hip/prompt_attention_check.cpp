@@ -17,15 +17,15 @@ namespace {
 /// more of the power.
 constexpr double kPromptAttentionBound = 2e-6;
 
-struct Pages {
+struct ScatteredPages {
   std::vector<unsigned char> bytes;  ///< of all pages; what no token was stored to is NaN
   std::vector<uint32_t> ids;         ///< of all sequences
   std::vector<int32_t> first;        ///< of each sequence
 };
 
-class AttentionInputs {
+class PromptAttentionInputs {
  public:
-  explicit AttentionInputs(const PromptAttentionShape& shape) : shape_(shape) {
+  explicit PromptAttentionInputs(const PromptAttentionShape& shape) : shape_(shape) {
     int n_rows = 0, n_pages = 0;
     for (const auto& sequence : shape.sequences) {
       n_rows += sequence.n_new;
@@ -79,7 +79,7 @@ class AttentionInputs {
   float scale() const { return 1.0F / static_cast<float>(shape_.head_dim); }
 
   std::vector<float> q;
-  Pages pages;
+  ScatteredPages pages;
   std::vector<StepRow> rows;
 
  private:
@@ -122,7 +122,7 @@ KernelChecks check_prompt_attention(Device& device, const PromptAttentionShape& 
   const KernelRow& kernel = *find_prompt_attention(shape.head_dim);
   const int group = shape.n_heads / shape.n_kv_heads, row_columns = shape.n_heads * shape.head_dim;
   const int at_once = kernel_capacity(std::min(group, kMaxHeadsPerChunk), kMaxHeadsPerChunk);
-  const AttentionInputs inputs(shape);
+  const PromptAttentionInputs inputs(shape);
   const auto n_rows = static_cast<int>(inputs.rows.size());
   std::vector<AttentionTile> tiles;
   int first_row = 0;

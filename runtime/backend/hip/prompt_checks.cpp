@@ -11,7 +11,7 @@
 namespace halod::hip {
 namespace {
 
-std::vector<float> expected_product(const WeightMatrix& weights, const float* x, int64_t n_rows) {
+std::vector<float> product_of(const WeightMatrix& weights, const float* x, int64_t n_rows) {
   std::vector<float> y(static_cast<size_t>(n_rows * weights.rows));
   reference::matmul({.weight = weights,
                      .n_rows = weights.rows,
@@ -137,8 +137,8 @@ class PromptExpertsCheck {
     for (int slot = 0; slot < n_slots_; ++slot) {
       const int64_t from = int64_t{slot / shape_.n_per_token} * shape_.hidden_size;
       const int expert = chosen_[static_cast<size_t>(slot)];
-      std::vector<float> gate = expected_product(gate_.blocks(expert), for_gate.data() + from, 1);
-      const std::vector<float> up = expected_product(up_.blocks(expert), for_up.data() + from, 1);
+      std::vector<float> gate = product_of(gate_.blocks(expert), for_gate.data() + from, 1);
+      const std::vector<float> up = product_of(up_.blocks(expert), for_up.data() + from, 1);
       reference::swiglu({gate.data(), up.data(), shape_.width});
       expected.insert(expected.end(), gate.begin(), gate.end());
     }
@@ -180,8 +180,8 @@ class PromptExpertsCheck {
     const std::vector<float> h = h_.values_for(shape_.down), shares = shares_.read();
     std::vector<float> expected = before, expected_y;
     for (int slot = 0; slot < n_slots_; ++slot) {
-      const std::vector<float> row = expected_product(down_.blocks(chosen_[static_cast<size_t>(slot)]),
-                                                      h.data() + int64_t{slot} * shape_.width, 1);
+      const std::vector<float> row = product_of(down_.blocks(chosen_[static_cast<size_t>(slot)]),
+                                                h.data() + int64_t{slot} * shape_.width, 1);
       expected_y.insert(expected_y.end(), row.begin(), row.end());
       const float* terms[] = {row.data()};
       reference::weighted_sum({terms, shares.data() + slot, 1,
@@ -252,7 +252,7 @@ KernelChecks check_prompt_linear(Device& device, const LinearShape& shape, const
                     shape.rows, shape.cols, shape.n_tokens, shape.add ? ", added" : "");
     const std::vector<float> values = results[i].read();
     std::vector<float> expected =
-        expected_product(weights[i].blocks(0), x.values_for(shape.formats[i]).data(), shape.n_tokens);
+        product_of(weights[i].blocks(0), x.values_for(shape.formats[i]).data(), shape.n_tokens);
     for (size_t j = 0; shape.add && j < expected.size(); ++j) expected[j] += before[j];
     checks.push_back({what, check_nmse(values, expected)});
     checks.push_back({what + ": bits", difference(values, alone[i].read())});

@@ -13,7 +13,7 @@
 namespace halod::hip {
 namespace {
 
-void expect_passed(const KernelChecks& checks) {
+void expect_right(const KernelChecks& checks) {
   EXPECT_FALSE(checks.empty());
   for (const KernelCheck& check : checks)
     EXPECT_TRUE(check.passed()) << check.what << ": NMSE " << check.nmse;
@@ -31,13 +31,13 @@ TEST_P(EveryFormatOfPrompts, HasTheBitsOfDecodeForAnyNumberOfRowsAndTile) {
   const auto block = static_cast<int>(traits(GetParam()).block_elements);
   for (const PromptTile& tile : prompt_linear_tiles(kind())) {
     for (const int n_tokens : {1, 15, 16, 17, 33, 65})
-      expect_passed(check_prompt_linear(
+      expect_right(check_prompt_linear(
           *device_, {.formats = {GetParam()}, .rows = 37, .cols = 256, .n_tokens = n_tokens}, tile));
     // One block, an odd number of groups where the format allows, lengths that no piece of floats divides,
     // and more steps than there are chains.
     for (const int cols :
          block == 1 ? std::vector<int>{1, 7, 33, 258, 1057} : std::vector<int>{block, 5 * block, 1280})
-      expect_passed(check_prompt_linear(
+      expect_right(check_prompt_linear(
           *device_, {.formats = {GetParam()}, .rows = 65, .cols = cols, .n_tokens = 3, .add = true}, tile));
   }
 }
@@ -47,16 +47,16 @@ TEST_P(EveryFormatOfPrompts, ServesSortedExperts) {
     const auto linear_tiles = prompt_linear_tiles(kind());
     const PromptTile& linear = linear_tiles[tile.row_fragments == 1 ? 0 : linear_tiles.size() - 1];
     for (const int n_tokens : {1, 17})
-      expect_passed(check_prompt_experts(*device_,
-                                         {.gate = GetParam(),
-                                          .up = GetParam(),
-                                          .down = GetParam(),
-                                          .n_experts = 5,
-                                          .n_per_token = 2,
-                                          .hidden_size = kind() == WeightKind::kFloats ? 133 : 256,
-                                          .width = kind() == WeightKind::kFloats ? 41 : 256,
-                                          .n_tokens = n_tokens},
-                                         linear, tile));
+      expect_right(check_prompt_experts(*device_,
+                                        {.gate = GetParam(),
+                                         .up = GetParam(),
+                                         .down = GetParam(),
+                                         .n_experts = 5,
+                                         .n_per_token = 2,
+                                         .hidden_size = kind() == WeightKind::kFloats ? 133 : 256,
+                                         .width = kind() == WeightKind::kFloats ? 41 : 256,
+                                         .n_tokens = n_tokens},
+                                        linear, tile));
   }
 }
 
@@ -67,12 +67,12 @@ INSTANTIATE_TEST_SUITE_P(Formats, EveryFormatOfPrompts,
 
 TEST(PromptProducts, ShareALaunchAmongFormats) {
   const auto device = make_lanes_device();
-  expect_passed(check_prompt_linear(
+  expect_right(check_prompt_linear(
       *device,
       {.formats = {Format::kF16, Format::kF32, Format::kBF16}, .rows = 70, .cols = 256, .n_tokens = 18},
       prompt_linear_tiles(WeightKind::kFloats)[0]));
   for (const PromptTile& tile : prompt_linear_tiles(WeightKind::kQuantised))
-    expect_passed(check_prompt_linear(
+    expect_right(check_prompt_linear(
         *device,
         {.formats = {Format::kQ8_0, Format::kQ6_K, Format::kQ4_K}, .rows = 70, .cols = 256, .n_tokens = 18},
         tile));
@@ -82,33 +82,33 @@ TEST(PromptExperts, MayHaveAllTokensOrNone) {
   const auto device = make_lanes_device();
   for (const PromptTile& linear : prompt_linear_tiles(WeightKind::kQuantised)) {
     for (const int n_tokens : {16, 65})
-      expect_passed(check_prompt_experts(*device,
-                                         {.gate = Format::kQ4_K,
-                                          .up = Format::kQ6_K,
-                                          .down = Format::kQ8_0,
-                                          .n_experts = 40,
-                                          .n_per_token = 1,
-                                          .hidden_size = 256,
-                                          .width = 96,
-                                          .n_tokens = n_tokens,
-                                          .routing = Routing::kUneven},
-                                         linear, prompt_gate_up_tiles(WeightKind::kQuantised)[1]));
+      expect_right(check_prompt_experts(*device,
+                                        {.gate = Format::kQ4_K,
+                                         .up = Format::kQ6_K,
+                                         .down = Format::kQ8_0,
+                                         .n_experts = 40,
+                                         .n_per_token = 1,
+                                         .hidden_size = 256,
+                                         .width = 96,
+                                         .n_tokens = n_tokens,
+                                         .routing = Routing::kUneven},
+                                        linear, prompt_gate_up_tiles(WeightKind::kQuantised)[1]));
   }
 }
 
 TEST(PromptExperts, MayBeMoreThanAWaveHasLanes) {
   const auto device = make_lanes_device();
-  expect_passed(check_prompt_experts(*device,
-                                     {.gate = Format::kQ4_0,
-                                      .up = Format::kQ4_0,
-                                      .down = Format::kQ4_0,
-                                      .n_experts = 128,
-                                      .n_per_token = 8,
-                                      .hidden_size = 64,
-                                      .width = 32,
-                                      .n_tokens = 33},
-                                     prompt_linear_tiles(WeightKind::kQuantised)[0],
-                                     prompt_gate_up_tiles(WeightKind::kQuantised)[0]));
+  expect_right(check_prompt_experts(*device,
+                                    {.gate = Format::kQ4_0,
+                                     .up = Format::kQ4_0,
+                                     .down = Format::kQ4_0,
+                                     .n_experts = 128,
+                                     .n_per_token = 8,
+                                     .hidden_size = 64,
+                                     .width = 32,
+                                     .n_tokens = 33},
+                                    prompt_linear_tiles(WeightKind::kQuantised)[0],
+                                    prompt_gate_up_tiles(WeightKind::kQuantised)[0]));
 }
 
 TEST(PromptTiles, AreChosenByTheRowsOfAnExpert) {
@@ -128,15 +128,15 @@ TEST(PromptLaunches, StayUnderATenthOfASecondAtATenthOfThePaperRate) {
   EXPECT_EQ(rows_per_launch(1e12, 16), 16);  // a row that is too long alone still goes
 }
 
-struct HeadsCase {
+struct PromptHeadsCase {
   int n_heads, n_kv_heads, head_dim, window;
 };
-class EveryShapeOfPromptHeads : public testing::TestWithParam<HeadsCase> {};
+class EveryShapeOfPromptHeads : public testing::TestWithParam<PromptHeadsCase> {};
 
 TEST_P(EveryShapeOfPromptHeads, AttendsAsInDouble) {
   const auto device = make_lanes_device();
   const auto [n_heads, n_kv_heads, head_dim, window] = GetParam();
-  expect_passed(check_prompt_attention(
+  expect_right(check_prompt_attention(
       *device,
       {.n_heads = n_heads,
        .n_kv_heads = n_kv_heads,
@@ -146,11 +146,11 @@ TEST_P(EveryShapeOfPromptHeads, AttendsAsInDouble) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Heads, EveryShapeOfPromptHeads,
-                         testing::Values(HeadsCase{1, 1, 64, 0}, HeadsCase{4, 2, 128, 0},
-                                         HeadsCase{3, 1, 64, 0}, HeadsCase{8, 1, 128, 0},
-                                         HeadsCase{12, 1, 64, 0}, HeadsCase{2, 1, 256, 0},
-                                         HeadsCase{2, 1, 64, 1}, HeadsCase{2, 1, 64, 20},
-                                         HeadsCase{2, 2, 128, 40}, HeadsCase{2, 1, 64, 1000}),
+                         testing::Values(PromptHeadsCase{1, 1, 64, 0}, PromptHeadsCase{4, 2, 128, 0},
+                                         PromptHeadsCase{3, 1, 64, 0}, PromptHeadsCase{8, 1, 128, 0},
+                                         PromptHeadsCase{12, 1, 64, 0}, PromptHeadsCase{2, 1, 256, 0},
+                                         PromptHeadsCase{2, 1, 64, 1}, PromptHeadsCase{2, 1, 64, 20},
+                                         PromptHeadsCase{2, 2, 128, 40}, PromptHeadsCase{2, 1, 64, 1000}),
                          [](const auto& test) {
                            return "Queries" + std::to_string(test.param.n_heads) + "Keys" +
                                   std::to_string(test.param.n_kv_heads) + "Of" +
@@ -161,7 +161,7 @@ INSTANTIATE_TEST_SUITE_P(Heads, EveryShapeOfPromptHeads,
 TEST(PromptAttention, TakesPromptsOfAnyLength) {
   const auto device = make_lanes_device();
   for (const int n_new : {1, 15, 16, 17, 33, 65, 130})
-    expect_passed(check_prompt_attention(
+    expect_right(check_prompt_attention(
         *device,
         {.n_heads = 1, .n_kv_heads = 1, .head_dim = 64, .sequences = {{.n_past = 3, .n_new = n_new}}}));
 }
