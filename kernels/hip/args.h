@@ -166,6 +166,9 @@ struct ArgmaxArgs {
 
 // -- prompts
 
+/// Which weights a kernel takes: all of a launch are of one kind.
+enum class WeightKind : uint8_t { kQuantised, kFloats };
+
 /// Slots in the order of their experts, ties in their own order. offsets[e] is the first place of expert e,
 /// offsets[n_experts] = n_slots. Grid: (n_experts).
 struct GroupSlotsArgs {
@@ -185,8 +188,8 @@ struct RowGroups {
   int32_t rows_per_x;  ///< row i reads row i / rows_per_x of x
 };
 
-/// y[m][i] (+)= x[i / rows_per_x] W[m]^T for up to three quantised matrices that read the same x. Bit for bit
-/// what `linear` computes. Grid: (row tiles of all matrices, tiles of rows of x: prompt_row_tiles()).
+/// y[m][i] (+)= x[i / rows_per_x] W[m]^T for up to three matrices of one kind that read the same x. Bit for
+/// bit what `linear` computes. Grid: (row tiles of all matrices, tiles of rows of x: prompt_row_tiles()).
 struct PromptLinearArgs {
   WeightRows weights[3];
   float* y[3];            ///< [n_rows, weights[m].rows]
@@ -200,7 +203,7 @@ struct PromptLinearArgs {
 /// h[i] = silu(x gate^T) * (x up^T), and its 8-bit form: bit for bit what `gate_up` computes. Grid:
 /// (width / 32, tiles of rows).
 struct PromptGateUpArgs {
-  WeightRows weights[2];  ///< gate, up: quantised, [width, cols] per expert
+  WeightRows weights[2];  ///< gate, up: of one kind, [width, cols] per expert
   ActivationRows x;
   RowGroups groups;
   ActivationResult h;  ///< [n_rows, width]

@@ -220,19 +220,28 @@ HALOD_DEVICE void for_quantised_format(int32_t format, const Work& work) {
   }
 }
 
-/// The same for float formats too.
+/// The same for floats. False: the format is of the other kind.
 template <class Work>
-HALOD_DEVICE void for_format(int32_t format, const Work& work) {
+HALOD_DEVICE bool for_float_format(int32_t format, const Work& work) {
   switch (static_cast<Format>(format)) {
     case Format::kF32:
-      return work(FormatTag<Format::kF32>());
+      work(FormatTag<Format::kF32>());
+      return true;
     case Format::kF16:
-      return work(FormatTag<Format::kF16>());
+      work(FormatTag<Format::kF16>());
+      return true;
     case Format::kBF16:
-      return work(FormatTag<Format::kBF16>());
+      work(FormatTag<Format::kBF16>());
+      return true;
     default:
-      return for_quantised_format(format, work);
+      return false;
   }
+}
+
+/// The same for both kinds.
+template <class Work>
+HALOD_DEVICE void for_format(int32_t format, const Work& work) {
+  if (!for_float_format(format, work)) for_quantised_format(format, work);
 }
 
 /// The same for whichever format the matrix has.

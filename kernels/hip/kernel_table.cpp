@@ -23,6 +23,12 @@ constexpr PromptTile kGateUpTiles[] = {
     {.kernel = KernelId::prompt_gate_up_16, .row_fragments = 1, .weight_fragments = 2, .weight_rows = 32},
     {.kernel = KernelId::prompt_gate_up_32, .row_fragments = 2, .weight_fragments = 2, .weight_rows = 32},
 };
+constexpr PromptTile kFloatLinearTiles[] = {
+    {.kernel = KernelId::prompt_linear_floats, .row_fragments = 2, .weight_fragments = 2, .weight_rows = 64}};
+constexpr PromptTile kFloatGateUpTiles[] = {{.kernel = KernelId::prompt_gate_up_floats,
+                                             .row_fragments = 2,
+                                             .weight_fragments = 2,
+                                             .weight_rows = 32}};
 
 KernelId sized(KernelId first, int n, int largest) {
   int step = 0;
@@ -36,8 +42,14 @@ std::span<const KernelRow> kernel_table() { return kKernels; }
 
 const KernelRow& kernel_row(KernelId id) { return kKernels[static_cast<size_t>(id)]; }
 
-std::span<const PromptTile> prompt_linear_tiles() { return kLinearTiles; }
-std::span<const PromptTile> prompt_gate_up_tiles() { return kGateUpTiles; }
+std::span<const PromptTile> prompt_linear_tiles(WeightKind kind) {
+  if (kind == WeightKind::kFloats) return kFloatLinearTiles;
+  return kLinearTiles;
+}
+std::span<const PromptTile> prompt_gate_up_tiles(WeightKind kind) {
+  if (kind == WeightKind::kFloats) return kFloatGateUpTiles;
+  return kGateUpTiles;
+}
 
 const PromptTile& choose_tile(std::span<const PromptTile> tiles, int64_t n_rows, int64_t n_experts) {
   // On paper, 64 rows against 32 weight rows save a seventh of the unpacking and cost twice the shared memory

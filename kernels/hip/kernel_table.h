@@ -38,6 +38,8 @@
   X(prompt_linear_16,  PromptLinearArgs,     kPrompts,   256, 168, prompt_shared_bytes(1, 2),        "global_load_b128 ds_load_b128 v_wmma_i32_16x16x16_iu8") \
   X(prompt_linear_32,  PromptLinearArgs,     kPrompts,   256, 240, prompt_shared_bytes(2, 2),        "global_load_b128 ds_load_b128 v_wmma_i32_16x16x16_iu8") \
   X(prompt_linear_64,  PromptLinearArgs,     kPrompts,   256, 240, prompt_shared_bytes(4, 1),        "global_load_b128 ds_load_b128 v_wmma_i32_16x16x16_iu8") \
+  X(prompt_linear_floats,  PromptLinearArgs, kPrompts,   256, 216, prompt_shared_bytes(2, 2),        "global_load_b128 ds_load_b128 v_dual_fmac_f32") \
+  X(prompt_gate_up_floats, PromptGateUpArgs, kPrompts,   256, 216, prompt_shared_bytes(2, 2),        "global_load_b128 ds_load_b128 v_dual_fmac_f32") \
   X(prompt_gate_up_16, PromptGateUpArgs,     kPrompts,   256, 168, prompt_shared_bytes(1, 2),        "global_load_b128 ds_load_b128 v_wmma_i32_16x16x16_iu8") \
   X(prompt_gate_up_32, PromptGateUpArgs,     kPrompts,   256, 240, prompt_shared_bytes(2, 2),        "global_load_b128 ds_load_b128 v_wmma_i32_16x16x16_iu8") \
   X(experts_sum,       ExpertsSumArgs,       kPrompts,   256,  24, 0,                                "global_load_b32")   \
@@ -86,8 +88,8 @@ struct PromptTile {
   constexpr int shared_bytes() const { return prompt_shared_bytes(row_fragments, weight_fragments); }
 };
 /// Smallest first. Thread: any.
-std::span<const PromptTile> prompt_linear_tiles();
-std::span<const PromptTile> prompt_gate_up_tiles();
+std::span<const PromptTile> prompt_linear_tiles(WeightKind kind);
+std::span<const PromptTile> prompt_gate_up_tiles(WeightKind kind);
 /// The tile for n_rows rows of x that go through each of n_experts matrices on average. Results do not depend
 /// on it.
 const PromptTile& choose_tile(std::span<const PromptTile> tiles, int64_t n_rows, int64_t n_experts);

@@ -9,7 +9,8 @@
 //
 // Bits depend on a row's query, its keys and the window alone: pages are cut at multiples of 32 keys, and one
 // whose keys are all masked leaves maximum, total and sums as they are. They are not those of the decode
-// kernels: queries and weights are rounded to f16 here.
+// kernels: queries and weights are rounded to f16 here. So the backend does not take it yet: a row's bits
+// would say whether it came in a prompt.
 //
 // Per page, head_dim 128 and wave: 2 * 2 * 16 * 32 * 128 = 262,144 operations by 32 wmma of 32 cycles: 1024,
 // and, as compiled, 302 instructions of the vector unit (softmax, correcting 64 sums): 77 % of the matrix

@@ -9,11 +9,38 @@
 #include "kernels/hip/dialect/gpu.h"
 #include "kernels/hip/dot.h"
 #include "kernels/hip/normalise.h"
+#include "kernels/hip/prompt_chains.h"
+#include "kernels/hip/prompt_floats.h"
 #include "kernels/hip/prompt_tile.h"
 
 namespace halod::hip {
 
-template <int row_fragments, int weight_fragments>
+/// The wave's share of rows `tile` of x against weight rows from first_row on. Kernels are for one kind of
+/// weights: one for both would take more registers than each needs.
+template <WeightKind kind, int row_fragments, int weight_fragments>
+HALOD_DEVICE void multiply_tile(const WeightRows& weights, int first_row, const ActivationRows& x,
+                                const RowGroups& groups, const RowTile& tile,
+                                TileSums<row_fragments, weight_fragments>& sums) {
+  const auto multiply = [&](auto tag) {
+    constexpr Format kFormat = decltype(tag)::kFormat;
+    const unsigned char* rows[weight_fragments];
+#pragma unroll
+    for (int w = 0; w < weight_fragments; ++w)
+      rows[w] = weight_row(weights, tile.expert, first_row + w * kFragment + gpu::lane() % kFragment);
+    using Tile = std::conditional_t<kind == WeightKind::kFloats,
+                                    FloatTile<kFormat, row_fragments, weight_fragments>,
+                                    QuantisedTile<kFormat, row_fragments, weight_fragments>>;
+    Tile product(weights, rows, x, groups, tile);
+    walk_chains<Tile, row_fragments, weight_fragments>(product, sums);
+  };
+  if constexpr (kind == WeightKind::kFloats) {
+    for_float_format(weights.format, multiply);
+  } else {
+    for_quantised_format(weights.format, multiply);
+  }
+}
+
+template <WeightKind kind, int row_fragments, int weight_fragments>
 HALOD_DEVICE void prompt_linear(const PromptLinearArgs& args) {
   constexpr int kWaveRows = weight_fragments * kFragment;
   const RowTile tile = find_row_tile(args.groups, gpu::block_y(), row_fragments * kFragment);
@@ -24,7 +51,7 @@ HALOD_DEVICE void prompt_linear(const PromptLinearArgs& args) {
   const int first_row =
       ((gpu::block_x() - args.first_tile[m]) * kPromptWeightTiles + prompt_weight_tile()) * kWaveRows;
   TileSums<row_fragments, weight_fragments> sums;
-  multiply_any<row_fragments, weight_fragments>(weights, first_row, args.x, args.groups, tile, sums);
+  multiply_tile<kind, row_fragments, weight_fragments>(weights, first_row, args.x, args.groups, tile, sums);
   join_classes<row_fragments, weight_fragments>(sums);
   if (prompt_class() != 0) return;
 #pragma unroll
@@ -45,21 +72,22 @@ HALOD_DEVICE void prompt_linear(const PromptLinearArgs& args) {
   }
 }
 
-HALOD_KERNEL(prompt_linear_16, PromptLinearArgs, 256) { prompt_linear<1, 2>(args); }
-HALOD_KERNEL(prompt_linear_32, PromptLinearArgs, 256) { prompt_linear<2, 2>(args); }
-HALOD_KERNEL(prompt_linear_64, PromptLinearArgs, 256) { prompt_linear<4, 1>(args); }
+HALOD_KERNEL(prompt_linear_16, PromptLinearArgs, 256) { prompt_linear<WeightKind::kQuantised, 1, 2>(args); }
+HALOD_KERNEL(prompt_linear_32, PromptLinearArgs, 256) { prompt_linear<WeightKind::kQuantised, 2, 2>(args); }
+HALOD_KERNEL(prompt_linear_64, PromptLinearArgs, 256) { prompt_linear<WeightKind::kQuantised, 4, 1>(args); }
+HALOD_KERNEL(prompt_linear_floats, PromptLinearArgs, 256) { prompt_linear<WeightKind::kFloats, 2, 2>(args); }
 
 /// 32 rows of both matrices: one weight tile is the gate's, the other the up-projection's. They become a
 /// group of 32 columns of the next product, which is rounded to 8 bits at once.
-template <int row_fragments>
+template <WeightKind kind, int row_fragments>
 HALOD_DEVICE void prompt_gate_up(const PromptGateUpArgs& args) {
   constexpr int kWeightFragments = kGateUpTileRows / kFragment, kRows = row_fragments * kFragment;
   const RowTile tile = find_row_tile(args.groups, gpu::block_y(), kRows);
   if (tile.n == 0) return;
   const int first_row = gpu::block_x() * kGateUpTileRows;
   TileSums<row_fragments, kWeightFragments> sums;
-  multiply_any<row_fragments, kWeightFragments>(args.weights[prompt_weight_tile()], first_row, args.x,
-                                                args.groups, tile, sums);
+  multiply_tile<kind, row_fragments, kWeightFragments>(args.weights[prompt_weight_tile()], first_row, args.x,
+                                                       args.groups, tile, sums);
   join_classes<row_fragments, kWeightFragments>(sums);
   // Where the shares of class 2 were, which are read.
   float* results = reinterpret_cast<float*>(gpu::shared_memory());  // [gate, up][kRows][32]
@@ -89,7 +117,8 @@ HALOD_DEVICE void prompt_gate_up(const PromptGateUpArgs& args) {
   }
 }
 
-HALOD_KERNEL(prompt_gate_up_16, PromptGateUpArgs, 256) { prompt_gate_up<1>(args); }
-HALOD_KERNEL(prompt_gate_up_32, PromptGateUpArgs, 256) { prompt_gate_up<2>(args); }
+HALOD_KERNEL(prompt_gate_up_16, PromptGateUpArgs, 256) { prompt_gate_up<WeightKind::kQuantised, 1>(args); }
+HALOD_KERNEL(prompt_gate_up_32, PromptGateUpArgs, 256) { prompt_gate_up<WeightKind::kQuantised, 2>(args); }
+HALOD_KERNEL(prompt_gate_up_floats, PromptGateUpArgs, 256) { prompt_gate_up<WeightKind::kFloats, 2>(args); }
 
 }  // namespace halod::hip

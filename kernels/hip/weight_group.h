@@ -2,8 +2,8 @@
 // byte, and how a group of activations meets them.
 //
 // All codes fit into signed bytes. load() takes a group from a row; dot() adds its product with a group of
-// activations to a sum; scaled() is its second half, from the exact integer sums on, which prompts share
-// (prompt_tile.h): both must round alike. value() is the weight of a column as the format's decoder gives it.
+// activations to a sum, by scaled() for each scale's exact integer sum, which prompts share (prompt_tile.h):
+// both must round alike. value() is the weight of a column as the format's decoder gives it.
 //
 //   kCodeOffset   what the codes are too large by
 //   kScales       the number of scales, each of 32 / kScales columns
@@ -98,10 +98,10 @@ struct OneScale {
     int dot = -kCodeOffset * (x.sums[0] + x.sums[1]);
 #pragma unroll
     for (int i = 0; i < 8; ++i) dot = gpu::dot4_ss(quads[i], x.quads[i], dot);
-    return scaled({dot}, x.scale, 0.0F, sum);
+    return scaled(0, dot, x.scale, 0.0F, sum);
   }
-  HALOD_DEVICE float scaled(const int (&dots)[kScales], float x_scale, float, float sum) const {
-    return gpu::fma(static_cast<float>(dots[0]), scale * x_scale, sum);
+  HALOD_DEVICE float scaled(int, int dot, float x_scale, float, float sum) const {
+    return gpu::fma(static_cast<float>(dot), scale * x_scale, sum);
   }
   HALOD_DEVICE float value(int column) const {
     return scale * (code_at(quads, column) - static_cast<float>(kCodeOffset));
@@ -116,21 +116,17 @@ struct TwoScales {
   float scales[2];
 
   HALOD_DEVICE float dot(const GroupCodes& x, float sum) const {
-    int dots[kScales];
 #pragma unroll
     for (int half = 0; half < kScales; ++half) {
-      dots[half] = -kCodeOffset * x.sums[half];
+      int dot = -kCodeOffset * x.sums[half];
 #pragma unroll
-      for (int i = 0; i < 4; ++i)
-        dots[half] = gpu::dot4_ss(quads[4 * half + i], x.quads[4 * half + i], dots[half]);
+      for (int i = 0; i < 4; ++i) dot = gpu::dot4_ss(quads[4 * half + i], x.quads[4 * half + i], dot);
+      sum = scaled(half, dot, x.scale, 0.0F, sum);
     }
-    return scaled(dots, x.scale, 0.0F, sum);
-  }
-  HALOD_DEVICE float scaled(const int (&dots)[kScales], float x_scale, float, float sum) const {
-#pragma unroll
-    for (int half = 0; half < kScales; ++half)
-      sum = gpu::fma(static_cast<float>(dots[half]), scales[half] * x_scale, sum);
     return sum;
+  }
+  HALOD_DEVICE float scaled(int half, int dot, float x_scale, float, float sum) const {
+    return gpu::fma(static_cast<float>(dot), scales[half] * x_scale, sum);
   }
   HALOD_DEVICE float value(int column) const {
     return scales[column / 16] * (code_at(quads, column) - static_cast<float>(kCodeOffset));
@@ -147,10 +143,10 @@ struct ScaleAndMin {
     int dot = 0;
 #pragma unroll
     for (int i = 0; i < 8; ++i) dot = gpu::dot4_ss(quads[i], x.quads[i], dot);
-    return scaled({dot}, x.scale, x.scale * static_cast<float>(x.sums[0] + x.sums[1]), sum);
+    return scaled(0, dot, x.scale, x.scale * static_cast<float>(x.sums[0] + x.sums[1]), sum);
   }
-  HALOD_DEVICE float scaled(const int (&dots)[kScales], float x_scale, float x_scaled_sum, float sum) const {
-    sum = gpu::fma(static_cast<float>(dots[0]), scale * x_scale, sum);
+  HALOD_DEVICE float scaled(int, int dot, float x_scale, float x_scaled_sum, float sum) const {
+    sum = gpu::fma(static_cast<float>(dot), scale * x_scale, sum);
     return gpu::fma(-min, x_scaled_sum, sum);
   }
   HALOD_DEVICE float value(int column) const { return scale * code_at(quads, column) - min; }
@@ -353,14 +349,14 @@ struct WeightGroup<Format::kQ2_K> {
 #pragma unroll
     for (int i = 0; i < 8; ++i) dot = gpu::dot4_ss(quads[i], x.quads[i], dot);
     const int mins = static_cast<int>(run_min(0)) * x.sums[0] + static_cast<int>(run_min(1)) * x.sums[1];
-    return scaled({dot}, x.scale, 0.0F, take_mins(x.scale * static_cast<float>(mins), sum));
+    return scaled(0, dot, x.scale, 0.0F, take_mins(x.scale * static_cast<float>(mins), sum));
   }
   HALOD_DEVICE uint32_t run_min(int half) const { return (scales_and_mins >> (8 * half + 4)) & 15U; }
   HALOD_DEVICE float take_mins(float x_scaled_mins, float sum) const {
     return gpu::fma(-dmin, x_scaled_mins, sum);
   }
-  HALOD_DEVICE float scaled(const int (&dots)[kScales], float x_scale, float, float sum) const {
-    return gpu::fma(static_cast<float>(dots[0]), d * x_scale, sum);
+  HALOD_DEVICE float scaled(int, int dot, float x_scale, float, float sum) const {
+    return gpu::fma(static_cast<float>(dot), d * x_scale, sum);
   }
   HALOD_DEVICE float value(int column) const {
     return d * code_at(quads, column) - dmin * static_cast<float>(run_min(column / 16));

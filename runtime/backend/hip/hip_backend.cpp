@@ -285,9 +285,7 @@ void HipBackend::launch_linear(const ActivationRows& x, int64_t cols, int64_t fi
 void HipBackend::multiply(const ActivationRows& x, int64_t n_rows, const LinearJob& job) {
   constexpr size_t kMostMatrices = std::extent_v<decltype(LinearArgs::weights)>;
   HALOD_ASSERT(job.weights.size() <= kMostMatrices);
-  if (std::ranges::all_of(job.weights,
-                          [&](const PlacedWeight* weight) { return fills_tiles(n_rows, {weight}); }))
-    return multiply_prompt(x, n_rows, job);
+  if (fills_tiles(n_rows, job.weights)) return multiply_prompt(x, n_rows, job);
   for (int64_t row = 0; row < n_rows; row += kMaxLinearTokens) {
     launch_linear(x, job.weights[0]->cols(), row,
                   static_cast<int>(std::min<int64_t>(kMaxLinearTokens, n_rows - row)), job);

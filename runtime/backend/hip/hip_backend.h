@@ -1,12 +1,10 @@
 // The GPU backend: decides layouts, scratch and launches; all arithmetic is in kernels/hip.
 //
 // A decode step of a mixture-of-experts layer is eight launches: norm, q/k/v, norm and rotation and cache,
-// attention, its output matrix, router, gate and up, down. Where more than eight rows meet quantised weights,
-// the products go to the matrix unit, with the same bits; other rows go through decode's kernels eight at a
-// time.
+// attention, its output matrix, router, gate and up, down. Products of more than eight rows are taken by
+// tiles, on the matrix unit where weights are quantised, with the same bits.
 #pragma once
 
-#include <initializer_list>
 #include <memory>
 #include <vector>
 
@@ -115,8 +113,8 @@ class HipBackend final : public Backend {
     const int32_t* experts = nullptr;  ///< [n_tokens, n_experts_per_token]
     const float* shares = nullptr;     ///< the same shape
   };
-  /// Whether so many rows go to the matrix unit's kernels, which are written for quantised weights.
-  static bool fills_tiles(int64_t n_rows, std::initializer_list<const PlacedWeight*> weights);
+  /// Whether so many rows go through these weights by tiles: in one launch, so they must be of one kind.
+  static bool fills_tiles(int64_t n_rows, std::span<const PlacedWeight* const> weights);
   static RowGroups all_rows(int64_t n_rows);
   void multiply_tiles(const ActivationRows& x, const RowGroups& groups, const LinearJob& job);
   void multiply_prompt(const ActivationRows& x, int64_t n_rows, const LinearJob& job);

@@ -67,8 +67,8 @@ void HipBackend::moe(const MoeArgs& args) {
                     .epsilon = input.norm_epsilon,
                     .n_per_token = n_per_token});
   write(input.residual, false);
-  if (fills_tiles(n_tokens, {&args.gate, &args.up, &args.down}))
-    return experts_prompt(args, as_input(x), {experts, shares});
+  const PlacedWeight* gate_and_up[] = {&args.gate, &args.up};
+  if (fills_tiles(n_tokens, gate_and_up)) return experts_prompt(args, as_input(x), {experts, shares});
   const ActivationResult h = hidden_room(n_slots, args.gate.rows());
   gate_up(args.gate, args.up, as_input(x), experts, n_per_token, n_slots, h);
   launch(*device_, KernelId::experts_down, {.x = divided_up(cols, kDownTileRows), .y = n_tokens}, 0,
@@ -86,7 +86,8 @@ void HipBackend::dense_ffn(const DenseFfnArgs& args) {
   rms_norm(input.residual, input.norm, input.norm_epsilon, input.normed);
   const ActivationResult h = hidden_room(n_rows, args.gate.rows());
   const ActivationRows x = read(input.normed, true);
-  if (fills_tiles(n_rows, {&args.gate, &args.up})) {
+  const PlacedWeight* gate_and_up[] = {&args.gate, &args.up};
+  if (fills_tiles(n_rows, gate_and_up)) {
     gate_up_prompt(args.gate, args.up, x, n_rows, h);
   } else {
     gate_up(args.gate, args.up, x, nullptr, 1, n_rows, h);

@@ -1,4 +1,4 @@
-// Many rows at once: the products of prompts on the matrix unit, experts' rows sorted on the device.
+// Many rows at once: the products of prompts by tiles, experts' rows sorted on the device.
 //
 // Their results have the bits of the decode kernels' (kernels/hip/prompt_tile.h), so it is a matter of speed
 // alone which ones a step takes.
@@ -16,6 +16,10 @@ ActivationRows rows_from(const ActivationRows& x, int64_t row, int64_t cols) {
   return {x.values + row * cols, x.codes + row * cols, x.groups + row * (cols / kGroupColumns)};
 }
 
+WeightKind kind_of(const PlacedWeight& weight) {
+  return hip_weight(weight).needs_codes() ? WeightKind::kQuantised : WeightKind::kFloats;
+}
+
 double operations(const PlacedWeight& weight) {
   return 2.0 * static_cast<double>(weight.rows()) * static_cast<double>(weight.cols());
 }
@@ -23,14 +27,15 @@ double operations(const PlacedWeight& weight) {
 }  // namespace
 
 /// As many rows as decode's kernels take at once are theirs: they read the weights once and need no tile.
-bool HipBackend::fills_tiles(int64_t n_rows, std::initializer_list<const PlacedWeight*> weights) {
-  return n_rows > kMaxLinearTokens && std::ranges::all_of(weights, [](const PlacedWeight* weight) {
-           return hip_weight(*weight).needs_codes();
+bool HipBackend::fills_tiles(int64_t n_rows, std::span<const PlacedWeight* const> weights) {
+  return n_rows > kMaxLinearTokens && std::ranges::all_of(weights, [&](const PlacedWeight* weight) {
+           return kind_of(*weight) == kind_of(*weights.front());
          });
 }
 
 void HipBackend::multiply_tiles(const ActivationRows& x, const RowGroups& groups, const LinearJob& job) {
-  const PromptTile& tile = choose_tile(prompt_linear_tiles(), groups.n_rows, groups.n_experts);
+  const PromptTile& tile =
+      choose_tile(prompt_linear_tiles(kind_of(*job.weights[0])), groups.n_rows, groups.n_experts);
   PromptLinearArgs args{.n_matrices = static_cast<int32_t>(job.weights.size()),
                         .add = job.add ? 1 : 0,
                         .x = x,
@@ -70,7 +75,7 @@ RowGroups HipBackend::all_rows(int64_t n_rows) {
 
 void HipBackend::gate_up_tiles(const PlacedWeight& gate, const PlacedWeight& up, const ActivationRows& x,
                                const RowGroups& groups, const ActivationResult& h) {
-  const PromptTile& tile = choose_tile(prompt_gate_up_tiles(), groups.n_rows, groups.n_experts);
+  const PromptTile& tile = choose_tile(prompt_gate_up_tiles(kind_of(gate)), groups.n_rows, groups.n_experts);
   launch(*device_, tile.kernel,
          {.x = divided_up(gate.rows(), tile.weight_rows),
           .y = prompt_row_tiles(groups.n_rows, groups.n_experts, tile.rows())},

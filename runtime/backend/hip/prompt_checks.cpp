@@ -64,7 +64,7 @@ class PromptExpertsCheck {
         x_(device, shape.n_tokens, shape.hidden_size),
         h_(device, n_slots_, shape.width) {
     x_.write(check_values(int64_t{shape.n_tokens} * shape.hidden_size, 45));
-    x_.quantise(device);
+    if (shape.hidden_size % kGroupColumns == 0) x_.quantise(device);
   }
 
   KernelChecks run() {
@@ -211,7 +211,7 @@ KernelChecks check_prompt_linear(Device& device, const LinearShape& shape, const
   const int64_t n = int64_t{shape.n_tokens} * shape.rows;
   CheckActivations x(device, shape.n_tokens, shape.cols);
   x.write(check_values(int64_t{shape.n_tokens} * shape.cols, 47));
-  x.quantise(device);
+  if (shape.cols % kGroupColumns == 0) x.quantise(device);
   std::vector<CheckWeights> weights;
   std::vector<DeviceArray<float>> results, alone;
   weights.reserve(shape.formats.size());

@@ -55,30 +55,35 @@ void add_decode_tests(Device& device, Tests& tests) {
 }
 
 void add_prompt_tests(Device& device, Tests& tests) {
-  for (const PromptTile& tile : prompt_linear_tiles()) {
-    for (const FormatTraits& format : all_formats()) {
-      const RowLayout* layout = find_row_layout(format.format);
-      if (layout == nullptr || !layout->needs_codes) continue;
+  for (const FormatTraits& format : all_formats()) {
+    const RowLayout* layout = find_row_layout(format.format);
+    if (layout == nullptr) continue;
+    const WeightKind kind = layout->needs_codes ? WeightKind::kQuantised : WeightKind::kFloats;
+    for (const PromptTile& tile : prompt_linear_tiles(kind)) {
       tests.push_back([&] {
         return check_prompt_linear(
             device, {.formats = {format.format}, .rows = 19, .cols = 256, .n_tokens = 3}, tile);
       });
     }
   }
-  for (const PromptTile& tile : prompt_gate_up_tiles()) {
-    tests.push_back([&] {
-      return check_prompt_experts(device,
-                                  {.gate = Format::kQ4_0,
-                                   .up = Format::kQ8_0,
-                                   .down = Format::kQ8_0,
-                                   .n_experts = 3,
-                                   .n_per_token = 2,
-                                   .hidden_size = 160,
-                                   .width = 64,
-                                   .n_tokens = 17},
-                                  prompt_linear_tiles()[1], tile);
-    });
-  }
+  const auto add_experts = [&](Format format, WeightKind kind) {
+    for (const PromptTile& tile : prompt_gate_up_tiles(kind)) {
+      tests.push_back([&device, &tile, format] {
+        return check_prompt_experts(device,
+                                    {.gate = format,
+                                     .up = format,
+                                     .down = Format::kQ8_0,
+                                     .n_experts = 3,
+                                     .n_per_token = 2,
+                                     .hidden_size = 160,
+                                     .width = 64,
+                                     .n_tokens = 17},
+                                    prompt_linear_tiles(WeightKind::kQuantised)[1], tile);
+      });
+    }
+  };
+  add_experts(Format::kQ4_0, WeightKind::kQuantised);
+  add_experts(Format::kF16, WeightKind::kFloats);
   for (const int head_dim : {64, 128, 256}) {
     tests.push_back([&device, head_dim] {
       return check_prompt_attention(

@@ -16,11 +16,4 @@ inline std::vector<Format> gpu_formats() {
   return formats;
 }
 
-/// Those whose kernels read the 8-bit form of the activations, as prompts do.
-inline std::vector<Format> quantised_gpu_formats() {
-  std::vector<Format> formats = gpu_formats();
-  std::erase_if(formats, [](Format format) { return !find_row_layout(format)->needs_codes; });
-  return formats;
-}
-
 }  // namespace halod::hip

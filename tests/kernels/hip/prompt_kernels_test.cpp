@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "kernels/hip/weight_layout.h"
 #include "runtime/backend/hip/check_inputs.h"
 #include "runtime/backend/hip/kernel_checks.h"
 #include "runtime/backend/hip/lanes_device.h"
@@ -19,27 +20,33 @@ void expect_right(const KernelChecks& checks) {
     EXPECT_TRUE(check.passed()) << check.what << ": NMSE " << check.nmse;
 }
 
-class EveryQuantisedFormatOfPrompts : public testing::TestWithParam<Format> {
+class EveryFormatOfPrompts : public testing::TestWithParam<Format> {
  protected:
+  WeightKind kind() const {
+    return find_row_layout(GetParam())->needs_codes ? WeightKind::kQuantised : WeightKind::kFloats;
+  }
   std::unique_ptr<Device> device_ = make_lanes_device();
 };
 
-TEST_P(EveryQuantisedFormatOfPrompts, HasTheBitsOfDecodeForAnyNumberOfRowsAndTile) {
+TEST_P(EveryFormatOfPrompts, HasTheBitsOfDecodeForAnyNumberOfRowsAndTile) {
   const auto block = static_cast<int>(traits(GetParam()).block_elements);
-  for (const PromptTile& tile : prompt_linear_tiles()) {
+  for (const PromptTile& tile : prompt_linear_tiles(kind())) {
     for (const int n_tokens : {1, 15, 16, 17, 33, 65})
       expect_right(check_prompt_linear(
           *device_, {.formats = {GetParam()}, .rows = 37, .cols = 256, .n_tokens = n_tokens}, tile));
-    // One block, an odd number of groups where the format allows, and more steps than there are chains.
-    for (const int cols : {block, 5 * block, 1280})
+    // One block, an odd number of groups where the format allows, lengths that no piece of floats divides,
+    // and more steps than there are chains.
+    for (const int cols :
+         block == 1 ? std::vector<int>{1, 7, 33, 258, 1057} : std::vector<int>{block, 5 * block, 1280})
       expect_right(check_prompt_linear(
           *device_, {.formats = {GetParam()}, .rows = 65, .cols = cols, .n_tokens = 3, .add = true}, tile));
   }
 }
 
-TEST_P(EveryQuantisedFormatOfPrompts, ServesSortedExperts) {
-  for (const PromptTile& tile : prompt_gate_up_tiles()) {
-    const PromptTile& linear = prompt_linear_tiles()[tile.row_fragments == 1 ? 0 : 1];
+TEST_P(EveryFormatOfPrompts, ServesSortedExperts) {
+  for (const PromptTile& tile : prompt_gate_up_tiles(kind())) {
+    const auto linear_tiles = prompt_linear_tiles(kind());
+    const PromptTile& linear = linear_tiles[tile.row_fragments == 1 ? 0 : linear_tiles.size() - 1];
     for (const int n_tokens : {1, 17})
       expect_right(check_prompt_experts(*device_,
                                         {.gate = GetParam(),
@@ -47,19 +54,23 @@ TEST_P(EveryQuantisedFormatOfPrompts, ServesSortedExperts) {
                                          .down = GetParam(),
                                          .n_experts = 5,
                                          .n_per_token = 2,
-                                         .hidden_size = 256,
-                                         .width = 256,
+                                         .hidden_size = kind() == WeightKind::kFloats ? 133 : 256,
+                                         .width = kind() == WeightKind::kFloats ? 41 : 256,
                                          .n_tokens = n_tokens},
                                         linear, tile));
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Formats, EveryQuantisedFormatOfPrompts, testing::ValuesIn(quantised_gpu_formats()),
+INSTANTIATE_TEST_SUITE_P(Formats, EveryFormatOfPrompts, testing::ValuesIn(gpu_formats()),
                          [](const auto& test) { return std::string(traits(test.param).name); });
 
 TEST(PromptProducts, ShareALaunchAmongFormats) {
   const auto device = make_lanes_device();
-  for (const PromptTile& tile : prompt_linear_tiles())
+  expect_right(check_prompt_linear(
+      *device,
+      {.formats = {Format::kF16, Format::kF32, Format::kBF16}, .rows = 70, .cols = 256, .n_tokens = 18},
+      prompt_linear_tiles(WeightKind::kFloats)[0]));
+  for (const PromptTile& tile : prompt_linear_tiles(WeightKind::kQuantised))
     expect_right(check_prompt_linear(
         *device,
         {.formats = {Format::kQ8_0, Format::kQ6_K, Format::kQ4_K}, .rows = 70, .cols = 256, .n_tokens = 18},
@@ -68,7 +79,7 @@ TEST(PromptProducts, ShareALaunchAmongFormats) {
 
 TEST(PromptExperts, MayHaveAllTokensOrNone) {
   const auto device = make_lanes_device();
-  for (const PromptTile& linear : prompt_linear_tiles()) {
+  for (const PromptTile& linear : prompt_linear_tiles(WeightKind::kQuantised)) {
     for (const int n_tokens : {16, 65})
       expect_right(check_prompt_experts(*device,
                                         {.gate = Format::kQ4_K,
@@ -80,7 +91,7 @@ TEST(PromptExperts, MayHaveAllTokensOrNone) {
                                          .width = 96,
                                          .n_tokens = n_tokens,
                                          .routing = Routing::kUneven},
-                                        linear, prompt_gate_up_tiles()[1]));
+                                        linear, prompt_gate_up_tiles(WeightKind::kQuantised)[1]));
   }
 }
 
@@ -95,14 +106,19 @@ TEST(PromptExperts, MayBeMoreThanAWaveHasLanes) {
                                      .hidden_size = 64,
                                      .width = 32,
                                      .n_tokens = 33},
-                                    prompt_linear_tiles()[0], prompt_gate_up_tiles()[0]));
+                                    prompt_linear_tiles(WeightKind::kQuantised)[0],
+                                    prompt_gate_up_tiles(WeightKind::kQuantised)[0]));
 }
 
 TEST(PromptTiles, AreChosenByTheRowsOfAnExpert) {
-  EXPECT_EQ(choose_tile(prompt_linear_tiles(), 16, 1).kernel, KernelId::prompt_linear_16);
-  EXPECT_EQ(choose_tile(prompt_linear_tiles(), 17, 1).kernel, KernelId::prompt_linear_32);
-  EXPECT_EQ(choose_tile(prompt_gate_up_tiles(), 512 * 8, 128).kernel, KernelId::prompt_gate_up_32);
-  EXPECT_EQ(choose_tile(prompt_gate_up_tiles(), 128 * 8, 128).kernel, KernelId::prompt_gate_up_16);
+  EXPECT_EQ(choose_tile(prompt_linear_tiles(WeightKind::kQuantised), 16, 1).kernel,
+            KernelId::prompt_linear_16);
+  EXPECT_EQ(choose_tile(prompt_linear_tiles(WeightKind::kQuantised), 17, 1).kernel,
+            KernelId::prompt_linear_32);
+  EXPECT_EQ(choose_tile(prompt_gate_up_tiles(WeightKind::kQuantised), 512 * 8, 128).kernel,
+            KernelId::prompt_gate_up_32);
+  EXPECT_EQ(choose_tile(prompt_gate_up_tiles(WeightKind::kQuantised), 128 * 8, 128).kernel,
+            KernelId::prompt_gate_up_16);
 }
 
 TEST(PromptLaunches, StayUnderATenthOfASecondAtATenthOfThePaperRate) {

@@ -76,24 +76,24 @@ INSTANTIATE_TEST_SUITE_P(Models, EveryModelOnTheGpu,
                                          Case{"tiny-dense", "F16"}),
                          name_of);
 
-class EveryQuantisedModelOnTheGpu : public testing::TestWithParam<Case> {};
+class EveryLongPromptOnTheGpu : public testing::TestWithParam<Case> {};
 
-/// Long enough that products go to the matrix unit, and rows are no multiple of its tiles.
-TEST_P(EveryQuantisedModelOnTheGpu, GivesTheLogitsOfTheCpuAndTheSameBitsForALongPrompt) {
+/// Long enough that products go by tiles, and rows are no multiple of its tiles.
+TEST_P(EveryLongPromptOnTheGpu, GivesTheLogitsOfTheCpuAndTheSameBitsInAnyChunks) {
   const TemporaryModel file(GetParam().shape, GetParam().recipe);
   LoadedModel gpu = load(file.path(), "hip-lanes"), cpu = load(file.path(), "cpu");
   const std::vector<TokenId> ids = random_ids(40, cpu.config().vocab_size, 13);
   const std::vector<float> at_once = gpu.append(ids, 20, 64);
   EXPECT_LT(test::nmse(at_once, cpu.append(ids, 20, 64)), kBound);
-  // Through the matrix unit or through decode's kernels, together or one after the other.
+  // By tiles or through decode's kernels, together or one after the other.
   for (const int64_t chunk : {7, 23}) {
     gpu.rewind();
     EXPECT_EQ(gpu.append(ids, 20, chunk), at_once) << "in chunks of " << chunk;
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Models, EveryQuantisedModelOnTheGpu,
-                         testing::Values(Case{"tiny-moe", "Q4_K_M"}, Case{"tiny-moe", "Q8_0"},
+INSTANTIATE_TEST_SUITE_P(Models, EveryLongPromptOnTheGpu,
+                         testing::Values(Case{"tiny-moe", "Q4_K_M"}, Case{"tiny-moe", "F32"},
                                          Case{"tiny-dense", "Q4_0"}),
                          name_of);
 
