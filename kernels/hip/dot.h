@@ -1,5 +1,5 @@
 // Dot products of weight rows with rows of activations, a wave per weight row: what all matrix kernels are
-// made of. How a group of weights is unpacked and met: weight_group.h.
+// made of. How a group of weights is unpacked and met: weight_group.h and book_group.h.
 //
 // Every lane takes every 32nd group of 32 columns (or piece of 16 bytes of a float row), in ascending order;
 // the wave's sum at the end has one order too. So a result depends on its two rows alone, whatever the number
@@ -13,6 +13,7 @@
 #pragma once
 
 #include "kernels/hip/args.h"
+#include "kernels/hip/book_group.h"
 #include "kernels/hip/dialect/gpu.h"
 #include "kernels/hip/weight_group.h"
 #include "kernels/hip/weight_layout.h"
@@ -135,6 +136,8 @@ HALOD_DEVICE void dot_quantised(const unsigned char* const (&rows)[n_rows], int 
     WeightGroup<format> weights[n_rows];
 #pragma unroll
     for (int r = 0; r < n_rows; ++r) weights[r].load(rows[r], cols, group);
+    // Else eight rows of x are loaded while look-ups are on their way, and there are not registers for both.
+    if constexpr (n_tokens == 8 && has_book(format)) gpu::schedule_barrier();
 #pragma unroll
     for (int t = 0; t < n_tokens; ++t) {
       const GroupCodes codes = load_group_codes(x, x_rows[t], cols, group);
@@ -215,6 +218,22 @@ HALOD_DEVICE void for_quantised_format(int32_t format, const Work& work) {
       return work(FormatTag<Format::kMXFP4>());
     case Format::kTQ2_0:
       return work(FormatTag<Format::kTQ2_0>());
+    case Format::kIQ3_XXS:
+      return work(FormatTag<Format::kIQ3_XXS>());
+    case Format::kIQ3_S:
+      return work(FormatTag<Format::kIQ3_S>());
+    case Format::kIQ2_XXS:
+      return work(FormatTag<Format::kIQ2_XXS>());
+    case Format::kIQ2_XS:
+      return work(FormatTag<Format::kIQ2_XS>());
+    case Format::kIQ2_S:
+      return work(FormatTag<Format::kIQ2_S>());
+    case Format::kIQ1_S:
+      return work(FormatTag<Format::kIQ1_S>());
+    case Format::kIQ1_M:
+      return work(FormatTag<Format::kIQ1_M>());
+    case Format::kTQ1_0:
+      return work(FormatTag<Format::kTQ1_0>());
     default:
       return;  // has no layout in kernels/hip/weight_layout.h, so no weight of it is ever placed
   }

@@ -2,9 +2,13 @@
 
 #include <cstddef>
 #include <cstring>
+#include <span>
 
 #include "base/error.h"
 #include "kernels/quant/block_quads.h"
+#include "kernels/quant/iq1.h"
+#include "kernels/quant/iq2.h"
+#include "kernels/quant/iq3.h"
 #include "kernels/quant/k_scales.h"
 #include "kernels/quant/q2_k.h"
 #include "kernels/quant/q3_k.h"
@@ -184,6 +188,122 @@ struct QuantisedRow {
   }
 };
 
+// -- rows whose groups keep the file's bytes
+
+enum class Part : uint8_t { kCodes, kHigh, kScales, kD };
+
+/// A field of a block: `n` times n_bytes from byte `from` of the block on, `stride` bytes apart in a part of
+/// the row, from byte `to` of the block's share of it on.
+struct Field {
+  size_t from;
+  int64_t n_bytes, n;
+  Part part;
+  int64_t to = 0, stride = n_bytes;
+};
+
+/// All fields of a format.
+std::span<const Field> fields_of(Format format) {
+  static constexpr Field kIq3Xxs[] = {{offsetof(BlockIq3Xxs, qs), 8, 8, Part::kCodes},
+                                      {offsetof(BlockIq3Xxs, signs_and_s), 4, 8, Part::kHigh},
+                                      {offsetof(BlockIq3Xxs, d), 2, 1, Part::kD}};
+  static constexpr Field kIq3S[] = {{offsetof(BlockIq3S, qs), 8, 8, Part::kCodes},
+                                    {offsetof(BlockIq3S, signs), 4, 8, Part::kHigh},
+                                    {offsetof(BlockIq3S, qh), 8, 1, Part::kScales},
+                                    {offsetof(BlockIq3S, scales), 4, 1, Part::kScales, 8},
+                                    {offsetof(BlockIq3S, d), 2, 1, Part::kD}};
+  static constexpr Field kIq2Xxs[] = {{offsetof(BlockIq2Xxs, qs), 8, 8, Part::kCodes},
+                                      {offsetof(BlockIq2Xxs, d), 2, 1, Part::kD}};
+  static constexpr Field kIq2Xs[] = {{offsetof(BlockIq2Xs, qs), 8, 8, Part::kCodes},
+                                     {offsetof(BlockIq2Xs, scales), 8, 1, Part::kScales},
+                                     {offsetof(BlockIq2Xs, d), 2, 1, Part::kD}};
+  static constexpr Field kIq2S[] = {{offsetof(BlockIq2S, qs), 4, 8, Part::kCodes, 0, 8},
+                                    {offsetof(BlockIq2S, signs), 4, 8, Part::kCodes, 4, 8},
+                                    {offsetof(BlockIq2S, qh), 1, 8, Part::kHigh, 0, 2},
+                                    {offsetof(BlockIq2S, scales), 1, 8, Part::kHigh, 1, 2},
+                                    {offsetof(BlockIq2S, d), 2, 1, Part::kD}};
+  static constexpr Field kIq1S[] = {{offsetof(BlockIq1S, qs), 4, 8, Part::kCodes},
+                                    {offsetof(BlockIq1S, qh), 2, 8, Part::kHigh},
+                                    {offsetof(BlockIq1S, d), 2, 1, Part::kD}};
+  static constexpr Field kIq1M[] = {{offsetof(BlockIq1M, qs), 4, 8, Part::kCodes},
+                                    {offsetof(BlockIq1M, qh), 2, 8, Part::kHigh},
+                                    {offsetof(BlockIq1M, scales), 8, 1, Part::kScales}};
+  static constexpr Field kTq1[] = {{offsetof(BlockTq1_0, qs), 48, 1, Part::kCodes},
+                                   {offsetof(BlockTq1_0, qh), 4, 1, Part::kScales},
+                                   {offsetof(BlockTq1_0, d), 2, 1, Part::kD}};
+  switch (format) {
+    case Format::kIQ3_XXS:
+      return kIq3Xxs;
+    case Format::kIQ3_S:
+      return kIq3S;
+    case Format::kIQ2_XXS:
+      return kIq2Xxs;
+    case Format::kIQ2_XS:
+      return kIq2Xs;
+    case Format::kIQ2_S:
+      return kIq2S;
+    case Format::kIQ1_S:
+      return kIq1S;
+    case Format::kIQ1_M:
+      return kIq1M;
+    case Format::kTQ1_0:
+      return kTq1;
+    default:
+      return {};
+  }
+}
+
+template <Format format>
+struct FieldRow {
+  static constexpr RowShape kShape = row_shape<format>();
+  static constexpr int kGroups = kShape.block_columns / kGroupColumns;
+  static constexpr int kBlockBytes = kGroups * (kShape.code_bytes_per_group + kShape.high_bytes_per_group) +
+                                     kShape.scale_bytes_per_block + kShape.d_bytes_per_block;
+
+  static int64_t row_bytes(int64_t cols) { return kShape.row_bytes(static_cast<int>(cols)); }
+
+  /// Where block `block` of the row has its share of a part.
+  static int64_t share(Part part, int cols, int block) {
+    switch (part) {
+      case Part::kCodes:
+        return int64_t{block} * kGroups * kShape.code_bytes_per_group;
+      case Part::kHigh:
+        return kShape.high_offset(cols) + int64_t{block} * kGroups * kShape.high_bytes_per_group;
+      case Part::kScales:
+        return kShape.scale_offset(cols) + int64_t{block} * kShape.scale_bytes_per_block;
+      case Part::kD:
+        return kShape.d_offset(cols) + int64_t{block} * kShape.d_bytes_per_block;
+    }
+    return 0;
+  }
+  /// Calls copy(place in the file's blocks, place in the row, bytes) for every piece of both.
+  template <class Copy>
+  static void for_each_piece(int cols, const Copy& copy) {
+    for (int b = 0; b < cols / kShape.block_columns; ++b) {
+      for (const Field& field : fields_of(format)) {
+        for (int64_t i = 0; i < field.n; ++i) {
+          copy(int64_t{b} * kBlockBytes + static_cast<int64_t>(field.from) + i * field.n_bytes,
+               share(field.part, cols, b) + field.to + i * field.stride, static_cast<size_t>(field.n_bytes));
+        }
+      }
+    }
+  }
+
+  static void pack(const std::byte* blocks, int64_t n_cols, std::byte* row) {
+    const int cols = static_cast<int>(n_cols);
+    HALOD_ASSERT(cols % kShape.block_columns == 0);
+    std::memset(row + kShape.d_offset(cols), 0,
+                static_cast<size_t>(kShape.row_bytes(cols) - kShape.d_offset(cols)));
+    for_each_piece(cols, [&](int64_t in_file, int64_t in_row, size_t n_bytes) {
+      std::memcpy(row + in_row, blocks + in_file, n_bytes);
+    });
+  }
+  static void unpack(const std::byte* row, int64_t n_cols, std::byte* blocks) {
+    for_each_piece(static_cast<int>(n_cols), [&](int64_t in_file, int64_t in_row, size_t n_bytes) {
+      std::memcpy(blocks + in_file, row + in_row, n_bytes);
+    });
+  }
+};
+
 template <int element_bytes>
 struct FloatRow {
   static int64_t row_bytes(int64_t cols) {
@@ -209,6 +329,11 @@ constexpr RowLayout quantised() {
   return layout_row<QuantisedRow<format>>(format, true);
 }
 
+template <Format format>
+constexpr RowLayout fields() {
+  return layout_row<FieldRow<format>>(format, true);
+}
+
 constexpr RowLayout kLayouts[] = {
     layout_row<FloatRow<4>>(Format::kF32, false),
     layout_row<FloatRow<2>>(Format::kF16, false),
@@ -227,6 +352,14 @@ constexpr RowLayout kLayouts[] = {
     quantised<Format::kIQ4_XS>(),
     quantised<Format::kMXFP4>(),
     quantised<Format::kTQ2_0>(),
+    fields<Format::kIQ3_XXS>(),
+    fields<Format::kIQ3_S>(),
+    fields<Format::kIQ2_XXS>(),
+    fields<Format::kIQ2_XS>(),
+    fields<Format::kIQ2_S>(),
+    fields<Format::kIQ1_S>(),
+    fields<Format::kIQ1_M>(),
+    fields<Format::kTQ1_0>(),
 };
 
 }  // namespace

@@ -16,13 +16,22 @@
 //   Q4_K                        codes | headers
 //   Q5_K                        codes | high | headers
 //   IQ4_XS                      codes | scales
-//   TQ2_0                       codes | d
+//   TQ2_0, IQ2_XXS              codes | d
+//   IQ2_S, IQ3_XXS, IQ1_S       codes | high | d
+//   IQ2_XS, TQ1_0               codes | scales | d
+//   IQ3_S                       codes | high | scales | d
+//   IQ1_M                       codes | high | scales
 //
 //   codes    16 bytes per group. 4-bit: word i has quad i in its low and quad i + 4 in its high nibbles.
 //            Q8_0: 16 bytes. Q2_K, Q3_K, TQ2_0: two words per group, of quads 0 … 3 and 4 … 7, each
 //            quad in two bits of its bytes, the first quad lowest.
 //   high     Q5_0, Q5_1, Q5_K, Q3_K: one word per group, quad i in bit i of its bytes.
 //            Q6_K: as two-bit codes.
+//            IQ1, IQ2, IQ3 (their fields' names and meaning: kernels/quant/iq1.h, iq2.h, iq3.h): per group
+//            codes: IQ2_XXS entries, signs and s; IQ2_XS 8 bytes of qs; IQ2_S 4 of qs, 4 of signs; IQ3 8
+//            entries; IQ1 4 of qs. high: IQ2_S a byte of qh and one of scales; IQ3_XXS signs and s; IQ3_S 4
+//            bytes of signs; IQ1 16 bits of qh. scales: as in the file's block; IQ3_S has qh before them.
+//            TQ1_0: 48 bytes of digits per block, the block's last four are its scales.
 //   headers  16 bytes per block: d (f16), dmin (f16); byte j: scale of group j, with the two low bits of
 //            its min on top; then one word with the four high bits of the min of group j in nibble j.
 //   scales   as in the file's block: Q2_K, Q6_K a byte for each of the 16 runs of 16 columns; with d among
@@ -44,7 +53,7 @@ inline constexpr int kPieceBytes = 16;
 /// The parts of a quantised row; see the picture above.
 struct RowShape {
   int block_columns;
-  int code_bytes_per_group;  ///< 8 for 2-bit codes, 16 for 4-bit ones, 32 for 8-bit ones
+  int code_bytes_per_group;  ///< 8 for 2-bit codes, 16 for 4-bit ones, 32 for 8-bit ones; else entries
   int high_bytes_per_group;
   int scale_bytes_per_block;  ///< headers or scales
   int d_bytes_per_block;
@@ -94,6 +103,22 @@ constexpr RowShape row_shape() {
       return {32, 16, 0, 0, 1};
     case Format::kTQ2_0:
       return {256, 8, 0, 0, 2};
+    case Format::kIQ3_XXS:
+      return {256, 8, 4, 0, 2};
+    case Format::kIQ3_S:
+      return {256, 8, 4, 12, 2};
+    case Format::kIQ2_XXS:
+      return {256, 8, 0, 0, 2};
+    case Format::kIQ2_XS:
+      return {256, 8, 0, 8, 2};
+    case Format::kIQ2_S:
+      return {256, 8, 2, 0, 2};
+    case Format::kIQ1_S:
+      return {256, 4, 2, 0, 2};
+    case Format::kIQ1_M:
+      return {256, 4, 2, 8, 0};
+    case Format::kTQ1_0:
+      return {256, 6, 0, 4, 2};
     default:
       return {};
   }

@@ -1,9 +1,8 @@
 // The code books of IQ1, IQ2 and IQ3: which combinations of eight (IQ1, IQ2) or four (IQ3) small values
 // exist.
 //
-// Stored as ggml's encoder stores them, a few bits per value (levels, value 0 in the lowest bits), and
-// expanded by the compiler to the bytes that the decoders copy. Source: ggml's kgrid_1bit_2048, kgrid_2bit_*,
-// kgrid_256 and kgrid_512 (MIT, the ggml authors; see NOTICE).
+// Stored a few bits per value (code_book_levels.h) and expanded by the compiler to the bytes that the decoders
+// copy.
 #pragma once
 
 #include <array>
@@ -12,15 +11,9 @@
 #include <span>
 #include <vector>
 
-namespace halod {
+#include "kernels/quant/code_book_levels.h"
 
-// Levels: two bits for each of eight values (0, 1, 2), three for each of four (0 … 7).
-extern const std::array<uint16_t, 2048> kIq1Levels;
-extern const std::array<uint16_t, 256> kIq2XxsLevels;
-extern const std::array<uint16_t, 512> kIq2XsLevels;
-extern const std::array<uint16_t, 1024> kIq2SLevels;
-extern const std::array<uint16_t, 256> kIq3XxsLevels;
-extern const std::array<uint16_t, 512> kIq3SLevels;
+namespace halod {
 
 // Value j in byte j. IQ1: 64 + 8 * (level - 1). IQ2: magnitudes 8, 25, 43. IQ3_XXS: magnitudes 4, 12, 20, 28,
 // 36, 44, 52, 62. IQ3_S: 2 * level + 1.

@@ -9,6 +9,7 @@
 #endif
 
 #define HALOD_DEVICE __device__ inline __attribute__((always_inline))
+#define HALOD_TABLE static __constant__ const
 #define HALOD_KERNEL(name, Args, n_threads) \
   extern "C" __global__ void __launch_bounds__(n_threads) name(const Args args)
 

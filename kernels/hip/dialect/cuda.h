@@ -5,6 +5,8 @@
 #include <cuda_runtime.h>
 
 #define HALOD_DEVICE __device__ __forceinline__
+// Not __constant__: lanes read different places of it, which that memory serves one after the other.
+#define HALOD_TABLE static __device__ const
 #define HALOD_KERNEL(name, Args, n_threads) \
   extern "C" __global__ void __launch_bounds__(n_threads) name(const __grid_constant__ Args args)
 

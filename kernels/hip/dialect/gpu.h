@@ -10,6 +10,7 @@
 // clang-format off
 //   HALOD_KERNEL(name, Args, n_threads) { … }   a kernel; it takes one plain struct `args` by value
 //   HALOD_DEVICE                                before every function that kernels call
+//   HALOD_TABLE                                 before a constant array of device memory, with its initialiser
 //   thread() lane() wave() block_x() block_y()  places; a wave has kWave lanes, a block n_threads threads
 //   shared_memory()                             the block's, of the size that the launch gave; poisoned on lanes
 //   sync() sync_wave()                          all threads of the block, of the wave, have written before any

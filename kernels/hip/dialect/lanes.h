@@ -12,6 +12,7 @@
 #include "kernels/quant/half.h"
 
 #define HALOD_DEVICE inline
+#define HALOD_TABLE inline constexpr
 // The number of threads is kept, so that the table of kernels can be held against it.
 #define HALOD_KERNEL(name, Args, n_threads)                \
   inline constexpr int lanes_##name##_threads = n_threads; \

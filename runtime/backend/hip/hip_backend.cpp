@@ -39,6 +39,10 @@ class HipKvStorage final : public KvStorage {
 
 Result<std::unique_ptr<Backend>> HipBackend::open(std::unique_ptr<Device> device, int n_threads) {
   if (auto tested = self_test(*device); !tested) return tested.error();
+  return open_untested(std::move(device), n_threads);
+}
+
+std::unique_ptr<Backend> HipBackend::open_untested(std::unique_ptr<Device> device, int n_threads) {
   return std::unique_ptr<Backend>(new HipBackend(std::move(device), n_threads));
 }
 

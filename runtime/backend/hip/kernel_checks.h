@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -85,7 +86,10 @@ struct PromptAttentionShape {
 /// Against attention in double over the f16 keys and values.
 KernelChecks check_prompt_attention(Device& device, const PromptAttentionShape& shape);
 
-/// A few rows of every kernel and format. Errors: kUnsupported naming the device and the first kernel whose
+/// A few rows of every kernel and format: what a device is tested by when it is opened.
+using SelfTest = std::function<KernelChecks(Device&)>;
+std::vector<SelfTest> self_tests();
+/// All of them. Errors: kUnsupported naming the device and the first kernel whose
 /// results are wrong.
 Result<> self_test(Device& device);
 

@@ -1,7 +1,6 @@
 // The checks that run when a device is opened: every kernel, every format, a few rows.
 #include <fmt/format.h>
 
-#include <functional>
 #include <vector>
 
 #include "kernels/hip/weight_layout.h"
@@ -10,17 +9,15 @@
 namespace halod::hip {
 namespace {
 
-using Tests = std::vector<std::function<KernelChecks()>>;
-
-void add_decode_tests(Device& device, Tests& tests) {
-  tests.push_back([&] { return check_rows(device, 288); });
+void add_decode_tests(std::vector<SelfTest>& tests) {
+  tests.push_back([](Device& device) { return check_rows(device, 288); });
   for (const FormatTraits& format : all_formats()) {
     if (find_row_layout(format.format) == nullptr) continue;  // weights of it are refused
-    tests.push_back([&] { return check_embed(device, format.format, 256); });
-    tests.push_back([&] {
+    tests.push_back([=](Device& device) { return check_embed(device, format.format, 256); });
+    tests.push_back([=](Device& device) {
       return check_linear(device, {.formats = {format.format}, .rows = 19, .cols = 512, .n_tokens = 1});
     });
-    tests.push_back([&] {
+    tests.push_back([=](Device& device) {
       return check_experts(device, {.gate = format.format,
                                     .up = format.format,
                                     .down = format.format,
@@ -32,7 +29,7 @@ void add_decode_tests(Device& device, Tests& tests) {
     });
   }
   for (const int n_tokens : {2, 3, 8}) {
-    tests.push_back([&device, n_tokens] {
+    tests.push_back([=](Device& device) {
       return check_linear(device, {.formats = {Format::kQ4_K, Format::kQ6_K},
                                    .rows = 19,
                                    .cols = 256,
@@ -41,26 +38,26 @@ void add_decode_tests(Device& device, Tests& tests) {
     });
   }
   for (const int n_tokens : {2, 4}) {
-    tests.push_back([&device, n_tokens] {
+    tests.push_back([=](Device& device) {
       return check_dense_gate_up(
           device, {.n_experts = 1, .n_per_token = 1, .hidden_size = 256, .width = 64, .n_tokens = n_tokens});
     });
   }
   for (const int n_heads : {1, 2, 4, 8}) {
-    tests.push_back([&device, n_heads] {
+    tests.push_back([=](Device& device) {
       return check_attention(device,
                              {.n_heads = 2 * n_heads, .n_kv_heads = 2, .head_dim = 64, .n_keys = {37, 150}});
     });
   }
 }
 
-void add_prompt_tests(Device& device, Tests& tests) {
+void add_prompt_tests(std::vector<SelfTest>& tests) {
   for (const FormatTraits& format : all_formats()) {
     const RowLayout* layout = find_row_layout(format.format);
     if (layout == nullptr) continue;
     const WeightKind kind = layout->needs_codes ? WeightKind::kQuantised : WeightKind::kFloats;
     for (const PromptTile& tile : prompt_linear_tiles(kind)) {
-      tests.push_back([&] {
+      tests.push_back([=, &tile](Device& device) {
         return check_prompt_linear(
             device, {.formats = {format.format}, .rows = 19, .cols = 256, .n_tokens = 3}, tile);
       });
@@ -68,7 +65,7 @@ void add_prompt_tests(Device& device, Tests& tests) {
   }
   const auto add_experts = [&](Format format, WeightKind kind) {
     for (const PromptTile& tile : prompt_gate_up_tiles(kind)) {
-      tests.push_back([&device, &tile, format] {
+      tests.push_back([=, &tile](Device& device) {
         return check_prompt_experts(device,
                                     {.gate = format,
                                      .up = format,
@@ -85,7 +82,7 @@ void add_prompt_tests(Device& device, Tests& tests) {
   add_experts(Format::kQ4_0, WeightKind::kQuantised);
   add_experts(Format::kF16, WeightKind::kFloats);
   for (const int head_dim : {64, 128, 256}) {
-    tests.push_back([&device, head_dim] {
+    tests.push_back([=](Device& device) {
       return check_prompt_attention(
           device,
           {.n_heads = 2, .n_kv_heads = 1, .head_dim = head_dim, .sequences = {{.n_past = 30, .n_new = 5}}});
@@ -95,12 +92,16 @@ void add_prompt_tests(Device& device, Tests& tests) {
 
 }  // namespace
 
+std::vector<SelfTest> self_tests() {
+  std::vector<SelfTest> tests;
+  add_decode_tests(tests);
+  add_prompt_tests(tests);
+  return tests;
+}
+
 Result<> self_test(Device& device) {
-  Tests tests;
-  add_decode_tests(device, tests);
-  add_prompt_tests(device, tests);
-  for (const auto& test : tests) {
-    for (const KernelCheck& check : test()) {
+  for (const SelfTest& test : self_tests()) {
+    for (const KernelCheck& check : test(device)) {
       if (check.passed()) continue;
       return Error{
           ErrorCode::kUnsupported,

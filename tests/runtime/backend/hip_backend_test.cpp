@@ -52,7 +52,7 @@ CountingDevice::Counts count_step(const std::string& shape, int32_t n_tokens, in
   CountingDevice::Counts counts;
   const TemporaryModel path(shape, "Q4_K_M");
   const GgufFile file = GgufFile::open(path.path()).value();
-  const auto backend = HipBackend::open(std::make_unique<CountingDevice>(counts), 1).value();
+  const auto backend = HipBackend::open_untested(std::make_unique<CountingDevice>(counts), 1);
   const auto model =
       load_model(file, *backend, {.n_kv_pages = 4, .max_batch_tokens = 64, .max_logit_rows = 1}, {}).value();
   n_layers = model->config().n_layers;
@@ -114,7 +114,7 @@ TEST(APromptStep, KeepsToDecodesKernelsForUpToEightRows) {
 }
 
 TEST(TheGpuBackend, RefusesHeadsThatNoKernelTakes) {
-  const auto backend = HipBackend::open(make_lanes_device(), 1).value();
+  const auto backend = HipBackend::open_untested(make_lanes_device(), 1);
   for (const int64_t head_dim : {24, 272}) {
     const auto kv = backend->allocate_kv({.n_layers = 1, .n_kv_heads = 1, .head_dim = head_dim}, 1);
     ASSERT_FALSE(kv) << head_dim;
@@ -122,7 +122,7 @@ TEST(TheGpuBackend, RefusesHeadsThatNoKernelTakes) {
   }
 }
 
-/// A device without memory beyond what the self-test takes.
+/// A device with little memory.
 class FullDevice final : public test::WrappedDevice {
  public:
   Result<void*> allocate(uint64_t n_bytes) override {
@@ -132,7 +132,7 @@ class FullDevice final : public test::WrappedDevice {
 };
 
 TEST(TheGpuBackend, PassesOnThatThereIsNoMemory) {
-  const auto backend = HipBackend::open(std::make_unique<FullDevice>(), 1).value();
+  const auto backend = HipBackend::open_untested(std::make_unique<FullDevice>(), 1);
   EXPECT_EQ(backend->allocate_activations(1024, 1024).error().code, ErrorCode::kOutOfMemory);
   EXPECT_EQ(backend->allocate_kv({.n_layers = 4, .n_kv_heads = 8, .head_dim = 128}, 64).error().code,
             ErrorCode::kOutOfMemory);

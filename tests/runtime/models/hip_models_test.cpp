@@ -72,8 +72,8 @@ TEST_P(EveryModelOnTheGpu, GivesTheSameBitsForAnyChunkOfThePrompt) {
 
 INSTANTIATE_TEST_SUITE_P(Models, EveryModelOnTheGpu,
                          testing::Values(Case{"tiny-moe", "F32"}, Case{"tiny-moe", "Q4_K_M"},
-                                         Case{"tiny-moe", "Q8_0"}, Case{"tiny-dense", "Q4_0"},
-                                         Case{"tiny-dense", "F16"}),
+                                         Case{"tiny-moe", "Q8_0"}, Case{"tiny-moe", "IQ2_XXS"},
+                                         Case{"tiny-dense", "Q4_0"}, Case{"tiny-dense", "F16"}),
                          name_of);
 
 class EveryLongPromptOnTheGpu : public testing::TestWithParam<Case> {};
