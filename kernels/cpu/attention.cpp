@@ -62,7 +62,9 @@ void score_page(const AttentionKernelArgs& args, int64_t first_head,
 
 /// Turns one head's scores into weights relative to the new maximum; returns what the older sum and output
 /// must be multiplied by.
-inline float update_softmax(float* scores, int64_t n_valid, float& running_max, float& running_sum) {
+inline float update_softmax(float* scores, int64_t n_skipped, int64_t n_valid, float& running_max,
+                            float& running_sum) {
+  for (int64_t j = 0; j < n_skipped; ++j) scores[j] = -INFINITY;
   for (int64_t j = n_valid; j < kPage; ++j) scores[j] = -INFINITY;
   const F32x16 lo = load(scores), hi = load(scores + kLanes);
   const float page_max = max_lane(max(lo, hi));
@@ -71,6 +73,7 @@ inline float update_softmax(float* scores, int64_t n_valid, float& running_max, 
   store(scores, exp(lo - shift));
   store(scores + kLanes, exp(hi - shift));
   // exp() never returns less than e^-87; a masked key's weight is exactly nothing.
+  for (int64_t j = 0; j < n_skipped; ++j) scores[j] = 0;
   for (int64_t j = n_valid; j < kPage; ++j) scores[j] = 0;
   float correction[kLanes];
   store(correction, exp(broadcast(running_max - new_max)));
@@ -81,11 +84,12 @@ inline float update_softmax(float* scores, int64_t n_valid, float& running_max, 
 
 template <KvType type, int n_heads>
 void add_values(const AttentionKernelArgs& args, const typename KvElement<type>::Type* values,
-                int64_t n_valid, const float* corrections, RunningSoftmax<n_heads>& state) {
+                int64_t n_skipped, int64_t n_valid, const float* corrections,
+                RunningSoftmax<n_heads>& state) {
   for (int64_t d = 0; d < args.head_dim; d += kLanes) {
     F32x16 acc[n_heads];
     for (int h = 0; h < n_heads; ++h) acc[h] = load(state.out[h] + d) * broadcast(corrections[h]);
-    for (int64_t j = 0; j < n_valid; ++j) {
+    for (int64_t j = n_skipped; j < n_valid; ++j) {
       const F32x16 value = KvElement<type>::load16(values + j * args.head_dim + d);
 #pragma GCC unroll 8
       for (int h = 0; h < n_heads; ++h) acc[h] = fma(broadcast(state.scores[h][j]), value, acc[h]);
@@ -99,19 +103,20 @@ void attend(const AttentionKernelArgs& args, int64_t first_head) {
   using Type = typename KvElement<type>::Type;
   RunningSoftmax<n_heads> state;
   for (int h = 0; h < n_heads; ++h) {
-    state.max[h] = -INFINITY;
-    state.sum[h] = 0;
+    state.max[h] = args.sinks ? args.sinks[first_head + h] : -INFINITY;
+    state.sum[h] = args.sinks ? 1.0F : 0.0F;
     std::memset(state.out[h], 0, static_cast<size_t>(args.head_dim) * sizeof(float));
   }
-  for (int64_t first_key = 0; first_key < args.n_keys; first_key += kPage) {
-    const auto* keys = reinterpret_cast<const Type*>(args.pages[static_cast<size_t>(first_key / kPage)]);
-    const int64_t left = args.n_keys - first_key, n_valid = left < kPage ? left : kPage;
+  for (int64_t page = args.first_key / kPage; page * kPage < args.n_keys; ++page) {
+    const auto* keys = reinterpret_cast<const Type*>(args.pages[static_cast<size_t>(page)]);
+    const int64_t left = args.n_keys - page * kPage, n_valid = left < kPage ? left : kPage;
+    const int64_t n_hidden = args.first_key - page * kPage, n_skipped = n_hidden > 0 ? n_hidden : 0;
     score_page<type, n_heads>(args, first_head, keys, state);
     float corrections[n_heads];
     for (int h = 0; h < n_heads; ++h) {
-      corrections[h] = update_softmax(state.scores[h], n_valid, state.max[h], state.sum[h]);
+      corrections[h] = update_softmax(state.scores[h], n_skipped, n_valid, state.max[h], state.sum[h]);
     }
-    add_values<type, n_heads>(args, keys + args.head_dim * kPage, n_valid, corrections, state);
+    add_values<type, n_heads>(args, keys + args.head_dim * kPage, n_skipped, n_valid, corrections, state);
   }
   for (int h = 0; h < n_heads; ++h) {
     const F32x16 inverse = broadcast(1.0F / state.sum[h]);

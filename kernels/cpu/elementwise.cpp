@@ -41,23 +41,36 @@ void rope(const RopeArgs& args) {
 }
 
 namespace {
+
 inline F32x16 silu_times(F32x16 gate, F32x16 up) {
   return gate / (broadcast(1.0F) + exp(zero_f32() - gate)) * up;
 }
+
+/// gate[i] = combine(gate[i], up[i]) for n values.
+template <class Combine>
+void combine_rows(float* gates, const float* ups, int64_t n, const Combine& combine) {
+  int64_t i = 0;
+  for (; i + kLanes <= n; i += kLanes) store(gates + i, combine(load(gates + i), load(ups + i)));
+  if (i < n) {
+    float gate[kLanes] = {}, up[kLanes] = {};
+    const size_t n_bytes = static_cast<size_t>(n - i) * sizeof(float);
+    std::memcpy(gate, gates + i, n_bytes);
+    std::memcpy(up, ups + i, n_bytes);
+    store(gate, combine(load(gate), load(up)));
+    std::memcpy(gates + i, gate, n_bytes);
+  }
+}
+
 }  // namespace
 
-void swiglu(const SwigluArgs& args) {
-  int64_t i = 0;
-  for (; i + kLanes <= args.n; i += kLanes)
-    store(args.gate + i, silu_times(load(args.gate + i), load(args.up + i)));
-  if (i < args.n) {
-    float gate[kLanes] = {}, up[kLanes] = {};
-    const size_t n_bytes = static_cast<size_t>(args.n - i) * sizeof(float);
-    std::memcpy(gate, args.gate + i, n_bytes);
-    std::memcpy(up, args.up + i, n_bytes);
-    store(gate, silu_times(load(gate), load(up)));
-    std::memcpy(args.gate + i, gate, n_bytes);
-  }
+void swiglu(const SwigluArgs& args) { combine_rows(args.gate, args.up, args.n, silu_times); }
+
+void clamped_swiglu(const ClampedSwigluArgs& args) {
+  const F32x16 limit = broadcast(args.limit), one = broadcast(1.0F), minus_alpha = broadcast(-args.alpha);
+  combine_rows(args.gate, args.up, args.n, [&](F32x16 gate, F32x16 up) {
+    const F32x16 g = min(gate, limit), u = max(min(up, limit), zero_f32() - limit);
+    return g / (one + exp(minus_alpha * g)) * (u + one);
+  });
 }
 
 void weighted_sum(const WeightedSumArgs& args) {

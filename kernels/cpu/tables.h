@@ -19,6 +19,7 @@
   void rms_norm(const RmsNormArgs& args);                         \
   void rope(const RopeArgs& args);                                \
   void swiglu(const SwigluArgs& args);                            \
+  void clamped_swiglu(const ClampedSwigluArgs& args);             \
   void weighted_sum(const WeightedSumArgs& args);                 \
   }
 

@@ -24,7 +24,7 @@ constexpr int64_t kv_head_page_bytes(KvType type, int64_t head_dim) {
   return 2 * kAttentionPageTokens * head_dim * kv_type_bytes(type);
 }
 
-/// out[h] = sum_j softmax_j(scale * q[h] . k_j) v_j over the first n_keys tokens of the pages, for the
+/// out[h] = sum_j softmax_j(scale * q[h] . k_j) v_j over the tokens [first_key, n_keys) of the pages, for the
 /// n_heads query heads that share one KV head. head_dim is a multiple of 16. Bits depend on q[h] and the keys
 /// alone.
 struct AttentionKernelArgs {
@@ -34,7 +34,9 @@ struct AttentionKernelArgs {
   int64_t head_dim = 0;      ///< at most 256
   float scale = 0;
   std::span<const std::byte* const> pages;  ///< of this layer and KV head, in token order
+  int64_t first_key = 0;                    ///< 0 ... n_keys - 1: what a sliding window begins with
   int64_t n_keys = 0;                       ///< >= 1; pages.size() * 32 >= n_keys
+  const float* sinks = nullptr;  ///< [n_heads] one more logit in each softmax, with no value; nullptr = none
   KvType type = KvType::kF16;
 };
 

@@ -36,6 +36,16 @@ struct SwigluArgs {
   int64_t n;
 };
 
+/// gate[i] = g * sigmoid(alpha * g) * (u + 1), g = min(gate[i], limit), u = up[i] within +-limit.
+/// Source: gpt-oss' reference implementation, torch/model.py.
+struct ClampedSwigluArgs {
+  float* gate;
+  const float* up;
+  int64_t n;
+  float alpha = 1.702F;
+  float limit = 7.0F;
+};
+
 /// y[i] += sum_k weights[k] * x[k][i], in the order of k.
 struct WeightedSumArgs {
   const float* const* x;  ///< [n_terms] rows
@@ -45,19 +55,28 @@ struct WeightedSumArgs {
   int64_t n;
 };
 
-/// Softmax over all experts, the best n_chosen of them (lower index wins ties), their probabilities divided
-/// by their sum.
+/// The best n_chosen experts (lower index wins ties), and the shares of the result that they get: their
+/// scores divided by their sum, times weights_scale.
 struct RouterTopKArgs {
+  enum class Gating : uint8_t {
+    kSoftmax,          ///< scores: the softmax over all experts
+    kSoftmaxOfChosen,  ///< the softmax over the chosen ones alone
+    kSigmoid,          ///< each expert's own sigmoid
+  };
   const float* logits;  ///< [n_experts]
   int64_t n_experts;    ///< at most 1024
   int64_t n_chosen;
   int32_t* experts;  ///< [n_chosen], best first
   float* weights;    ///< [n_chosen]
+  Gating gating = Gating::kSoftmax;
+  const float* selection_bias = nullptr;  ///< [n_experts] added to the scores for the choice alone
+  float weights_scale = 1;
 };
 
 std::span<const KernelVariant<RmsNormArgs>> rms_norm_variants();
 std::span<const KernelVariant<RopeArgs>> rope_variants();
 std::span<const KernelVariant<SwigluArgs>> swiglu_variants();
+std::span<const KernelVariant<ClampedSwigluArgs>> clamped_swiglu_variants();
 std::span<const KernelVariant<WeightedSumArgs>> weighted_sum_variants();
 std::span<const KernelVariant<RouterTopKArgs>> router_top_k_variants();
 

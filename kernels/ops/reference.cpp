@@ -81,8 +81,9 @@ void attention(const AttentionKernelArgs& args) {
   std::vector<double> weights(static_cast<size_t>(args.n_keys));
   for (int64_t h = 0; h < args.n_heads; ++h) {
     const float* q = args.q + h * args.head_dim;
-    double largest = -std::numeric_limits<double>::infinity();
-    for (int64_t j = 0; j < args.n_keys; ++j) {
+    double largest =
+        args.sinks ? static_cast<double>(args.sinks[h]) : -std::numeric_limits<double>::infinity();
+    for (int64_t j = args.first_key; j < args.n_keys; ++j) {
       const std::byte* page = args.pages[static_cast<size_t>(j / kAttentionPageTokens)];
       double dot = 0;
       for (int64_t d = 0; d < args.head_dim; ++d) {
@@ -92,11 +93,14 @@ void attention(const AttentionKernelArgs& args) {
       weights[static_cast<size_t>(j)] = dot * static_cast<double>(args.scale);
       largest = std::max(largest, weights[static_cast<size_t>(j)]);
     }
-    double total = 0;
-    for (double& weight : weights) total += weight = std::exp(weight - largest);
+    double total = args.sinks ? std::exp(static_cast<double>(args.sinks[h]) - largest) : 0;
+    for (int64_t j = args.first_key; j < args.n_keys; ++j) {
+      double& weight = weights[static_cast<size_t>(j)];
+      total += weight = std::exp(weight - largest);
+    }
     for (int64_t d = 0; d < args.head_dim; ++d) {
       double value = 0;
-      for (int64_t j = 0; j < args.n_keys; ++j) {
+      for (int64_t j = args.first_key; j < args.n_keys; ++j) {
         const std::byte* page = args.pages[static_cast<size_t>(j / kAttentionPageTokens)];
         value += weights[static_cast<size_t>(j)] *
                  kv_element(page, page_values + (j % kAttentionPageTokens) * args.head_dim + d, args.type);
@@ -145,6 +149,15 @@ void swiglu(const SwigluArgs& args) {
   }
 }
 
+void clamped_swiglu(const ClampedSwigluArgs& args) {
+  const double alpha = static_cast<double>(args.alpha), limit = static_cast<double>(args.limit);
+  for (int64_t i = 0; i < args.n; ++i) {
+    const double gate = std::min(static_cast<double>(args.gate[i]), limit);
+    const double up = std::clamp(static_cast<double>(args.up[i]), -limit, limit);
+    args.gate[i] = static_cast<float>(gate / (1.0 + std::exp(-alpha * gate)) * (up + 1.0));
+  }
+}
+
 void weighted_sum(const WeightedSumArgs& args) {
   for (int64_t i = 0; i < args.n; ++i) {
     double total = 0;
@@ -154,29 +167,52 @@ void weighted_sum(const WeightedSumArgs& args) {
   }
 }
 
+namespace {
+
+/// What the experts are chosen by, before any bias.
+std::vector<double> router_scores(const RouterTopKArgs& args) {
+  std::vector<double> scores(args.logits, args.logits + args.n_experts);
+  if (args.gating == RouterTopKArgs::Gating::kSigmoid) {
+    for (double& score : scores) score = 1.0 / (1.0 + std::exp(-score));
+  } else if (args.gating == RouterTopKArgs::Gating::kSoftmax) {
+    const double largest = *std::ranges::max_element(scores);
+    double all = 0;
+    for (double& score : scores) all += score = std::exp(score - largest);
+    for (double& score : scores) score /= all;
+  }
+  return scores;
+}
+
+}  // namespace
+
 void router_top_k(const RouterTopKArgs& args) {
   const size_t n = static_cast<size_t>(args.n_experts), n_chosen = static_cast<size_t>(args.n_chosen);
   std::array<int32_t, 1024> order;
   HALOD_ASSERT(n <= order.size() && n_chosen <= n);
+  const std::vector<double> scores = router_scores(args);
+  // All scores ascend with the logits, which tell apart what rounding makes equal.
+  const auto rank = [&](int32_t expert) {
+    if (args.selection_bias == nullptr) return static_cast<double>(args.logits[expert]);
+    return scores[static_cast<size_t>(expert)] + static_cast<double>(args.selection_bias[expert]);
+  };
   std::iota(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(n), 0);
   std::partial_sort(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(n_chosen),
-                    order.begin() + static_cast<std::ptrdiff_t>(n), [&](int32_t a, int32_t b) {
-                      return args.logits[a] != args.logits[b] ? args.logits[a] > args.logits[b] : a < b;
-                    });
-  // The chosen experts' share of the softmax over all, then divided by their sum: the other experts' part
-  // cancels, but not the clamp on the sum.
-  const double largest = static_cast<double>(args.logits[order[0]]);
-  double all = 0;
-  for (size_t i = 0; i < n; ++i) all += std::exp(static_cast<double>(args.logits[i]) - largest);
+                    order.begin() + static_cast<std::ptrdiff_t>(n),
+                    [&](int32_t a, int32_t b) { return rank(a) != rank(b) ? rank(a) > rank(b) : a < b; });
+  std::array<double, 1024> weights;
   double chosen = 0;
-  for (size_t k = 0; k < n_chosen; ++k)
-    chosen += std::exp(static_cast<double>(args.logits[order[k]]) - largest) / all;
+  for (size_t k = 0; k < n_chosen; ++k) {
+    const double score = scores[static_cast<size_t>(order[k])];
+    weights[k] = args.gating == RouterTopKArgs::Gating::kSoftmaxOfChosen
+                     ? std::exp(score - static_cast<double>(args.logits[order[0]]))
+                     : score;
+    chosen += weights[k];
+  }
   // As llama.cpp (6.1e-5, the smallest normal f16), which the converters' users compare with.
   const double denominator = std::max(chosen, 6.103515625e-5);
   for (size_t k = 0; k < n_chosen; ++k) {
     args.experts[k] = order[k];
-    args.weights[k] = static_cast<float>(std::exp(static_cast<double>(args.logits[order[k]]) - largest) /
-                                         all / denominator);
+    args.weights[k] = static_cast<float>(weights[k] / denominator * static_cast<double>(args.weights_scale));
   }
 }
 

@@ -15,6 +15,7 @@ void kv_store(const KvStoreArgs& args);
 void rms_norm(const RmsNormArgs& args);
 void rope(const RopeArgs& args);
 void swiglu(const SwigluArgs& args);
+void clamped_swiglu(const ClampedSwigluArgs& args);
 void weighted_sum(const WeightedSumArgs& args);
 void router_top_k(const RouterTopKArgs& args);
 

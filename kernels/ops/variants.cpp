@@ -63,6 +63,8 @@ constexpr auto kKvStore = rows(avx512::kv_store, avx2::kv_store, baseline::kv_st
 constexpr auto kRmsNorm = rows(avx512::rms_norm, avx2::rms_norm, baseline::rms_norm, reference::rms_norm);
 constexpr auto kRope = rows(avx512::rope, avx2::rope, baseline::rope, reference::rope);
 constexpr auto kSwiglu = rows(avx512::swiglu, avx2::swiglu, baseline::swiglu, reference::swiglu);
+constexpr auto kClampedSwiglu =
+    rows(avx512::clamped_swiglu, avx2::clamped_swiglu, baseline::clamped_swiglu, reference::clamped_swiglu);
 constexpr auto kWeightedSum =
     rows(avx512::weighted_sum, avx2::weighted_sum, baseline::weighted_sum, reference::weighted_sum);
 // A hundred experts a token: nothing to win over the reference, and its exactness keeps close choices stable.
@@ -78,6 +80,7 @@ std::span<const KvStoreVariant> kv_store_variants() { return kKvStore; }
 std::span<const KernelVariant<RmsNormArgs>> rms_norm_variants() { return kRmsNorm; }
 std::span<const KernelVariant<RopeArgs>> rope_variants() { return kRope; }
 std::span<const KernelVariant<SwigluArgs>> swiglu_variants() { return kSwiglu; }
+std::span<const KernelVariant<ClampedSwigluArgs>> clamped_swiglu_variants() { return kClampedSwiglu; }
 std::span<const KernelVariant<WeightedSumArgs>> weighted_sum_variants() { return kWeightedSum; }
 std::span<const KernelVariant<RouterTopKArgs>> router_top_k_variants() { return kRouterTopK; }
 

@@ -22,6 +22,16 @@ std::string_view to_string(ModelFeature feature) {
       return "rotary embedding of neighbouring values";
     case ModelFeature::kBias:
       return "biases of projections";
+    case ModelFeature::kSlidingWindow:
+      return "sliding-window attention";
+    case ModelFeature::kAttentionSinks:
+      return "attention sinks";
+    case ModelFeature::kRouterGating:
+      return "this router's way to weigh experts";
+    case ModelFeature::kExpertBias:
+      return "biases of experts";
+    case ModelFeature::kExpertActivation:
+      return "this activation of experts";
   }
   return "";
 }

@@ -92,6 +92,11 @@ struct StepInputs {
 enum class ModelFeature : uint8_t {
   kNeighbourRope,  ///< AttentionArgs::rope_pairing
   kBias,           ///< add_bias()
+  kSlidingWindow,  ///< AttentionArgs::window
+  kAttentionSinks,
+  kRouterGating,  ///< MoeArgs::gating and weights_scale
+  kExpertBias,
+  kExpertActivation,
 };
 /// For people: "rotary embedding of neighbours".
 std::string_view to_string(ModelFeature feature);
@@ -105,6 +110,8 @@ struct AttentionArgs {
   float norm_epsilon = 0;
   float scale = 0;  ///< of q.k before the softmax
   RopePairing rope_pairing = RopePairing::kHalves;
+  int64_t window = 0;                   ///< keys seen, the row's own included; 0 = all
+  const PlacedVector* sinks = nullptr;  ///< [n_heads] one more logit in each head's softmax; nullptr = none
   int64_t layer_idx = 0;
   int64_t n_heads = 0;
   int64_t n_kv_heads = 0;
@@ -121,6 +128,14 @@ struct FfnInput {
   MatrixView<float> normed;  ///< [n_tokens, hidden_size]: room for x
 };
 
+/// Added to the products of the router and of each expert.
+struct ExpertBiases {
+  const PlacedVector& router;  ///< [n_experts]
+  const PlacedVector& gate;    ///< [n_experts * moe_intermediate_size]
+  const PlacedVector& up;      ///< the same
+  const PlacedVector& down;    ///< [n_experts * hidden_size]
+};
+
 struct MoeArgs {
   FfnInput input;
   const PlacedWeight& router;  ///< [n_experts, hidden_size]
@@ -128,6 +143,10 @@ struct MoeArgs {
   const PlacedWeight& up;
   const PlacedWeight& down;         ///< n_experts x [hidden_size, moe_intermediate_size]
   int64_t n_experts_per_token = 0;  ///< the weighted sum of so many experts is added
+  RouterGating gating = RouterGating::kSoftmax;
+  float weights_scale = 1;               ///< of the experts' shares
+  const ExpertBiases* biases = nullptr;  ///< nullptr = none
+  ExpertActivation activation = ExpertActivation::kSwiglu;
 };
 
 struct DenseFfnArgs {
@@ -215,7 +234,7 @@ class Backend {
   virtual void add_bias(MatrixView<float> x, const PlacedVector& bias);
   /// Norms and rotates q and k, stores k and v into the pages, and attends causally over all of them.
   virtual void attention(const AttentionArgs& args, KvStorage& kv) = 0;
-  /// Router softmax over all experts, top-k, weights renormalised to sum 1; then the experts' SwiGLU.
+  /// Router, top-k, shares that sum to weights_scale; then the experts.
   virtual void moe(const MoeArgs& args) = 0;
   virtual void dense_ffn(const DenseFfnArgs& args) = 0;
   /// logits = x weight^T for the host, or only what it wants to know of them. The one operation whose results

@@ -5,6 +5,7 @@
 
 namespace halod {
 
+DecoderLayer make_gpt_oss_layer(TensorLoader& loader, const ModelConfig& config, int64_t layer_idx);
 DecoderLayer make_llama_layer(TensorLoader& loader, const ModelConfig& config, int64_t layer_idx);
 DecoderLayer make_qwen2_layer(TensorLoader& loader, const ModelConfig& config, int64_t layer_idx);
 DecoderLayer make_qwen3_layer(TensorLoader& loader, const ModelConfig& config, int64_t layer_idx);

@@ -24,6 +24,8 @@ AttentionBlock::AttentionBlock(TensorLoader& loader, const ModelConfig& config, 
   v_ = loader.matrix(layer_tensor(layer_idx, "attn_v.weight"), kv_size, config.hidden_size);
   o_ = loader.matrix(layer_tensor(layer_idx, "attn_output.weight"), config.hidden_size, q_size);
   if (config.has_attention_bias) load_biases(loader);
+  if (config.has_attention_sinks)
+    sinks_ = loader.vector(layer_tensor(layer_idx, "attn_sinks.weight"), config.n_heads);
 }
 
 void AttentionBlock::load_biases(TensorLoader& loader) {
@@ -53,6 +55,8 @@ void AttentionBlock::forward(Step& step) const {
                      .norm_epsilon = config_.rms_norm_eps,
                      .scale = 1.0F / std::sqrt(static_cast<float>(config_.head_dim)),
                      .rope_pairing = config_.rope.pairing,
+                     .window = config_.window_of_layer(layer_idx_),
+                     .sinks = sinks_.get(),
                      .layer_idx = layer_idx_,
                      .n_heads = config_.n_heads,
                      .n_kv_heads = config_.n_kv_heads,
@@ -86,29 +90,46 @@ uint64_t DenseFfnBlock::weight_bytes_per_token() const {
   return gate_->bytes() + up_->bytes() + down_->bytes();
 }
 
-MoeBlock::MoeBlock(TensorLoader& loader, const ModelConfig& config, int64_t layer_idx)
-    : epsilon_(config.rms_norm_eps), n_experts_per_token_(config.n_experts_per_token) {
+MoeBlock::MoeBlock(TensorLoader& loader, const ModelConfig& config, int64_t layer_idx,
+                   const std::string& norm)
+    : config_(config) {
   const int64_t hidden = config.hidden_size, width = config.moe_intermediate_size;
-  norm_ = loader.vector(layer_tensor(layer_idx, "ffn_norm.weight"), hidden);
+  norm_ = loader.vector(layer_tensor(layer_idx, norm), hidden);
   router_ = loader.matrix(layer_tensor(layer_idx, "ffn_gate_inp.weight"), config.n_experts, hidden);
   gate_ = loader.experts(layer_tensor(layer_idx, "ffn_gate_exps.weight"), config.n_experts, width, hidden);
   up_ = loader.experts(layer_tensor(layer_idx, "ffn_up_exps.weight"), config.n_experts, width, hidden);
   down_ = loader.experts(layer_tensor(layer_idx, "ffn_down_exps.weight"), config.n_experts, hidden, width);
+  if (config.has_expert_bias) load_biases(loader, layer_idx);
+}
+
+void MoeBlock::load_biases(TensorLoader& loader, int64_t layer_idx) {
+  const auto table = [&](const char* name, int64_t width) {
+    return loader.table(layer_tensor(layer_idx, name), config_.n_experts, width);
+  };
+  router_bias_ = loader.vector(layer_tensor(layer_idx, "ffn_gate_inp.bias"), config_.n_experts);
+  gate_bias_ = table("ffn_gate_exps.bias", config_.moe_intermediate_size);
+  up_bias_ = table("ffn_up_exps.bias", config_.moe_intermediate_size);
+  down_bias_ = table("ffn_down_exps.bias", config_.hidden_size);
+  biases_.emplace(ExpertBiases{*router_bias_, *gate_bias_, *up_bias_, *down_bias_});
 }
 
 void MoeBlock::forward(Step& step) const {
-  step.backend.moe({.input = {step.hidden, *norm_, epsilon_, step.normed},
+  step.backend.moe({.input = {step.hidden, *norm_, config_.rms_norm_eps, step.normed},
                     .router = *router_,
                     .gate = *gate_,
                     .up = *up_,
                     .down = *down_,
-                    .n_experts_per_token = n_experts_per_token_});
+                    .n_experts_per_token = config_.n_experts_per_token,
+                    .gating = config_.router_gating,
+                    .weights_scale = config_.expert_weights_scale,
+                    .biases = biases_ ? &*biases_ : nullptr,
+                    .activation = config_.expert_activation});
 }
 
 uint64_t MoeBlock::weight_bytes_per_token() const {
   const uint64_t experts = gate_->bytes() + up_->bytes() + down_->bytes();
-  return router_->bytes() +
-         experts / static_cast<uint64_t>(gate_->n_experts()) * static_cast<uint64_t>(n_experts_per_token_);
+  return router_->bytes() + experts / static_cast<uint64_t>(gate_->n_experts()) *
+                                static_cast<uint64_t>(config_.n_experts_per_token);
 }
 
 std::unique_ptr<Block> make_ffn_block(TensorLoader& loader, const ModelConfig& config, int64_t layer_idx) {

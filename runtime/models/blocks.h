@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "runtime/models/model.h"
@@ -48,7 +49,7 @@ class AttentionBlock final : public Block {
 
   const ModelConfig& config_;
   int64_t layer_idx_;
-  std::unique_ptr<PlacedVector> norm_, q_norm_, k_norm_, q_bias_, k_bias_, v_bias_, o_bias_;
+  std::unique_ptr<PlacedVector> norm_, q_norm_, k_norm_, q_bias_, k_bias_, v_bias_, o_bias_, sinks_;
   std::unique_ptr<PlacedWeight> q_, k_, v_, o_;
 };
 
@@ -65,18 +66,23 @@ class DenseFfnBlock final : public Block {
   std::unique_ptr<PlacedWeight> gate_, up_, down_;
 };
 
-/// hidden += the chosen experts' SwiGLU of x = rms_norm(hidden), weighted by the renormalised router softmax.
+/// hidden += the weighted sum of the chosen experts of x = rms_norm(hidden). `norm` is the name of the norm's
+/// weights within the layer.
 class MoeBlock final : public Block {
  public:
-  MoeBlock(TensorLoader& loader, const ModelConfig& config, int64_t layer_idx);
+  MoeBlock(TensorLoader& loader, const ModelConfig& config, int64_t layer_idx,
+           const std::string& norm = "ffn_norm.weight");
   void forward(Step& step) const override;
   uint64_t weight_bytes_per_token() const override;
 
  private:
-  float epsilon_;
-  int64_t n_experts_per_token_;
+  void load_biases(TensorLoader& loader, int64_t layer_idx);
+
+  const ModelConfig& config_;
   std::unique_ptr<PlacedVector> norm_;
   std::unique_ptr<PlacedWeight> router_, gate_, up_, down_;
+  std::unique_ptr<PlacedVector> router_bias_, gate_bias_, up_bias_, down_bias_;
+  std::optional<ExpertBiases> biases_;
 };
 
 /// A mixture of experts where the model has experts, else one feed-forward network.

@@ -11,6 +11,12 @@ std::vector<ModelFeature> model_features(const ModelConfig& config) {
   };
   add_if(config.rope.pairing == RopePairing::kNeighbours, ModelFeature::kNeighbourRope);
   add_if(config.has_attention_bias, ModelFeature::kBias);
+  add_if(config.sliding_period > 0, ModelFeature::kSlidingWindow);
+  add_if(config.has_attention_sinks, ModelFeature::kAttentionSinks);
+  add_if(config.router_gating != RouterGating::kSoftmax || config.expert_weights_scale != 1,
+         ModelFeature::kRouterGating);
+  add_if(config.has_expert_bias, ModelFeature::kExpertBias);
+  add_if(config.expert_activation != ExpertActivation::kSwiglu, ModelFeature::kExpertActivation);
   return features;
 }
 

@@ -19,9 +19,8 @@ struct Architecture {
 };
 
 constexpr std::array kArchitectures = {
-    Architecture{"llama", make_llama_layer},
-    Architecture{"qwen2", make_qwen2_layer},
-    Architecture{"qwen3", make_qwen3_layer},
+    Architecture{"gpt-oss", make_gpt_oss_layer},   Architecture{"llama", make_llama_layer},
+    Architecture{"qwen2", make_qwen2_layer},       Architecture{"qwen3", make_qwen3_layer},
     Architecture{"qwen3moe", make_qwen3moe_layer},
 };
 

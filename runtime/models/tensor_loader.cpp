@@ -72,7 +72,16 @@ std::vector<float> TensorLoader::values(const std::string& name, const std::vect
 }
 
 std::unique_ptr<PlacedVector> TensorLoader::vector(const std::string& name, int64_t n) {
-  std::unique_ptr<PlacedVector> placed = backend_.place_vector(values(name, {n})).value();
+  return place_values(name, {n});
+}
+
+std::unique_ptr<PlacedVector> TensorLoader::table(const std::string& name, int64_t rows, int64_t cols) {
+  return place_values(name, {rows, cols});
+}
+
+std::unique_ptr<PlacedVector> TensorLoader::place_values(const std::string& name,
+                                                         const std::vector<int64_t>& shape) {
+  std::unique_ptr<PlacedVector> placed = backend_.place_vector(values(name, shape)).value();
   weight_bytes_ += placed->bytes();
   return placed;
 }

@@ -27,6 +27,8 @@ class TensorLoader {
                                         int64_t cols);
   /// A small vector, as f32 on the device.
   std::unique_ptr<PlacedVector> vector(const std::string& name, int64_t n);
+  /// A small [rows, cols] table, as a vector of its rows one after the other.
+  std::unique_ptr<PlacedVector> table(const std::string& name, int64_t rows, int64_t cols);
   /// A small tensor, as f32 for the host.
   std::vector<float> values(const std::string& name, const std::vector<int64_t>& shape);
   /// Refuses a file with a tensor that nobody asked for: what it is for would be left out of the computation.
@@ -38,6 +40,7 @@ class TensorLoader {
  private:
   const TensorInfo& require(const std::string& name, const std::vector<int64_t>& shape);
   std::unique_ptr<PlacedWeight> place(const TensorInfo& tensor);
+  std::unique_ptr<PlacedVector> place_values(const std::string& name, const std::vector<int64_t>& shape);
 
   const Checkpoint& file_;
   Backend& backend_;

@@ -23,9 +23,24 @@ struct Architecture {
   RopeTraits rope = {};
   double default_rope_theta = 0;  ///< 0: rope.freq_base must be there
   bool has_attention_bias = false;
+  bool has_attention_sinks = false;
+  int64_t sliding_period = 0;  ///< 0: no sliding window
+  RouterGating gating = RouterGating::kSoftmax;
+  bool has_expert_bias = false;
+  ExpertActivation activation = ExpertActivation::kSwiglu;
 };
 
 constexpr Architecture kArchitectures[] = {
+    // YaRN's range: GGUF has no key for it, and the model's own configuration says "truncate": false.
+    {.name = "gpt-oss",
+     .ffn = Ffn::kMoe,
+     .rope = {.rounds_correction_range = false},
+     .has_attention_bias = true,
+     .has_attention_sinks = true,
+     .sliding_period = 2,
+     .gating = RouterGating::kSoftmaxOfChosen,
+     .has_expert_bias = true,
+     .activation = ExpertActivation::kClampedSwiglu},
     {.name = "llama",
      .ffn = Ffn::kEither,
      .rope = {.pairing = RopePairing::kNeighbours},
@@ -105,6 +120,9 @@ class ModelConfigReader {
           fmt::format("is {}, which does not divide the {} heads", config_.n_kv_heads, config_.n_heads));
     }
     read_head_dim();
+    config_.has_attention_sinks = architecture_.has_attention_sinks;
+    config_.sliding_period = architecture_.sliding_period;
+    if (architecture_.sliding_period > 0) config_.sliding_window = keys_.count("attention.sliding_window");
     // Some models of the llama family have them; their files do not say so elsewhere.
     config_.has_attention_bias =
         architecture_.has_attention_bias || file_.find_tensor("blk.0.attn_q.bias") != nullptr;
@@ -140,6 +158,12 @@ class ModelConfigReader {
           keys_.key("expert_used_count"),
           fmt::format("is {}, but there are {} experts", config_.n_experts_per_token, config_.n_experts));
     }
+    config_.router_gating = architecture_.gating;
+    config_.has_expert_bias = architecture_.has_expert_bias;
+    config_.expert_activation = architecture_.activation;
+    // Converters write 0 for "none".
+    config_.expert_weights_scale = static_cast<float>(keys_.number_or("expert_weights_scale", 1));
+    if (config_.expert_weights_scale == 0) config_.expert_weights_scale = 1;
     // Mixtral's files have one length for both.
     const bool has_own_length = architecture_.ffn == Ffn::kMoe || keys_.has("expert_feed_forward_length");
     config_.moe_intermediate_size =
@@ -171,8 +195,9 @@ class ModelConfigReader {
   void refuse_what_would_be_computed_wrongly() const {
     keys_.only("attention.value_length", config_.head_dim,
                "values of another size than keys are not supported");
-    keys_.only("attention.sliding_window", 0,
-               "sliding-window attention is not supported for this architecture");
+    if (architecture_.sliding_period == 0)
+      keys_.only("attention.sliding_window", 0,
+                 "sliding-window attention is not supported for this architecture");
     keys_.only("expert_shared_count", 0, "shared experts are not supported for this architecture");
     keys_.only("leading_dense_block_count", 0,
                "leading dense layers are not supported for this architecture");

@@ -34,6 +34,15 @@ struct RopeConfig {
   bool rounds_correction_range = true;         // by architecture
 };
 
+/// How the router's logits become the experts' shares.
+enum class RouterGating : uint8_t { kSoftmax, kSoftmaxOfChosen, kSigmoid };
+
+/// What an expert computes between its matrices.
+enum class ExpertActivation : uint8_t {
+  kSwiglu,         ///< silu(gate) * up
+  kClampedSwiglu,  ///< gpt-oss': bounded, with another slope
+};
+
 /// Plain values; read_model_config checks their ranges and that the model's tensors agree with them when
 /// loaded.
 struct ModelConfig {
@@ -53,9 +62,20 @@ struct ModelConfig {
   float rope_theta = 0;               // <arch>.rope.freq_base
   float rms_norm_eps = 0;             // <arch>.attention.layer_norm_rms_epsilon
   RopeConfig rope = {};
-  bool has_attention_bias = false;  // attn_q.bias, attn_k.bias and attn_v.bias are there
+  bool has_attention_bias = false;   // attn_q.bias, attn_k.bias and attn_v.bias are there
+  bool has_attention_sinks = false;  // attn_sinks.weight is there
+  int64_t sliding_window = 0;        // <arch>.attention.sliding_window: keys, a token's own included; 0 = all
+  int64_t sliding_period = 0;        // of so many layers the last sees everything; 0: all layers do
+  RouterGating router_gating = RouterGating::kSoftmax;
+  float expert_weights_scale = 1;  // <arch>.expert_weights_scale
+  bool has_expert_bias = false;    // of the router and of the experts' matrices
+  ExpertActivation expert_activation = ExpertActivation::kSwiglu;
 
   bool is_moe() const { return n_experts > 0; }
+  /// Keys that a layer's attention sees at most; 0 = all.
+  int64_t window_of_layer(int64_t layer_idx) const {
+    return sliding_period > 0 && layer_idx % sliding_period < sliding_period - 1 ? sliding_window : 0;
+  }
 };
 
 /// Reads the keys above. Errors: kCorruptFile naming file, key and value when one is missing or absurd;

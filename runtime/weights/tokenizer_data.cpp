@@ -120,6 +120,19 @@ class TokenizerDataReader {
         add(TokenId{static_cast<int32_t>(i)});
       }
     }
+    drop_end_of_message();
+  }
+
+  /// Of gpt-oss: <|end|> closes one message of an answer, which goes on until <|return|> or <|call|>.
+  void drop_end_of_message() {
+    const auto is_end = [&](std::string_view text) {
+      return std::ranges::any_of(data_.end_of_generation, [&](TokenId id) {
+        return data_.tokens[static_cast<size_t>(to_int(id))] == text;
+      });
+    };
+    if (!is_end("<|return|>") || !is_end("<|call|>")) return;
+    std::erase_if(data_.end_of_generation,
+                  [&](TokenId id) { return data_.tokens[static_cast<size_t>(to_int(id))] == "<|end|>"; });
   }
 
   const Metadata& metadata_;

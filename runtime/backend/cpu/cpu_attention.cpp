@@ -76,8 +76,12 @@ void CpuBackend::attention(const AttentionArgs& args, KvStorage& kv) {
   const std::vector<RowPlace>& places = step_.places;
   const auto n_rows = static_cast<int64_t>(places.size());
   const int64_t group = args.n_heads / args.n_kv_heads;
+  const float* sinks = args.sinks ? cpu_vector(*args.sinks).values().data() : nullptr;
   int64_t n_keys = 0;
-  for (const RowPlace& place : places) n_keys += place.position + 1;
+  const auto first_key = [&](int64_t position) {
+    return args.window > 0 ? std::max<int64_t>(0, position + 1 - args.window) : 0;
+  };
+  for (const RowPlace& place : places) n_keys += place.position + 1 - first_key(place.position);
   // Heads outermost: neighbouring tasks share one head's keys and values, which then stay in the cache.
   const int64_t chunk = std::clamp<int64_t>(n_rows / 4, 1, 16);
   parallel_for(args.n_kv_heads * n_rows, chunk, 2 * n_keys * args.n_heads * args.head_dim,
@@ -101,7 +105,9 @@ void CpuBackend::attention(const AttentionArgs& args, KvStorage& kv) {
                                          .head_dim = args.head_dim,
                                          .scale = args.scale,
                                          .pages = pages,
+                                         .first_key = first_key(position),
                                          .n_keys = position + 1,
+                                         .sinks = sinks ? sinks + kv_head * group + h : nullptr,
                                          .type = kv_type_});
                    }
                  }

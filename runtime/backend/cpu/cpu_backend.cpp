@@ -40,6 +40,7 @@ CpuBackend::Kernels CpuBackend::select_kernels(bool exact) {
       .rms_norm = select(rms_norm_variants(), exact),
       .rope = select(rope_variants(), exact),
       .swiglu = select(swiglu_variants(), exact),
+      .clamped_swiglu = select(clamped_swiglu_variants(), exact),
       .weighted_sum = select(weighted_sum_variants(), exact),
       .router_top_k = select(router_top_k_variants(), exact),
   };

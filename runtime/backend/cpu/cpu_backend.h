@@ -63,6 +63,7 @@ class CpuBackend final : public Backend {
     void (*rms_norm)(const RmsNormArgs&);
     void (*rope)(const RopeArgs&);
     void (*swiglu)(const SwigluArgs&);
+    void (*clamped_swiglu)(const ClampedSwigluArgs&);
     void (*weighted_sum)(const WeightedSumArgs&);
     void (*router_top_k)(const RouterTopKArgs&);
   };
@@ -122,6 +123,8 @@ class CpuBackend final : public Backend {
   /// Prepares rows for a matmul; the 8-bit form only when one of the users needs it.
   Activations prepare(MatrixView<const float> x, bool needs_codes, QuantizedScratch& scratch);
   void route(const MoeArgs& args);
+  /// gate = activation(gate, up), n values.
+  void activate(ExpertActivation activation, float* gate, const float* up, int64_t n);
   void experts_gate_up(const MoeArgs& args, const Activations& x, MatrixView<float> hidden);
   void experts_down(const MoeArgs& args, const Activations& hidden, MatrixView<float> outputs);
   void matmul(const Activations& x, const CpuWeight& weight, MatrixView<float> y, bool accumulate);

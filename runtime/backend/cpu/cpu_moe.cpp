@@ -15,7 +15,30 @@ constexpr int64_t kRowsPerTask = 4 * kTileRows;
 
 int64_t n_tasks_per_expert(int64_t rows) { return (rows + kRowsPerTask - 1) / kRowsPerTask; }
 
+RouterTopKArgs::Gating kernel_gating(RouterGating gating) {
+  switch (gating) {
+    case RouterGating::kSoftmaxOfChosen:
+      return RouterTopKArgs::Gating::kSoftmaxOfChosen;
+    case RouterGating::kSigmoid:
+      return RouterTopKArgs::Gating::kSigmoid;
+    case RouterGating::kSoftmax:
+      break;
+  }
+  return RouterTopKArgs::Gating::kSoftmax;
+}
+
+const float* bias_values(const PlacedVector& bias) { return cpu_vector(bias).values().data(); }
+
 }  // namespace
+
+void CpuBackend::activate(ExpertActivation activation, float* gate, const float* up, int64_t n) {
+  switch (activation) {
+    case ExpertActivation::kSwiglu:
+      return kernels_.swiglu({gate, up, n});
+    case ExpertActivation::kClampedSwiglu:
+      return kernels_.clamped_swiglu({gate, up, n});
+  }
+}
 
 void CpuBackend::route(const MoeArgs& args) {
   const MatrixView<const float> x = args.input.normed;
@@ -23,6 +46,7 @@ void CpuBackend::route(const MoeArgs& args) {
   const MatrixView<float> logits(router_logits_.at_least(n_tokens * n_experts), n_tokens, n_experts);
   matmul(prepare(x, cpu_weight(args.router).variant().needs_codes, x_scratch_), cpu_weight(args.router),
          logits, false);
+  if (args.biases) add_bias(logits, args.biases->router);
 
   Routing& r = routing_;
   const auto n_pairs = static_cast<size_t>(n_tokens * k);
@@ -32,8 +56,13 @@ void CpuBackend::route(const MoeArgs& args) {
   r.slots.resize(n_pairs);
   threads_.parallel_for(n_tokens, 16, [&](int64_t begin, int64_t end, int) {
     for (int64_t t = begin; t < end; ++t) {
-      kernels_.router_top_k(
-          {logits.row_data(t), n_experts, k, r.experts.data() + t * k, r.weights.data() + t * k});
+      kernels_.router_top_k({.logits = logits.row_data(t),
+                             .n_experts = n_experts,
+                             .n_chosen = k,
+                             .experts = r.experts.data() + t * k,
+                             .weights = r.weights.data() + t * k,
+                             .gating = kernel_gating(args.gating),
+                             .weights_scale = args.weights_scale});
     }
   });
 
@@ -60,38 +89,45 @@ void CpuBackend::experts_gate_up(const MoeArgs& args, const Activations& x, Matr
   const int64_t tasks_per_expert = n_tasks_per_expert(gate.rows());
   const int64_t n_multiplications =
       2 * static_cast<int64_t>(routing_.slots.size()) * gate.rows() * gate.cols();
-  parallel_for(
-      static_cast<int64_t>(routing_.active.size()) * tasks_per_expert, 1, n_multiplications,
-      [&](int64_t begin, int64_t end, int worker_idx) {
-        for (int64_t task = begin; task < end; ++task) {
-          const int32_t expert = routing_.active[static_cast<size_t>(task / tasks_per_expert)];
-          const int64_t first_row = task % tasks_per_expert * kRowsPerTask,
-                        n_rows = std::min(kRowsPerTask, gate.rows() - first_row);
-          const auto first = static_cast<size_t>(routing_.first_slot[static_cast<size_t>(expert)]);
-          const int64_t n_tokens =
-              routing_.first_slot[static_cast<size_t>(expert) + 1] - static_cast<int64_t>(first);
-          const int32_t* slots = routing_.slots.data() + first;
-          MatmulArgs matmul_args{.weight = gate.expert(expert),
-                                 .first_row = first_row,
-                                 .n_rows = n_rows,
-                                 .x = x,
-                                 .n_tokens = n_tokens,
-                                 .x_rows = routing_.token_rows.data() + first,
-                                 .y_rows = slots,
-                                 .y = hidden};
-          gate.variant().run(matmul_args);
-          // `up` only lives until it is multiplied in: n_tokens x 64 values of this worker's own.
-          float* up_tile = up_tile_[static_cast<size_t>(worker_idx)].at_least(n_tokens * kRowsPerTask);
-          matmul_args.weight = up.expert(expert);
-          matmul_args.y_rows = nullptr;
-          matmul_args.y = {up_tile, n_tokens, kRowsPerTask};
-          matmul_args.y_origin = first_row;
-          up.variant().run(matmul_args);
-          for (int64_t t = 0; t < n_tokens; ++t) {
-            kernels_.swiglu({hidden.row_data(slots[t]) + first_row, up_tile + t * kRowsPerTask, n_rows});
-          }
-        }
-      });
+  parallel_for(static_cast<int64_t>(routing_.active.size()) * tasks_per_expert, 1, n_multiplications,
+               [&](int64_t begin, int64_t end, int worker_idx) {
+                 for (int64_t task = begin; task < end; ++task) {
+                   const int32_t expert = routing_.active[static_cast<size_t>(task / tasks_per_expert)];
+                   const int64_t first_row = task % tasks_per_expert * kRowsPerTask,
+                                 n_rows = std::min(kRowsPerTask, gate.rows() - first_row);
+                   const auto first = static_cast<size_t>(routing_.first_slot[static_cast<size_t>(expert)]);
+                   const int64_t n_tokens =
+                       routing_.first_slot[static_cast<size_t>(expert) + 1] - static_cast<int64_t>(first);
+                   const int32_t* slots = routing_.slots.data() + first;
+                   MatmulArgs matmul_args{.weight = gate.expert(expert),
+                                          .first_row = first_row,
+                                          .n_rows = n_rows,
+                                          .x = x,
+                                          .n_tokens = n_tokens,
+                                          .x_rows = routing_.token_rows.data() + first,
+                                          .y_rows = slots,
+                                          .y = hidden};
+                   gate.variant().run(matmul_args);
+                   // `up` only lives until it is multiplied in: n_tokens x 64 values of this worker's own.
+                   float* up_tile =
+                       up_tile_[static_cast<size_t>(worker_idx)].at_least(n_tokens * kRowsPerTask);
+                   matmul_args.weight = up.expert(expert);
+                   matmul_args.y_rows = nullptr;
+                   matmul_args.y = {up_tile, n_tokens, kRowsPerTask};
+                   matmul_args.y_origin = first_row;
+                   up.variant().run(matmul_args);
+                   for (int64_t t = 0; t < n_tokens; ++t) {
+                     float* gate_values = hidden.row_data(slots[t]) + first_row;
+                     float* up_values = up_tile + t * kRowsPerTask;
+                     if (args.biases) {
+                       const int64_t bias_at = expert * gate.rows() + first_row;
+                       add(bias_values(args.biases->gate) + bias_at, gate_values, n_rows);
+                       add(bias_values(args.biases->up) + bias_at, up_values, n_rows);
+                     }
+                     activate(args.activation, gate_values, up_values, n_rows);
+                   }
+                 }
+               });
 }
 
 void CpuBackend::experts_down(const MoeArgs& args, const Activations& hidden, MatrixView<float> outputs) {
@@ -135,8 +171,14 @@ void CpuBackend::moe(const MoeArgs& args) {
   threads_.parallel_for(n_tokens, 8, [&](int64_t begin, int64_t end, int) {
     std::vector<const float*> terms(static_cast<size_t>(k));
     for (int64_t t = begin; t < end; ++t) {
-      for (int64_t rank = 0; rank < k; ++rank)
-        terms[static_cast<size_t>(rank)] = outputs.row_data(t * k + rank);
+      for (int64_t rank = 0; rank < k; ++rank) {
+        float* output = outputs.row_data(t * k + rank);
+        if (args.biases) {
+          const int64_t expert = routing_.experts[static_cast<size_t>(t * k + rank)];
+          add(bias_values(args.biases->down) + expert * outputs.cols, output, outputs.cols);
+        }
+        terms[static_cast<size_t>(rank)] = output;
+      }
       kernels_.weighted_sum({terms.data(), routing_.weights.data() + t * k, k, input.residual.row_data(t),
                              input.residual.cols});
     }

@@ -68,6 +68,33 @@ TEST_P(EveryAttentionVariant, MatchesTheReferenceForOddLengthsAndGroups) {
   }
 }
 
+TEST_P(EveryAttentionVariant, SeesOnlyItsWindowAndGivesSinksTheirShare) {
+  const int64_t head_dim = 64, n_heads = 3, n_keys = 107;
+  const auto pages = fill_pages(store(), type(), head_dim, n_keys);
+  std::vector<const std::byte*> page_pointers;
+  for (const auto& page : pages) page_pointers.push_back(page.data());
+  const std::vector<float> q = random_values(n_heads * head_dim, 35), sinks = {2.0F, -1.0F, 0.5F};
+  std::vector<float> out(q.size()), expected(q.size());
+  for (const int64_t first_key : {0, 5, 32, 63, 64, 106}) {
+    for (const float* sink : {static_cast<const float*>(nullptr), sinks.data()}) {
+      AttentionKernelArgs args{.q = q.data(),
+                               .out = out.data(),
+                               .n_heads = n_heads,
+                               .head_dim = head_dim,
+                               .scale = 0.2F,
+                               .pages = page_pointers,
+                               .first_key = first_key,
+                               .n_keys = n_keys,
+                               .sinks = sink,
+                               .type = type()};
+      variant().run(args);
+      args.out = expected.data();
+      reference::attention(args);
+      EXPECT_LT(nmse(out, expected), 1e-11) << "from key " << first_key;
+    }
+  }
+}
+
 TEST_P(EveryAttentionVariant, GivesAHeadTheSameBitsAloneAndInAGroup) {
   const int64_t head_dim = 64, n_keys = 75, n_heads = 7;
   const auto pages = fill_pages(store(), type(), head_dim, n_keys);

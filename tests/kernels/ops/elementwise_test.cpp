@@ -81,6 +81,30 @@ TEST(Swiglu, MatchesTheReferenceInEveryVariantAlsoWhereTheSigmoidSaturates) {
   }
 }
 
+TEST(ClampedSwiglu, MatchesTheReferenceInEveryVariantWithinAndBeyondItsLimits) {
+  for (int64_t n : {1, 16, 63, 720}) {
+    std::vector<float> gate = random_values(n, 4, 6.0F), up = random_values(n, 5, 6.0F);
+    gate[0] = -200.0F;
+    std::vector<float> expected = gate;
+    reference::clamped_swiglu({expected.data(), up.data(), n});
+    for_each_runnable(clamped_swiglu_variants(), [&](const auto& variant) {
+      std::vector<float> y = gate;
+      variant.run({y.data(), up.data(), n});
+      EXPECT_LT(nmse(y, expected), 1e-12);
+    });
+  }
+}
+
+TEST(ClampedSwiglu, BoundsTheGateAboveAndUpOnBothSides) {
+  std::vector<float> gate = {20.0F, 7.0F, 1.0F, 1.0F, 1.0F};
+  const std::vector<float> up = {0.0F, 0.0F, 20.0F, 7.0F, -20.0F};
+  reference::clamped_swiglu({gate.data(), up.data(), 5});
+  EXPECT_EQ(gate[0], gate[1]);
+  EXPECT_NEAR(gate[1], 7.0F / (1.0F + std::exp(-1.702F * 7.0F)), 1e-5F);
+  EXPECT_EQ(gate[2], gate[3]);
+  EXPECT_NEAR(gate[4], -6.0F / (1.0F + std::exp(-1.702F)), 1e-5F);
+}
+
 TEST(WeightedSum, MatchesTheReferenceInEveryVariant) {
   for (int64_t n : {1, 17, 256}) {
     const std::vector<float> a = random_values(n, 6), b = random_values(n, 7);
@@ -94,6 +118,32 @@ TEST(WeightedSum, MatchesTheReferenceInEveryVariant) {
       EXPECT_LT(nmse(y, expected), 1e-11);  // 1 + sum may cancel
     });
   }
+}
+
+TEST(RouterTopK, WeighsByTheSoftmaxOfTheChosenOrByTheirSigmoids) {
+  using Gating = RouterTopKArgs::Gating;
+  const std::vector<float> logits = {0.0F, 2.0F, 1.0F, -3.0F}, bias = {0.0F, 0.0F, 0.0F, 8.0F};
+  for_each_runnable(router_top_k_variants(), [&](const auto& variant) {
+    std::vector<int32_t> experts(2);
+    std::vector<float> weights(2);
+    RouterTopKArgs args{.logits = logits.data(),
+                        .n_experts = 4,
+                        .n_chosen = 2,
+                        .experts = experts.data(),
+                        .weights = weights.data(),
+                        .gating = Gating::kSoftmaxOfChosen};
+    variant.run(args);
+    EXPECT_EQ(experts, (std::vector<int32_t>{1, 2}));
+    EXPECT_NEAR(weights[0], 1.0F / (1.0F + std::exp(-1.0F)), 1e-6F);
+    args.gating = Gating::kSigmoid;
+    args.selection_bias = bias.data();  // decides who is chosen, and not with what weight
+    args.weights_scale = 2.5F;
+    variant.run(args);
+    EXPECT_EQ(experts, (std::vector<int32_t>{3, 1}));
+    const float a = 1.0F / (1.0F + std::exp(3.0F)), b = 1.0F / (1.0F + std::exp(-2.0F));
+    EXPECT_NEAR(weights[0], 2.5F * a / (a + b), 1e-6F);
+    EXPECT_NEAR(weights[1], 2.5F * b / (a + b), 1e-6F);
+  });
 }
 
 TEST(RouterTopK, TakesTheBestWithLowerIndexOnTiesAndSumsToOne) {

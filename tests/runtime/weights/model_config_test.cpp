@@ -89,7 +89,7 @@ TEST_F(AModelConfig, NamesTheArchitecturesThatItKnows) {
   ASSERT_FALSE(config);
   EXPECT_EQ(config.error().code, ErrorCode::kUnsupported);
   EXPECT_THAT(config.error().message, AllOf(StartsWith("model.gguf: "), HasSubstr("gpt-9"),
-                                            HasSubstr("llama, qwen2, qwen3, qwen3moe")));
+                                            HasSubstr("gpt-oss, llama, qwen2, qwen3, qwen3moe")));
 }
 
 TEST_F(AModelConfig, RefusesAbsurdValuesByKey) {
@@ -182,6 +182,24 @@ TEST_F(AModelConfig, HoldsTheRotaryEmbedding) {
   EXPECT_TRUE(yarn.rounds_correction_range);
   EXPECT_EQ(read("qwen3", {{"qwen3.rope.scaling.type", "yarn"}}).error().field,
             "qwen3.rope.scaling.original_context_length");
+}
+
+TEST_F(AModelConfig, OfGptOssHasAWindowOnEveryOtherLayer) {
+  const Changes experts = {{"gpt-oss.expert_count", int64_t{8}},
+                           {"gpt-oss.expert_used_count", int64_t{2}},
+                           {"gpt-oss.expert_feed_forward_length", int64_t{12}}};
+  EXPECT_EQ(read("gpt-oss", experts).error().field, "gpt-oss.attention.sliding_window");
+  Changes all = experts;
+  all["gpt-oss.attention.sliding_window"] = int64_t{24};
+  const ModelConfig config = read("gpt-oss", all).value();
+  EXPECT_EQ(config.window_of_layer(0), 24);
+  EXPECT_EQ(config.window_of_layer(1), 0);
+  EXPECT_EQ(config.window_of_layer(2), 24);
+  EXPECT_TRUE(config.has_attention_bias && config.has_attention_sinks && config.has_expert_bias);
+  EXPECT_EQ(config.router_gating, RouterGating::kSoftmaxOfChosen);
+  EXPECT_EQ(config.expert_activation, ExpertActivation::kClampedSwiglu);
+  EXPECT_FALSE(config.rope.rounds_correction_range);
+  EXPECT_EQ(read("qwen3", {}).value().window_of_layer(0), 0);
 }
 
 TEST_F(AModelConfig, OfLlamaHasAnOldFilesFrequencyBaseAndMixtralsExperts) {

@@ -60,6 +60,21 @@ TEST(TokenizerDataFromMetadata, DoesNotTakeOrdinaryTextForAnEndMarker) {
               ElementsAre(TokenId{4}));
 }
 
+TEST(TokenizerDataFromMetadata, LetsAMessagesEndEndAnAnswerOnlyWhereNothingElseDoes) {
+  const auto ends_of = [](std::vector<std::string> tokens) {
+    const std::vector<int64_t> types(tokens.size(), 3);
+    return read({{"tokenizer.ggml.tokens", MetadataArray(std::move(tokens))},
+                 {"tokenizer.ggml.token_type", MetadataArray(types)},
+                 {"tokenizer.ggml.eos_token_id", int64_t{0}}})
+        .value()
+        .end_of_generation;
+  };
+  // gpt-oss: an answer is several messages.
+  EXPECT_THAT(ends_of({"<|return|>", "<|end|>", "<|call|>"}), ElementsAre(TokenId{0}, TokenId{2}));
+  // Phi: one.
+  EXPECT_THAT(ends_of({"<|endoftext|>", "<|end|>", "<|user|>"}), ElementsAre(TokenId{0}, TokenId{1}));
+}
+
 TEST(TokenizerDataFromMetadata, AddsBosToOldLlama3FilesOnly) {
   const Changes llama = {{"tokenizer.ggml.pre", "llama-bpe"}, {"tokenizer.ggml.bos_token_id", int64_t{3}}};
   EXPECT_TRUE(read(llama).value().add_bos);
