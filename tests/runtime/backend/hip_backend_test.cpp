@@ -5,6 +5,7 @@
 
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "runtime/models/model.h"
@@ -78,6 +79,7 @@ TEST(ADecodeStep, IsEightLaunchesALayerOfExperts) {
   // Embedding; then gathering, norm, output matrix and argmax.
   EXPECT_EQ(counts.n_launches(), 8 * n_layers + 5);
   EXPECT_EQ(counts.launches.at("router"), n_layers);
+  EXPECT_EQ(counts.launches.at("flash_decode_64"), n_layers);
   EXPECT_EQ(counts.launches.at("linear_1"), 2 * n_layers + 1);
 }
 
@@ -98,9 +100,10 @@ TEST(APromptStep, TakesItsProductsToTheMatrixUnit) {
   int64_t n_layers = 0;
   const auto counts = count_step("tiny-moe", 40, n_layers);
   EXPECT_EQ(counts.launches.at("prompt_linear_32"), 2 * n_layers);  // q, k and v; the output of attention
+  EXPECT_EQ(counts.launches.at("prompt_attention_64"), n_layers);
   EXPECT_EQ(counts.launches.at("group_slots"), n_layers);
   EXPECT_EQ(counts.launches.at("experts_sum"), n_layers);
-  for (const char* of_decode : {"linear_8", "gate_up_1", "experts_down"})
+  for (const char* of_decode : {"linear_8", "flash_decode_64", "gate_up_1", "experts_down"})
     EXPECT_FALSE(counts.launches.contains(of_decode)) << of_decode;
   EXPECT_EQ(count_step("tiny-dense", 40, n_layers).launches.at("prompt_gate_up_32"), n_layers);
 }
@@ -111,6 +114,20 @@ TEST(APromptStep, KeepsToDecodesKernelsForUpToEightRows) {
   EXPECT_EQ(counts.launches.at("linear_8"), 2 * n_layers);
   EXPECT_FALSE(counts.launches.contains("prompt_linear_16"));
   EXPECT_TRUE(count_step("tiny-moe", 9, n_layers).launches.contains("prompt_linear_16"));
+}
+
+TEST(AnAttentionPlan, TakesSequencesOfManyNewRowsByTiles) {
+  const AttentionSequence sequences[] = {{.pages = {}, .n_past = 300, .n_new = 1},
+                                         {.pages = {}, .n_past = 5, .n_new = 40},
+                                         {.pages = {}, .n_past = 10, .n_new = 8}};
+  const AttentionPlan plan = plan_attention(sequences);
+  EXPECT_EQ(plan.rows, (std::vector<int32_t>{0, 41, 42, 43, 44, 45, 46, 47, 48}));
+  EXPECT_EQ(plan.longest_row, 301);
+  std::vector<std::pair<int32_t, int32_t>> tiles;
+  for (const AttentionTile& tile : plan.tiles_for(8)) tiles.emplace_back(tile.first_row, tile.n_rows);
+  EXPECT_EQ(tiles, (std::vector<std::pair<int32_t, int32_t>>{{1, 16}, {17, 16}, {33, 8}}));
+  ASSERT_EQ(plan.tiles_for(1).size(), 1U);
+  EXPECT_EQ(plan.tiles_for(1)[0].n_rows, 40);
 }
 
 TEST(TheGpuBackend, RefusesHeadsThatNoKernelTakes) {
