@@ -40,29 +40,39 @@ std::vector<TokenId> token_ids(const json::value& array) {
   return ids;
 }
 
+bool is_quantised(const std::string& name) {
+  return name.find("-q-") != std::string::npos || name.find("-gptq") != std::string::npos ||
+         name.find("-awq") != std::string::npos;
+}
+
 class TheConformanceKit : public testing::Test {
  protected:
   void SetUp() override {
     if (!std::filesystem::exists(kKit / "gguf_manifest.json")) {
       GTEST_SKIP() << "no conformance kit at " << kKit << "; set HALOD_CONFORMANCE_DIR to run its models";
     }
-    manifest_ = json::parse(read_file(kKit / "gguf_manifest.json"));
+    for (const char* manifest : {"gguf_manifest.json", "safetensors_manifest.json"}) {
+      const json::value parsed = json::parse(read_file(kKit / manifest));
+      for (const json::value& model : parsed.at("models").as_array()) models_.push_back(model);
+    }
   }
 
   /// Calls check(name, path, sequence) for every sequence of every model that this build claims to run.
   template <class Check>
   void for_each_sequence(const Check& check) {
     int n_models = 0;
-    for (const json::value& model : manifest_.at("models").as_array()) {
+    for (const json::value& model : models_) {
       const std::string name(model.at("model").as_string());
-      if (!name.starts_with("gguf/qwen3moe") && !name.starts_with("gguf/qwen3-")) continue;
+      if (!name.starts_with("gguf/qwen3moe") && !name.starts_with("gguf/qwen3-") &&
+          !name.starts_with("safetensors/qwen3moe-"))
+        continue;
       ++n_models;
       for (const json::value& sequence : model.at("sequences").as_array()) {
         SCOPED_TRACE(name + " " + std::string(sequence.at("name").as_string()));
         check(name, kKit / name, sequence);
       }
     }
-    EXPECT_GE(n_models, 9) << "the kit has nine models of these architectures";
+    EXPECT_GE(n_models, 12) << "the kit has twelve models of these architectures and formats";
   }
 
   static LoadedModel load(const std::filesystem::path& path, bool exact) {
@@ -99,7 +109,7 @@ class TheConformanceKit : public testing::Test {
     return result;
   }
 
-  json::value manifest_;
+  std::vector<json::value> models_;
 };
 
 TEST_F(TheConformanceKit, IsMatchedStrictlyByTheExactPathAtEveryPosition) {
@@ -117,7 +127,7 @@ TEST_F(TheConformanceKit, IsMatchedByTheFastPathWithinItsActivationTypesLimits) 
       [](const std::string& name, const std::filesystem::path& path, const json::value& sequence) {
         LoadedModel model = load(path, false);
         // Float weights meet f32 activations and an f16 KV cache; quantised ones 8-bit activations.
-        const double limit = name.find("-q-") == std::string::npos ? 1e-4 : 5e-3;
+        const double limit = is_quantised(name) ? 5e-3 : 1e-4;
         const json::value* margins = sequence.as_object().if_contains("router_margin");
         const auto position_errors = errors(model, sequence, 512);
         int n_excused = 0;
@@ -139,7 +149,7 @@ TEST_F(TheConformanceKit, IsContinuedGreedilyAsTheReferenceWhereverTheMarginAllo
           LoadedModel model = load(path, exact);
           const json::value& reference = sequence.at("refs").at("f32");
           // About 20 times the path's error in a logit of standard deviation 2 to 3.
-          const double needed_margin = exact ? 1e-3 : name.find("-q-") == std::string::npos ? 0.06 : 1.0;
+          const double needed_margin = exact ? 1e-3 : is_quantised(name) ? 1.0 : 0.06;
           std::vector<float> logits = model.append(token_ids(sequence.at("ids")));
           for (size_t step = 0; step < reference.at("greedy").as_array().size(); ++step) {
             const TokenId token = LoadedModel::argmax(logits);
