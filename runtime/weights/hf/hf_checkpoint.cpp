@@ -4,11 +4,14 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <array>
 #include <boost/json.hpp>
 #include <utility>
 
 #include "runtime/weights/gguf_reader.h"
 #include "runtime/weights/hf/hf_tokenizer.h"
+#include "runtime/weights/hf/packed_source.h"
+#include "runtime/weights/hf/quantised_source.h"
 
 namespace halod {
 namespace {
@@ -31,18 +34,17 @@ std::string name_of(const fs::path& folder) {
   return (path.has_filename() ? path : path.parent_path()).filename().string();
 }
 
-Error in_file(const SafetensorsFiles& files, const SafetensorsTensor& tensor, ErrorCode code,
-              std::string_view problem) {
-  const std::string name = printable(tensor.name);
-  return {code, fmt::format("{}: tensor '{}' {}", files.file_of(tensor).name(), name, problem), name};
-}
-
 using Parts = HfCheckpoint::Parts;
 using Gathered = HfCheckpoint::Gathered;
 
-bool is_quantised_part(std::string_view parameter) {
-  return parameter == "qweight" || parameter == "qzeros" || parameter == "scales" || parameter == "g_idx";
-}
+/// The parameter that a quantised layer has instead of its weight, and the others that go with it.
+struct QuantisedParts {
+  std::string_view codes;
+  std::array<std::string_view, 3> others;
+};
+constexpr QuantisedParts kGptqParts = {"qweight", {"qzeros", "scales", "g_idx"}};
+constexpr QuantisedParts kPackedParts = {"weight_packed",
+                                         {"weight_scale", "weight_zero_point", "weight_shape"}};
 
 /// In config.json, or as older GPTQ checkpoints have it in a file of its own.
 std::optional<HfQuantisation> find_quantisation(const JsonObject& config, const SafetensorsFiles& files,
@@ -71,10 +73,10 @@ std::map<std::string, Gathered> gather(const SafetensorsFiles& files, const HfFa
     const auto name = parse_hf_tensor_name(family, tensor.name);
     if (!name) {
       throw ErrorException(
-          in_file(files, tensor, ErrorCode::kUnsupported,
-                  fmt::format("is none that model type '{}' has in this build; leaving it out "
-                              "would change the model",
-                              family.model_type)));
+          files.error_at(tensor, ErrorCode::kUnsupported,
+                         fmt::format("is none that model type '{}' has in this build; leaving it out "
+                                     "would change the model",
+                                     family.model_type)));
     }
     if (ties_output && name->gguf_stem == "output") continue;
     Gathered& module = gathered[name->gguf_stem];
@@ -92,8 +94,8 @@ std::vector<const SafetensorsTensor*> all_experts(const SafetensorsFiles& files,
     const auto part = parts.find(parameter);
     const auto expected = static_cast<int64_t>(experts.size());
     if (part == parts.end() || (expert_idx >= 0 && expert_idx != expected)) {
-      throw ErrorException(in_file(
-          files, part == parts.end() ? *parts.begin()->second : *part->second, ErrorCode::kCorruptFile,
+      throw ErrorException(files.error_at(
+          part == parts.end() ? *parts.begin()->second : *part->second, ErrorCode::kCorruptFile,
           part == parts.end() ? fmt::format("is there, but not its module's '{}'", parameter)
                               : fmt::format("is there, but not that of expert {}", expected)));
     }
@@ -101,10 +103,10 @@ std::vector<const SafetensorsTensor*> all_experts(const SafetensorsFiles& files,
     if (!experts.empty() &&
         (tensor.shape != experts.front()->shape || tensor.dtype != experts.front()->dtype)) {
       throw ErrorException(
-          in_file(files, tensor, ErrorCode::kCorruptFile,
-                  fmt::format("is {} [{}], but '{}' is {} [{}]", tensor.dtype, fmt::join(tensor.shape, ", "),
-                              printable(experts.front()->name), experts.front()->dtype,
-                              fmt::join(experts.front()->shape, ", "))));
+          files.error_at(tensor, ErrorCode::kCorruptFile,
+                         fmt::format("is {} [{}], but '{}' is {} [{}]", tensor.dtype,
+                                     fmt::join(tensor.shape, ", "), printable(experts.front()->name),
+                                     experts.front()->dtype, fmt::join(experts.front()->shape, ", "))));
     }
     experts.push_back(&tensor);
   }
@@ -174,8 +176,8 @@ void HfCheckpoint::add_source(const std::string& name, const Gathered& gathered,
   const int64_t rows = source->shape().front();
   if (head_dim_ < 2 || head_dim_ % 2 != 0 || rows % head_dim_ != 0) {
     throw ErrorException(
-        in_file(*files_, *gathered.experts.begin()->second.begin()->second, ErrorCode::kCorruptFile,
-                fmt::format("has {} rows, which heads of {} do not divide", rows, head_dim_)));
+        files_->error_at(*gathered.experts.begin()->second.begin()->second, ErrorCode::kCorruptFile,
+                         fmt::format("has {} rows, which heads of {} do not divide", rows, head_dim_)));
   }
   add_source(name, make_neighbour_pairs(std::move(source), head_dim_));
 }
@@ -187,8 +189,8 @@ void HfCheckpoint::add_float_tensor(const std::string& stem, std::string_view pa
   const size_t n_dimensions = first.shape.size();
   if (n_dimensions == 0 || n_dimensions > 2 || std::ranges::find(first.shape, 0) != first.shape.end()) {
     throw ErrorException(
-        in_file(*files_, first, ErrorCode::kCorruptFile,
-                fmt::format("has shape [{}], which no weight has", fmt::join(first.shape, ", "))));
+        files_->error_at(first, ErrorCode::kCorruptFile,
+                         fmt::format("has shape [{}], which no weight has", fmt::join(first.shape, ", "))));
   }
   if (format_of_dtype(first.dtype) == nullptr) {
     unsupported_.push_back({.name = first.name,
@@ -206,6 +208,8 @@ void HfCheckpoint::add_float_tensor(const std::string& stem, std::string_view pa
 
 void HfCheckpoint::add_quantised_tensor(const std::string& name, const Gathered& gathered,
                                         const HfQuantisation& quantisation) {
+  if (quantisation.method == HfQuantisation::Method::kCompressedTensors)
+    return add_packed_tensor(name, gathered, quantisation);
   std::vector<QuantisedLinear> experts(gathered.experts.size());
   const auto fill = [&](std::string_view parameter, const SafetensorsTensor* QuantisedLinear::*member) {
     const auto tensors = all_experts(*files_, gathered, parameter);
@@ -219,8 +223,25 @@ void HfCheckpoint::add_quantised_tensor(const std::string& name, const Gathered&
              make_quantised_source(*files_, quantisation, std::move(experts), gathered.is_stack()));
 }
 
+void HfCheckpoint::add_packed_tensor(const std::string& name, const Gathered& gathered,
+                                     const HfQuantisation& quantisation) {
+  std::vector<PackedLinear> experts(gathered.experts.size());
+  const auto fill = [&](std::string_view parameter, const SafetensorsTensor* PackedLinear::*member) {
+    const auto tensors = all_experts(*files_, gathered, parameter);
+    for (size_t i = 0; i < experts.size(); ++i) experts[i].*member = tensors[i];
+  };
+  fill("weight_packed", &PackedLinear::codes);
+  fill("weight_scale", &PackedLinear::scales);
+  if (gathered.experts.begin()->second.contains("weight_zero_point"))
+    fill("weight_zero_point", &PackedLinear::zeros);
+  add_source(name, gathered,
+             make_packed_source(*files_, quantisation, std::move(experts), gathered.is_stack()));
+}
+
 void HfCheckpoint::add_tensors(const JsonObject& config) {
   const std::optional<HfQuantisation> quantisation = find_quantisation(config, *files_, path_);
+  const bool is_packed = quantisation && quantisation->method == HfQuantisation::Method::kCompressedTensors;
+  const QuantisedParts& quantised = is_packed ? kPackedParts : kGptqParts;
   head_dim_ = head_dim_of(config);
   // Without the key, what is not there is shared.
   const bool ties_output =
@@ -228,19 +249,21 @@ void HfCheckpoint::add_tensors(const JsonObject& config) {
   for (const auto& [stem, gathered] : gather(*files_, *family_, ties_output)) {
     const Parts& parts = gathered.experts.begin()->second;
     // What a quantised model keeps as it was has a weight.
-    if (parts.contains("qweight") && parts.contains("weight")) {
-      throw ErrorException(in_file(*files_, *parts.at("weight"), ErrorCode::kCorruptFile,
-                                   "is there both as it was and quantised"));
+    const bool is_quantised = quantisation && parts.contains(quantised.codes);
+    if (is_quantised && parts.contains("weight")) {
+      throw ErrorException(files_->error_at(*parts.find("weight")->second, ErrorCode::kCorruptFile,
+                                            "is there both as it was and quantised"));
     }
-    if (quantisation && parts.contains("qweight"))
-      add_quantised_tensor(stem + ".weight", gathered, *quantisation);
+    if (is_quantised) add_quantised_tensor(stem + ".weight", gathered, *quantisation);
     for (const auto& [parameter, tensor] : parts) {
       if (parameter == "weight" || parameter == "bias") {
         add_float_tensor(stem, parameter, gathered);
-      } else if (!quantisation || !parts.contains("qweight") || !is_quantised_part(parameter)) {
+      } else if (!is_quantised ||
+                 (parameter != quantised.codes &&
+                  std::ranges::find(quantised.others, parameter) == quantised.others.end())) {
         throw ErrorException(
-            in_file(*files_, *tensor, ErrorCode::kUnsupported,
-                    "belongs to a quantisation that the model's configuration does not name"));
+            files_->error_at(*tensor, ErrorCode::kUnsupported,
+                             "belongs to a quantisation that the model's configuration does not name"));
       }
     }
   }

@@ -15,7 +15,7 @@
 #include "base/error.h"
 #include "runtime/weights/checkpoint.h"
 #include "runtime/weights/hf/hf_families.h"
-#include "runtime/weights/hf/quantised_source.h"
+#include "runtime/weights/hf/quantisation.h"
 #include "runtime/weights/hf/safetensors_files.h"
 #include "runtime/weights/hf/tensor_source.h"
 
@@ -59,6 +59,8 @@ class HfCheckpoint final : public Checkpoint {
   void add_float_tensor(const std::string& stem, std::string_view parameter, const Gathered& gathered);
   void add_quantised_tensor(const std::string& name, const Gathered& gathered,
                             const HfQuantisation& quantisation);
+  void add_packed_tensor(const std::string& name, const Gathered& gathered,
+                         const HfQuantisation& quantisation);
   void add_source(const std::string& name, std::unique_ptr<const TensorSource> source);
   /// In GGUF's order of a head's rows, where the module has another.
   void add_source(const std::string& name, const Gathered& gathered,

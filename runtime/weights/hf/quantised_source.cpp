@@ -5,14 +5,11 @@
 
 #include <algorithm>
 #include <array>
-#include <boost/json.hpp>
-#include <cctype>
-#include <cmath>
 #include <cstring>
 #include <utility>
 
-#include "kernels/quant/half.h"
 #include "runtime/weights/gguf_reader.h"
+#include "runtime/weights/hf/group_blocks.h"
 
 namespace halod {
 namespace {
@@ -21,17 +18,6 @@ using Method = HfQuantisation::Method;
 
 /// Where in an AWQ word the code of output column 8 c + r lies: its four bits from 4 * kAwqNibble[r] on.
 constexpr std::array<int, 8> kAwqNibble = {0, 4, 1, 5, 2, 6, 3, 7};
-constexpr int64_t kGroupCodes = 32;
-constexpr int64_t kBlockHeaderBytes = 3;  // f16 scale, zero
-
-struct GroupFormat {
-  int64_t group;
-  Format int4, int8;
-};
-/// Largest first.
-constexpr GroupFormat kFormats[] = {{128, Format::kInt4G128, Format::kInt8G128},
-                                    {64, Format::kInt4G64, Format::kInt8G64},
-                                    {32, Format::kInt4G32, Format::kInt8G32}};
 
 /// What the shapes say.
 struct Geometry {
@@ -43,19 +29,7 @@ struct Geometry {
 
 [[noreturn]] void fail(const SafetensorsFiles& files, const SafetensorsTensor& tensor, ErrorCode code,
                        std::string_view problem) {
-  const std::string name = printable(tensor.name);
-  throw ErrorException(
-      {code, fmt::format("{}: tensor '{}' {}", files.file_of(tensor).name(), name, problem), name});
-}
-
-void require(const SafetensorsFiles& files, const SafetensorsTensor& tensor, std::string_view dtypes,
-             std::vector<int64_t> shape) {
-  if (tensor.shape != shape) {
-    fail(files, tensor, ErrorCode::kCorruptFile,
-         fmt::format("has shape [{}], wanted [{}]", fmt::join(tensor.shape, ", "), fmt::join(shape, ", ")));
-  }
-  if (dtypes.find(tensor.dtype) == std::string_view::npos)
-    fail(files, tensor, ErrorCode::kUnsupported, fmt::format("is {}, wanted {}", tensor.dtype, dtypes));
+  throw ErrorException(files.error_at(tensor, code, problem));
 }
 
 Geometry measure(const SafetensorsFiles& files, const HfQuantisation& quantisation,
@@ -83,17 +57,17 @@ Geometry measure(const SafetensorsFiles& files, const HfQuantisation& quantisati
   }
   const int64_t n_groups = g.cols / g.group_size;
   const bool is_awq = quantisation.method == Method::kAwq;
-  require(files, *linear.qweight, "I32 or U32", {words[0], is_awq ? g.rows / n_per_word : g.rows});
-  require(files, *linear.qzeros, "I32 or U32", {n_groups, g.rows / n_per_word});
-  require(files, *linear.scales, "F16 or BF16", {n_groups, g.rows});
-  if (linear.g_idx != nullptr) require(files, *linear.g_idx, "I32", {g.cols});
-  for (const GroupFormat& row : kFormats) {
-    if (g.group_size % row.group != 0) continue;
-    g.format = quantisation.bits == 4 ? row.int4 : row.int8;
-    return g;
+  files.require(*linear.qweight, "I32 or U32", {words[0], is_awq ? g.rows / n_per_word : g.rows});
+  files.require(*linear.qzeros, "I32 or U32", {n_groups, g.rows / n_per_word});
+  files.require(*linear.scales, "F16 or BF16", {n_groups, g.rows});
+  if (linear.g_idx != nullptr) files.require(*linear.g_idx, "I32", {g.cols});
+  const auto format = find_group_format(quantisation.bits, g.group_size);
+  if (!format) {
+    fail(files, *linear.qweight, ErrorCode::kUnsupported,
+         fmt::format("has groups of {} weights; only multiples of 32 are supported", g.group_size));
   }
-  fail(files, *linear.qweight, ErrorCode::kUnsupported,
-       fmt::format("has groups of {} weights; only multiples of 32 are supported", g.group_size));
+  g.format = *format;
+  return g;
 }
 
 /// Columns [first, first + n) of a matrix in a file, row after row.
@@ -182,12 +156,10 @@ class QuantisedSource final : public TensorSource {
       const int64_t row = first + r;
       for (int64_t col = 0; col < geometry_.cols; col += format.block_elements, out += format.block_bytes) {
         const int64_t group = col / geometry_.group_size;
-        uint16_t scale = scales(group, r);
-        if (is_bf16) scale = f32_to_f16(bf16_to_f32(scale));
-        if (!std::isfinite(f16_to_f32(scale)))
-          fail(files_, *linear.scales, ErrorCode::kCorruptFile, "holds a scale that is not a finite number");
-        std::memcpy(out, &scale, sizeof scale);
-        out[2] = static_cast<std::byte>(zero_of(zeros(group, row / n_per_word - first_word), row));
+        const uint16_t scale = scales(group, r);
+        const uint32_t zero = zero_of(zeros(group, row / n_per_word - first_word), row);
+        if (!put_block_header(out, is_bf16, scale, zero))
+          fail(files_, *linear.scales, ErrorCode::kCorruptFile, kScaleIsNoNumber);
         for (int64_t i = 0; i < format.block_elements; i += kGroupCodes) {
           std::byte* to = out + kBlockHeaderBytes + i * quantisation_.bits / 8;
           if (is_awq) {
@@ -228,11 +200,8 @@ class QuantisedSource final : public TensorSource {
 
   /// 32 codes of one row, in the order of kernels/quant/int_groups.h. A word holds eight columns of a row.
   static void put_gptq4(const Strip<uint32_t>& words, int64_t r, int64_t col, std::byte* to) {
-    for (int64_t half = 0; half < 2; ++half) {
-      const uint32_t low = words(col / 8 + half, r), high = words(col / 8 + half + 2, r);
-      for (int j = 0; j < 8; ++j)
-        *to++ = static_cast<std::byte>((low >> 4 * j & 0x0f) | (high >> 4 * j & 0x0f) << 4);
-    }
+    const int64_t k = col / 8;
+    put_codes4({words(k, r), words(k + 1, r), words(k + 2, r), words(k + 3, r)}, to);
   }
   static void put_gptq8(const Strip<uint32_t>& words, int64_t r, int64_t col, std::byte* to) {
     for (int64_t k = 0; k < kGroupCodes / 4; ++k) {
@@ -257,63 +226,7 @@ class QuantisedSource final : public TensorSource {
   int64_t row_bytes_;
 };
 
-/// Keys of GPTQModel's `dynamic`: what it leaves as it is begins with "-:"; the rest asks for other numbers.
-void check_dynamic(const JsonObject& config) {
-  const auto rules = config.object("dynamic");
-  if (!rules) return;
-  for (const auto& [pattern, value] : rules->fields()) {
-    if (!std::string_view(pattern).starts_with("-:"))
-      rules->fail_unsupported(pattern, "asks for other numbers for some layers, which is not supported");
-  }
-}
-
 }  // namespace
-
-HfQuantisation read_quantisation(const JsonObject& config) {
-  const auto only = [&](std::string_view key, std::string_view wanted) {
-    std::string value = config.string(key).value_or(std::string(wanted));
-    std::ranges::transform(value, value.begin(), [](unsigned char c) { return std::tolower(c); });
-    if (value != wanted)
-      config.fail_unsupported(key, fmt::format("is '{}'; only '{}' is supported", printable(value), wanted));
-  };
-  // Files of their own (quantize_config.json) do not say the method: they are GPTQ's.
-  const std::string method = config.string("quant_method").value_or("gptq");
-  if (method != "gptq" && method != "awq") {
-    config.fail_unsupported("quant_method",
-                            fmt::format("is '{}'; supported are gptq, awq", printable(method)));
-  }
-  const bool is_awq = method == "awq";
-  HfQuantisation quantisation{.method = is_awq ? Method::kAwq : Method::kGptq};
-  const int64_t bits =
-      config.contains("w_bit") ? config.required_integer("w_bit") : config.required_integer("bits");
-  if (bits != 4 && (bits != 8 || is_awq))
-    config.fail_unsupported("bits", fmt::format("is {}; supported are 4{}", bits, is_awq ? "" : " and 8"));
-  quantisation.bits = static_cast<int>(bits);
-  const std::string_view group_key = config.contains("q_group_size") ? "q_group_size" : "group_size";
-  quantisation.group_size = config.required_integer(group_key);
-  if (quantisation.group_size < -1 || quantisation.group_size == 0)
-    config.fail_corrupt(group_key, fmt::format("is {}", quantisation.group_size));
-  if (is_awq) {
-    only("version", "gemm");
-    if (!config.boolean("zero_point").value_or(true)) config.fail_unsupported("zero_point", "is false");
-    return quantisation;
-  }
-  const std::string format = config.string("checkpoint_format").value_or("gptq");
-  if (format != "gptq" && format != "gptq_v2") {
-    config.fail_unsupported("checkpoint_format",
-                            fmt::format("is '{}'; supported are gptq, gptq_v2", printable(format)));
-  }
-  quantisation.stores_zeros_less_one = format == "gptq";
-  only("pack_dtype", "int32");
-  check_dynamic(config);
-  // One group needs no order.
-  if (config.boolean("desc_act").value_or(false) && quantisation.group_size > 0) {
-    config.fail_unsupported("desc_act",
-                            "is true: the columns of a group lie apart, which is not supported; take the "
-                            "model quantised without activation order");
-  }
-  return quantisation;
-}
 
 std::unique_ptr<const TensorSource> make_quantised_source(const SafetensorsFiles& files,
                                                           const HfQuantisation& quantisation,

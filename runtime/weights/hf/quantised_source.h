@@ -3,31 +3,14 @@
 
 #include <cstdint>
 #include <memory>
-#include <optional>
-#include <span>
-#include <string>
-#include <string_view>
 #include <vector>
 
 #include "base/error.h"
-#include "runtime/weights/hf/json_file.h"
+#include "runtime/weights/hf/quantisation.h"
 #include "runtime/weights/hf/safetensors_files.h"
 #include "runtime/weights/hf/tensor_source.h"
 
 namespace halod {
-
-/// config.json's quantization_config.
-struct HfQuantisation {
-  enum class Method { kGptq, kAwq };
-  Method method = Method::kGptq;
-  int bits = 4;
-  int64_t group_size = 128;            ///< input features that share a scale; -1: all of a row
-  bool stores_zeros_less_one = false;  ///< GPTQ's first version
-};
-
-/// Throws ErrorException: kUnsupported naming the key for methods, widths and orders that halod does not
-/// read.
-HfQuantisation read_quantisation(const JsonObject& config);
 
 /// The tensors of one linear layer, out of which W[o, i] = scales[g, o] * (q[o, i] - z[g, o]), g = i / group
 /// size.

@@ -1,6 +1,7 @@
 #include "runtime/weights/hf/safetensors_files.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <numeric>
@@ -108,6 +109,25 @@ const SafetensorsTensor* SafetensorsFiles::find(std::string_view name) const {
 uint64_t SafetensorsFiles::file_bytes() const {
   return std::accumulate(files_.begin(), files_.end(), uint64_t{0},
                          [](uint64_t sum, const auto& file) { return sum + file->size(); });
+}
+
+Error SafetensorsFiles::error_at(const SafetensorsTensor& tensor, ErrorCode code,
+                                 std::string_view problem) const {
+  std::string name = printable(tensor.name);
+  return {code, fmt::format("{}: tensor '{}' {}", file_of(tensor).name(), name, problem), name};
+}
+
+void SafetensorsFiles::require(const SafetensorsTensor& tensor, std::string_view dtypes,
+                               const std::vector<int64_t>& shape) const {
+  if (tensor.shape != shape) {
+    throw ErrorException(error_at(
+        tensor, ErrorCode::kCorruptFile,
+        fmt::format("has shape [{}], wanted [{}]", fmt::join(tensor.shape, ", "), fmt::join(shape, ", "))));
+  }
+  if (dtypes.find(tensor.dtype) == std::string_view::npos) {
+    throw ErrorException(
+        error_at(tensor, ErrorCode::kUnsupported, fmt::format("is {}, wanted {}", tensor.dtype, dtypes)));
+  }
 }
 
 Result<> SafetensorsFiles::read(const SafetensorsTensor& tensor, uint64_t byte_offset,

@@ -34,6 +34,13 @@ class SafetensorsFiles {
   const OpenFile& file_of(const SafetensorsTensor& tensor) const { return *files_[tensor.file_idx]; }
   uint64_t file_bytes() const;
 
+  /// "<file>: tensor '<name>' <problem>", field = name.
+  Error error_at(const SafetensorsTensor& tensor, ErrorCode code, std::string_view problem) const;
+  /// Throws ErrorException: kCorruptFile for another shape, kUnsupported for a dtype that `dtypes` does not
+  /// name.
+  void require(const SafetensorsTensor& tensor, std::string_view dtypes,
+               const std::vector<int64_t>& shape) const;
+
   /// Fills `out` from `byte_offset` within the tensor. REQUIRES: the range lies inside it. Errors: as
   /// OpenFile::read_exactly.
   Result<> read(const SafetensorsTensor& tensor, uint64_t byte_offset, std::span<std::byte> out) const;

@@ -6,9 +6,12 @@
 #include <boost/json.hpp>
 #include <cstring>
 #include <random>
+#include <span>
+#include <tuple>
 
 #include "kernels/quant/half.h"
 #include "runtime/weights/checkpoint.h"
+#include "runtime/weights/hf/packed_source.h"
 #include "tests/support/small_hf_model.h"
 #include "tests/support/temporary_folder.h"
 
@@ -46,6 +49,33 @@ class RandomLinear {
     const auto at = static_cast<size_t>(col / group_ * rows_ + row);
     const auto code = static_cast<int>(codes_[static_cast<size_t>(col * rows_ + row)]);
     return f16_to_f32(scales_[at]) * static_cast<float>(code - static_cast<int>(zeros_[at]));
+  }
+
+  /// As compressed-tensors has it: rows as they are, zeros down the rows.
+  void write_packed(SafetensorsWriter& writer, const std::string& module, bool is_symmetric) {
+    const int64_t n_per_word = 32 / quantisation_.bits, n_groups = cols_ / group_;
+    if (is_symmetric) std::ranges::fill(zeros_, 1U << (quantisation_.bits - 1));
+    std::vector<uint32_t> words(static_cast<size_t>(rows_ * cols_ / n_per_word));
+    for (int64_t row = 0; row < rows_; ++row) {
+      for (int64_t col = 0; col < cols_; ++col) {
+        words[static_cast<size_t>((row * cols_ + col) / n_per_word)] |=
+            codes_[static_cast<size_t>(col * rows_ + row)] << (quantisation_.bits * (col % n_per_word));
+      }
+    }
+    std::vector<uint32_t> zeros(static_cast<size_t>(rows_ / n_per_word * n_groups));
+    std::vector<uint16_t> scales(scales_.size());
+    for (int64_t row = 0; row < rows_; ++row) {
+      for (int64_t g = 0; g < n_groups; ++g) {
+        const auto from = static_cast<size_t>(g * rows_ + row);
+        scales[static_cast<size_t>(row * n_groups + g)] = scales_[from];
+        zeros[static_cast<size_t>(row / n_per_word * n_groups + g)] |=
+            zeros_[from] << (quantisation_.bits * (row % n_per_word));
+      }
+    }
+    writer.add(module + ".weight_packed", "I32", {rows_, cols_ / n_per_word}, bytes_of(words));
+    writer.add(module + ".weight_scale", "F16", {rows_, n_groups}, bytes_of(scales));
+    if (!is_symmetric)
+      writer.add(module + ".weight_zero_point", "I32", {rows_ / n_per_word, n_groups}, bytes_of(zeros));
   }
 
   void write(SafetensorsWriter& writer, const std::string& module) const {
@@ -116,10 +146,32 @@ struct Kind {
   Format format;
 };
 
+constexpr int64_t kRows = 40, kCols = 256;
+
+/// All of the source's rows, and some of them, are those of the experts.
+void expect_weights(const TensorSource& source, std::span<const RandomLinear> experts) {
+  ASSERT_EQ(source.shape(), (std::vector<int64_t>{2, kRows, kCols}));
+  const FormatTraits& format = traits(source.format());
+  const int64_t row_bytes = format.row_bytes(kCols);
+  source.prefetch(0, static_cast<uint64_t>(100 * row_bytes));
+  for (const auto& [first, n] : {std::pair{0, 80}, {0, 1}, {3, 16}, {39, 1}, {37, 7}, {79, 1}}) {
+    std::vector<std::byte> blocks(static_cast<size_t>(n * row_bytes));
+    ASSERT_TRUE(source.read(static_cast<uint64_t>(first * row_bytes), blocks));
+    std::vector<float> weights(static_cast<size_t>(n * kCols));
+    format.dequantize(blocks.data(), n * kCols, weights.data());
+    for (int64_t r = 0; r < n; ++r) {
+      const RandomLinear& expert = experts[static_cast<size_t>((first + r) / kRows)];
+      for (int64_t col = 0; col < kCols; ++col) {
+        ASSERT_EQ(weights[static_cast<size_t>(r * kCols + col)], expert.weight((first + r) % kRows, col))
+            << "row " << first + r << ", column " << col;
+      }
+    }
+  }
+}
+
 class EveryQuantisation : public ::testing::TestWithParam<Kind> {};
 
 TEST_P(EveryQuantisation, GivesTheWeightsOfItsDefinitionWhicheverRowsAreRead) {
-  constexpr int64_t kRows = 40, kCols = 256;
   const RandomLinear experts[] = {{GetParam().quantisation, kRows, kCols, 1},
                                   {GetParam().quantisation, kRows, kCols, 2}};
   SafetensorsWriter writer;
@@ -130,23 +182,7 @@ TEST_P(EveryQuantisation, GivesTheWeightsOfItsDefinitionWhicheverRowsAreRead) {
   const auto source = make_quantised_source(files, GetParam().quantisation,
                                             {find_linear(files, "e0"), find_linear(files, "e1")}, true);
   EXPECT_EQ(source->format(), GetParam().format);
-  ASSERT_EQ(source->shape(), (std::vector<int64_t>{2, kRows, kCols}));
-  const FormatTraits& format = traits(source->format());
-  const int64_t row_bytes = format.row_bytes(kCols);
-  source->prefetch(0, static_cast<uint64_t>(100 * row_bytes));
-  for (const auto& [first, n] : {std::pair{0, 80}, {0, 1}, {3, 16}, {39, 1}, {37, 7}, {79, 1}}) {
-    std::vector<std::byte> blocks(static_cast<size_t>(n * row_bytes));
-    ASSERT_TRUE(source->read(static_cast<uint64_t>(first * row_bytes), blocks));
-    std::vector<float> weights(static_cast<size_t>(n * kCols));
-    format.dequantize(blocks.data(), n * kCols, weights.data());
-    for (int64_t r = 0; r < n; ++r) {
-      const RandomLinear& expert = experts[(first + r) / kRows];
-      for (int64_t col = 0; col < kCols; ++col) {
-        ASSERT_EQ(weights[static_cast<size_t>(r * kCols + col)], expert.weight((first + r) % kRows, col))
-            << "row " << first + r << ", column " << col;
-      }
-    }
-  }
+  expect_weights(*source, experts);
 }
 
 constexpr HfQuantisation gptq(int bits, int64_t group_size, bool less_one) {
@@ -166,6 +202,37 @@ INSTANTIATE_TEST_SUITE_P(Kinds, EveryQuantisation,
                                            Kind{"AwqG64", awq(64), Format::kInt4G64},
                                            Kind{"AwqG32", awq(32), Format::kInt4G32}),
                          [](const auto& row) { return std::string(row.param.name); });
+
+TEST(ALayerOfCompressedTensors, GivesTheWeightsOfItsDefinition) {
+  for (const bool is_symmetric : {true, false}) {
+    for (const auto& [bits, group_size, format] : {std::tuple{4, 128, Format::kInt4G128},
+                                                   {4, 32, Format::kInt4G32},
+                                                   {4, -1, Format::kInt4G128},
+                                                   {8, 64, Format::kInt8G64}}) {
+      SCOPED_TRACE(std::string(traits(format).name) + (is_symmetric ? ", symmetric" : ""));
+      const HfQuantisation quantisation{Method::kCompressedTensors, bits, group_size, false};
+      RandomLinear experts[] = {{quantisation, kRows, kCols, 1}, {quantisation, kRows, kCols, 2}};
+      SafetensorsWriter writer;
+      std::vector<PackedLinear> linears(2);
+      for (size_t i = 0; i < 2; ++i) experts[i].write_packed(writer, std::to_string(i), is_symmetric);
+      const TemporaryFolder folder;
+      write_files({{"model.safetensors", writer.bytes()}}, folder.path());
+      const SafetensorsFiles files = SafetensorsFiles::open(folder.path()).value();
+      for (size_t i = 0; i < 2; ++i) {
+        const std::string module = std::to_string(i);
+        linears[i] = {.codes = files.find(module + ".weight_packed"),
+                      .scales = files.find(module + ".weight_scale"),
+                      .zeros = files.find(module + ".weight_zero_point")};
+      }
+      EXPECT_EQ(linears[0].zeros == nullptr, is_symmetric);
+      const auto source = make_packed_source(files, quantisation, linears, true);
+      EXPECT_EQ(source->format(), format);
+      expect_weights(*source, experts);
+      linears[1].scales = linears[1].codes;
+      EXPECT_THROW(make_packed_source(files, quantisation, linears, true), ErrorException);
+    }
+  }
+}
 
 TEST(AQuantisedLayer, IsRefusedWhereItsTensorsContradictEachOther) {
   struct Case {
@@ -256,6 +323,13 @@ TEST(AQuantisationsConfiguration, SaysHowCodesAreStored) {
   EXPECT_EQ(
       read_json(R"({"quant_method": "awq", "w_bit": 4, "q_group_size": 64, "version": "GEMM"})").group_size,
       64);
+  const HfQuantisation packed =
+      read_json(R"({"quant_method": "compressed-tensors", "format": "pack-quantized",
+      "config_groups": {"group_0": {"targets": ["Linear"], "input_activations": null, "weights": {"num_bits": 8,
+      "type": "int", "symmetric": true, "strategy": "channel", "group_size": null}}}, "ignore": ["lm_head"]})");
+  EXPECT_EQ(packed.method, Method::kCompressedTensors);
+  EXPECT_EQ(packed.bits, 8);
+  EXPECT_EQ(packed.group_size, -1);
   EXPECT_EQ(read_json(R"({"bits": 4, "group_size": 32, "dynamic": {"-:.*gate": {}}})").bits, 4);
 }
 
@@ -271,6 +345,13 @@ TEST(AQuantisationsConfiguration, IsRefusedNamingTheKeyWhereItAsksForMore) {
       {R"({"bits": 4, "group_size": 128, "pack_dtype": "int16"})", "pack_dtype"},
       {R"({"bits": 4, "group_size": 128, "dynamic": {"+:.*": {"bits": 8}}})", "dynamic.+:.*"},
       {R"({"bits": 4, "group_size": 0})", "group_size"},
+      {R"({"quant_method": "compressed-tensors", "format": "float-quantized"})", "format"},
+      {R"({"quant_method": "compressed-tensors", "format": "pack-quantized", "config_groups": {"a": {
+          "targets": ["Linear"], "weights": {"num_bits": 4, "type": "float", "strategy": "channel"}}}})",
+       "config_groups.a.weights.type"},
+      {R"({"quant_method": "compressed-tensors", "format": "pack-quantized", "config_groups": {"a": {
+          "targets": ["Linear"], "input_activations": {"num_bits": 8}}}})",
+       "config_groups.a.input_activations"},
       {R"({"bits": 4})", "group_size"},
   };
   for (const auto& [text, field] : kCases) {
