@@ -30,6 +30,7 @@ std::span<const FormatRecipe> format_recipes() {
         {"MXFP4_MOE", Format::kQ8_0, Format::kQ8_0, Format::kQ8_0, Format::kMXFP4},
     };
     for (const FormatTraits& row : all_formats()) {
+      if (row.ggml_type == kNoGgmlType) continue;
       if (std::ranges::find(recipes, row.name, &FormatRecipe::name) == recipes.end())
         recipes.push_back({row.name, row.format, row.format, row.format, {}});
     }

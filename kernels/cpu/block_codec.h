@@ -1,5 +1,6 @@
 // How the file's blocks of 32 columns come apart into codes and scales, and back: Q4_0, Q4_1, Q5_0, Q5_1,
-// Q8_0, IQ4_NL, MXFP4. For tile_layout.cpp alone. block_codec_k.h has the formats of 256 columns.
+// Q8_0, IQ4_NL, MXFP4; and of 32, 64 or 128: INT4, INT8. For tile_layout.cpp alone. block_codec_k.h has the
+// formats of 256 columns.
 #pragma once
 
 #include <cstddef>
@@ -56,5 +57,29 @@ struct BlockCodec<Format::kQ8_0> : PlainCodec<Format::kQ8_0> {
     PlainCodec::write(block, group, quads);
   }
 };
+
+/// The scale is d; the zero, a byte behind it, is the scales' region.
+template <Format format>
+struct IntCodec : BlockQuads<format> {
+  static constexpr int64_t kDOffset = 0, kZeroOffset = 2;
+  static void pack_scales(const std::byte* block, int64_t row, std::byte* region) {
+    region[row] = block[kZeroOffset];
+  }
+  static void unpack_scales(const std::byte* region, int64_t row, std::byte* block) {
+    block[kZeroOffset] = region[row];
+  }
+};
+template <>
+struct BlockCodec<Format::kInt4G32> : IntCodec<Format::kInt4G32> {};
+template <>
+struct BlockCodec<Format::kInt4G64> : IntCodec<Format::kInt4G64> {};
+template <>
+struct BlockCodec<Format::kInt4G128> : IntCodec<Format::kInt4G128> {};
+template <>
+struct BlockCodec<Format::kInt8G32> : IntCodec<Format::kInt8G32> {};
+template <>
+struct BlockCodec<Format::kInt8G64> : IntCodec<Format::kInt8G64> {};
+template <>
+struct BlockCodec<Format::kInt8G128> : IntCodec<Format::kInt8G128> {};
 
 }  // namespace halod

@@ -19,7 +19,7 @@ constexpr int64_t kTokensAtOnce = 64;   // whose sums wait while the chunks of a
 struct ExpandedTile {
   static constexpr TileShape kShape{kGroupColumns, 512, 0, 2 * kTileRows * sizeof(float), 0};
   static constexpr int kOffsetShift = 6, kGroupScales = 2;
-  static constexpr bool kHasMin = false, kWideCodes = false, kPrefetches = false;
+  static constexpr bool kHasMin = false, kHasZero = false, kWideCodes = false, kPrefetches = false;
   static_assert(kCodeOffset == 1 << kOffsetShift);
   const float* scales;
   void load_block(const std::byte* scale_region, const std::byte*) {

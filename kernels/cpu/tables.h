@@ -11,6 +11,7 @@
   namespace halod::isa {                                          \
   void matmul_tiles(const MatmulArgs& args);                      \
   void matmul_tiles_k(const MatmulArgs& args);                    \
+  void matmul_tiles_int(const MatmulArgs& args);                  \
   void matmul_expanded(const MatmulArgs& args);                   \
   void matmul_rows(const MatmulArgs& args);                       \
   void quantize_activations(const QuantizeActivationsArgs& args); \

@@ -72,7 +72,7 @@ template <Format format, int offset_shift>
 struct PlainTile {
   static constexpr TileShape kShape = kTileShape<format>;
   static constexpr int kOffsetShift = offset_shift, kGroupScales = 1;
-  static constexpr bool kHasMin = false, kWideCodes = false, kPrefetches = true;
+  static constexpr bool kHasMin = false, kHasZero = false, kWideCodes = false, kPrefetches = true;
   F32x16 d;
   void load_block(const std::byte*, const std::byte* d_region) { d = load_f16_bytes(d_region); }
   static void load_group(const std::byte* codes_at, const std::byte*, Codes& codes) {

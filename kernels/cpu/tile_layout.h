@@ -5,7 +5,7 @@
 // A matrix is a sequence of tiles of 16 rows (the last one padded with zeros). A tile of n columns holds:
 //
 //   codes   per group of 32 columns, 8 quads of 4 columns; a byte is (row, column in quad).
-//           8-bit codes (Q8_0): 8 x 64 bytes.
+//           8-bit codes (Q8_0, INT8): 8 x 64 bytes.
 //           4-bit: quad i in the low and quad i + 4 in the high nibble: 4 x 64 bytes.
 //           2-bit (Q2_K, Q3_K, TQ2_0): quads 0-3, then 4-7, two bits each: 2 x 64 bytes.
 //   high    the bits above those.
@@ -15,7 +15,7 @@
 //           nibble j / 4) and 32 bytes of 2-bit high parts (byte (j / 4) * 16 + row, bits 2 (j % 4)).
 //           Per 256 columns, Q4_K and Q5_K: scales, then mins; IQ4_XS: scales; Q3_K: scales 0-7, then 8-15.
 //           Q6_K and Q2_K per 256 columns: 16 x 16 bytes as in the file.
-//           MXFP4 per 32 columns: 16 exponents.
+//           MXFP4 per 32 columns: 16 exponents. INT4 and INT8 per block: 16 zeros.
 //   d       f16 per row and block: [block][16]; followed by dmin [16] (Q2_K, Q4_K, Q5_K) or m [16] (Q4_1,
 //           Q5_1) of the block.
 #pragma once

@@ -10,7 +10,8 @@
 //
 // A `Tile` is a format's half of the kernel: its kShape; `load_block` once per block of kShape.block_columns,
 // `load_group` per 32 columns, kGroupScales scales (and mins, if kHasMin) per group. kOffsetShift: what
-// unsigned codes are too large by, as a shift of the negated sums; negative: nothing. kWideCodes: codes of
+// unsigned codes are too large by, as a shift of the negated sums; negative: nothing. kHasZero: they are too
+// large by each row's `zero`; with one scale per group. kWideCodes: codes of
 // 128 and more. kPrefetches: the next tile follows this one in memory.
 #pragma once
 
@@ -112,7 +113,12 @@ void multiply_tile(const std::byte* tile, int64_t cols, const TokenRow* x, F32x1
             dot = Tile::kWideCodes ? dot_quad_wide(dot, code, quad_at(quads + 4 * i))
                                    : dot_quad(dot, code, quad_at(quads + 4 * i));
           }
-          acc[t] = fma(to_f32(dot), scale * broadcast(x[t].scales[group]), acc[t]);
+          F32x16 product = to_f32(dot);
+          if constexpr (Tile::kHasZero) {
+            const int32_t negated_sum = x[t].negated_sums16[2 * group] + x[t].negated_sums16[2 * group + 1];
+            product = fma(block.zero, broadcast(static_cast<float>(negated_sum)), product);
+          }
+          acc[t] = fma(product, scale * broadcast(x[t].scales[group]), acc[t]);
         }
         if constexpr (Tile::kHasMin && Tile::kGroupScales == 2) {
           const F32x16 min = block.min(j, half);

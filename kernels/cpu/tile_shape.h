@@ -63,5 +63,17 @@ template <>
 inline constexpr TileShape kTileShape<Format::kIQ4_XS>{256, 256, 0, 96, 32};
 template <>
 inline constexpr TileShape kTileShape<Format::kTQ2_0>{256, 128, 0, 0, 32};
+template <>
+inline constexpr TileShape kTileShape<Format::kInt4G32>{32, 256, 0, 16, 32};
+template <>
+inline constexpr TileShape kTileShape<Format::kInt4G64>{64, 256, 0, 16, 32};
+template <>
+inline constexpr TileShape kTileShape<Format::kInt4G128>{128, 256, 0, 16, 32};
+template <>
+inline constexpr TileShape kTileShape<Format::kInt8G32>{32, 512, 0, 16, 32};
+template <>
+inline constexpr TileShape kTileShape<Format::kInt8G64>{64, 512, 0, 16, 32};
+template <>
+inline constexpr TileShape kTileShape<Format::kInt8G128>{128, 512, 0, 16, 32};
 
 }  // namespace halod

@@ -201,6 +201,40 @@ struct BlockQuads<Format::kIQ4_XS> {
   }
 };
 
+/// f16 scale, zero, then each 32 codes: as in IQ4_NL, or whole bytes.
+template <int bits, int64_t columns>
+struct IntQuads {
+  static constexpr int64_t kBytes = 3 + columns * bits / 8;
+  static void read(const std::byte* block, int64_t group, Quads& quads) {
+    const std::byte* codes = block + 3 + 4 * bits * group;
+    if constexpr (bits == 4) {
+      NibbleQuads<16, 0>::read(codes, 0, quads);
+    } else {
+      std::memcpy(quads.data(), codes, sizeof quads);
+    }
+  }
+  static void write(std::byte* block, int64_t group, const Quads& quads) {
+    std::byte* codes = block + 3 + 4 * bits * group;
+    if constexpr (bits == 4) {
+      NibbleQuads<16, 0>::write(codes, 0, quads);
+    } else {
+      std::memcpy(codes, quads.data(), sizeof quads);
+    }
+  }
+};
+template <>
+struct BlockQuads<Format::kInt4G32> : IntQuads<4, 32> {};
+template <>
+struct BlockQuads<Format::kInt4G64> : IntQuads<4, 64> {};
+template <>
+struct BlockQuads<Format::kInt4G128> : IntQuads<4, 128> {};
+template <>
+struct BlockQuads<Format::kInt8G32> : IntQuads<8, 32> {};
+template <>
+struct BlockQuads<Format::kInt8G64> : IntQuads<8, 64> {};
+template <>
+struct BlockQuads<Format::kInt8G128> : IntQuads<8, 128> {};
+
 /// Codes, d.
 template <>
 struct BlockQuads<Format::kTQ2_0> : CrumbQuads<0> {

@@ -6,6 +6,7 @@
 #include "kernels/quant/bf16.h"
 #include "kernels/quant/f16.h"
 #include "kernels/quant/f32.h"
+#include "kernels/quant/int_groups.h"
 #include "kernels/quant/iq1.h"
 #include "kernels/quant/iq2.h"
 #include "kernels/quant/iq3.h"
@@ -62,6 +63,18 @@ constexpr FormatTraits kFormats[] = {
     block_row<BlockIq1M>(Format::kIQ1_M, 29, "IQ1_M", dequantize_iq1_m, quantize_iq1_m, expand_iq1_m),
     block_row<BlockTq1_0>(Format::kTQ1_0, 34, "TQ1_0", dequantize_tq1_0, quantize_tq1_0, expand_tq1_0),
     block_row<BlockTq2_0>(Format::kTQ2_0, 35, "TQ2_0", dequantize_tq2_0, quantize_tq2_0),
+    block_row<BlockInt<4, 32>>(Format::kInt4G32, kNoGgmlType, "INT4_G32", dequantize_int<4, 32>,
+                               quantize_int<4, 32>),
+    block_row<BlockInt<4, 64>>(Format::kInt4G64, kNoGgmlType, "INT4_G64", dequantize_int<4, 64>,
+                               quantize_int<4, 64>),
+    block_row<BlockInt<4, 128>>(Format::kInt4G128, kNoGgmlType, "INT4_G128", dequantize_int<4, 128>,
+                                quantize_int<4, 128>),
+    block_row<BlockInt<8, 32>>(Format::kInt8G32, kNoGgmlType, "INT8_G32", dequantize_int<8, 32>,
+                               quantize_int<8, 32>),
+    block_row<BlockInt<8, 64>>(Format::kInt8G64, kNoGgmlType, "INT8_G64", dequantize_int<8, 64>,
+                               quantize_int<8, 64>),
+    block_row<BlockInt<8, 128>>(Format::kInt8G128, kNoGgmlType, "INT8_G128", dequantize_int<8, 128>,
+                                quantize_int<8, 128>),
 };
 
 constexpr bool rows_stand_in_enumeration_order() {
@@ -88,6 +101,7 @@ const FormatTraits& traits(Format format) {
 }
 
 const FormatTraits* find_format_by_ggml_type(uint32_t ggml_type) {
+  if (ggml_type == kNoGgmlType) return nullptr;
   return find_row([&](const FormatTraits& row) { return row.ggml_type == ggml_type; });
 }
 

@@ -37,9 +37,18 @@ enum class Format : uint8_t {
   kIQ1_S,
   kIQ1_M,
   kTQ1_0,
-  kTQ2_0
+  kTQ2_0,
+  kInt4G32,
+  kInt4G64,
+  kInt4G128,
+  kInt8G32,
+  kInt8G64,
+  kInt8G128
 };
-inline constexpr size_t kFormatCount = static_cast<size_t>(Format::kTQ2_0) + 1;
+inline constexpr size_t kFormatCount = static_cast<size_t>(Format::kInt8G128) + 1;
+
+/// The type number of formats that no GGUF file has.
+inline constexpr uint32_t kNoGgmlType = 0xffffffff;
 
 /// Codes of a CodeSink are stored plus this much, so that they are unsigned and below 128.
 inline constexpr int kCodeOffset = 64;
@@ -56,7 +65,7 @@ struct CodeSink {
 /// weights.
 struct FormatTraits {
   Format format;
-  uint32_t ggml_type;      ///< the number in GGUF tensor tables (ggml.h, enum ggml_type)
+  uint32_t ggml_type;      ///< the number in GGUF tensor tables (ggml.h, enum ggml_type), or kNoGgmlType
   std::string_view name;   ///< as the field writes it: "Q4_K"
   int64_t block_elements;  ///< weights per block; 1 for the float formats
   int64_t block_bytes;     ///< bytes per block

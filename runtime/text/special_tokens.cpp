@@ -2,8 +2,38 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <iterator>
 
 namespace halod {
+namespace {
+
+/// Unicode's White_Space property.
+constexpr std::string_view kWhiteSpace[] = {
+    " ",      "\n",     "\r",     "\t",     "\v",     "\f",     "\u0085", "\u00a0", "\u1680",
+    "\u2000", "\u2001", "\u2002", "\u2003", "\u2004", "\u2005", "\u2006", "\u2007", "\u2008",
+    "\u2009", "\u200a", "\u2028", "\u2029", "\u202f", "\u205f", "\u3000"};
+
+}  // namespace
+
+size_t leading_white_space(std::string_view text) {
+  const std::string_view whole = text;
+  for (;;) {
+    const auto space =
+        std::ranges::find_if(kWhiteSpace, [&](std::string_view s) { return text.starts_with(s); });
+    if (space == std::end(kWhiteSpace)) return whole.size() - text.size();
+    text.remove_prefix(space->size());
+  }
+}
+
+size_t trailing_white_space(std::string_view text) {
+  const std::string_view whole = text;
+  for (;;) {
+    const auto space =
+        std::ranges::find_if(kWhiteSpace, [&](std::string_view s) { return text.ends_with(s); });
+    if (space == std::end(kWhiteSpace)) return whole.size() - text.size();
+    text.remove_suffix(space->size());
+  }
+}
 
 SpecialTokens::SpecialTokens(std::vector<SpecialToken> tokens) {
   for (SpecialToken& token : tokens) {

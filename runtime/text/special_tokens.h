@@ -13,8 +13,13 @@ namespace halod {
 struct SpecialToken {
   std::string name;  ///< the text that stands for it; not empty
   TokenId id{};
-  bool is_control = false;  ///< found only where the text is trusted
+  bool is_control = false;                         ///< found only where the text is trusted
+  bool strips_left = false, strips_right = false;  ///< swallows the white space before, after it
 };
+
+/// Bytes of Unicode white space that `text` begins, ends with. Thread: any.
+size_t leading_white_space(std::string_view text);
+size_t trailing_white_space(std::string_view text);
 
 /// Immutable once made. Thread: any.
 class SpecialTokens {

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <functional>
@@ -142,12 +143,19 @@ Result<std::vector<Merge>> resolve_merges(const std::vector<std::string>& lines,
   return merges;
 }
 
+bool contains(const std::vector<TokenId>& ids, TokenId id) { return std::ranges::find(ids, id) != ids.end(); }
+
 std::vector<SpecialToken> collect_special(const TokenizerData& data) {
   std::vector<SpecialToken> special;
   for (size_t i = 0; i < data.tokens.size(); ++i) {
     const bool is_control = is_control_type(data.token_types[i]);
     if ((!is_control && data.token_types[i] != TokenType::kUserDefined) || data.tokens[i].empty()) continue;
-    special.push_back({.name = data.tokens[i], .id = static_cast<TokenId>(i), .is_control = is_control});
+    const auto id = static_cast<TokenId>(i);
+    special.push_back({.name = data.tokens[i],
+                       .id = id,
+                       .is_control = is_control,
+                       .strips_left = contains(data.strips_left, id),
+                       .strips_right = contains(data.strips_right, id)});
   }
   return special;
 }
@@ -193,13 +201,14 @@ struct Tokenizer::State {
   std::optional<TokenId> eos;
   std::vector<TokenId> end_of_generation;
   bool add_bos;
+  bool ignores_merges;
 
   Result<> encode_plain(std::string_view text, BytePairMerger::Workspace& workspace,
                         std::vector<TokenId>& out) const {
     std::vector<std::string_view> words;
     if (Result<> result = pre_tokenizer.split(text, words); !result) return result;
     for (const std::string_view word : words) {
-      const TokenId whole = pre_tokenizer.ignores_merges() ? index.find(texts, word) : kNoToken;
+      const TokenId whole = ignores_merges ? index.find(texts, word) : kNoToken;
       if (whole != kNoToken) {
         out.push_back(whole);
       } else {
@@ -221,6 +230,7 @@ Result<Tokenizer> Tokenizer::create(const TokenizerData& data) {
   if (!pre_tokenizer) return pre_tokenizer.error();
   TokenTexts texts = decode_texts(data);
   TokenIndex index = index_vocabulary(texts, data.token_types);
+  const bool ignores_merges = data.ignores_merges.value_or(pre_tokenizer->ignores_merges());
   Result<std::vector<Merge>> merges = resolve_merges(data.merges, texts, index);
   if (!merges) return merges.error();
   BytePairMerger merger(find_byte_tokens(texts, index), *merges);
@@ -235,6 +245,7 @@ Result<Tokenizer> Tokenizer::create(const TokenizerData& data) {
       .eos = data.eos,
       .end_of_generation = data.end_of_generation,
       .add_bos = data.add_bos,
+      .ignores_merges = ignores_merges,
   }));
 }
 
@@ -247,11 +258,14 @@ Result<std::vector<TokenId>> Tokenizer::encode(std::string_view text, const Enco
   while (done < text.size()) {
     const SpecialTokens::Match match = state_->special.find(text, done, options.parse_special);
     const size_t end = match.token != nullptr ? match.begin : text.size();
-    if (Result<> result = state_->encode_plain(text.substr(done, end - done), workspace, ids); !result) {
-      return result.error();
-    }
-    if (match.token != nullptr) ids.push_back(match.token->id);
-    done = end + (match.token != nullptr ? match.token->name.size() : 0);
+    std::string_view plain = text.substr(done, end - done);
+    if (match.token != nullptr && match.token->strips_left) plain.remove_suffix(trailing_white_space(plain));
+    if (Result<> result = state_->encode_plain(plain, workspace, ids); !result) return result.error();
+    done = end;
+    if (match.token == nullptr) continue;
+    ids.push_back(match.token->id);
+    done += match.token->name.size();
+    if (match.token->strips_right) done += leading_white_space(text.substr(done));
   }
   return ids;
 }

@@ -9,6 +9,7 @@
 #include "runtime/weights/ggml_types.h"
 #include "runtime/weights/gguf_file.h"
 #include "runtime/weights/gguf_reader.h"
+#include "runtime/weights/hf/hf_checkpoint.h"
 
 namespace halod {
 namespace {
@@ -17,6 +18,11 @@ template <class File>
 Result<std::unique_ptr<const Checkpoint>> boxed(Result<File> file) {
   if (!file) return file.error();
   return std::unique_ptr<const Checkpoint>(std::make_unique<File>(std::move(*file)));
+}
+
+bool is_folder(const std::filesystem::path& path) {
+  std::error_code ignored;  // what cannot be looked at is opened as a file, which says why
+  return std::filesystem::is_directory(path, ignored);
 }
 
 }  // namespace
@@ -62,11 +68,12 @@ Result<> Checkpoint::check_formats() const {
 }
 
 Result<std::unique_ptr<const Checkpoint>> open_checkpoint(const std::filesystem::path& path) {
-  return boxed(GgufFile::open(path));
+  return is_folder(path) ? boxed(HfCheckpoint::open(path)) : boxed(GgufFile::open(path));
 }
 
 Result<std::unique_ptr<const Checkpoint>> open_checkpoint_to_inspect(const std::filesystem::path& path) {
-  return boxed(GgufFile::open_to_inspect(path));
+  return is_folder(path) ? boxed(HfCheckpoint::open_to_inspect(path))
+                         : boxed(GgufFile::open_to_inspect(path));
 }
 
 }  // namespace halod

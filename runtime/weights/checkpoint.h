@@ -72,7 +72,8 @@ class Checkpoint {
   std::map<std::string, size_t, std::less<>> tensor_idx_by_name_;
 };
 
-/// Opens a GGUF file. Errors: those of GgufFile::open. Blocks on the disk. Thread: any.
+/// Opens a GGUF file, or a folder as Hugging Face publishes models. Errors: those of GgufFile::open and
+/// HfCheckpoint::open. Blocks on the disk. Thread: any.
 Result<std::unique_ptr<const Checkpoint>> open_checkpoint(const std::filesystem::path& path);
 /// The same for looking only: formats that halod does not read are no error but listed.
 Result<std::unique_ptr<const Checkpoint>> open_checkpoint_to_inspect(const std::filesystem::path& path);

@@ -41,6 +41,7 @@ std::string describe_ggml_type(uint32_t ggml_type) {
 std::string supported_format_names() {
   std::string names;
   for (const FormatTraits& format : all_formats()) {
+    if (format.ggml_type == kNoGgmlType) continue;
     if (!names.empty()) names += ", ";
     names += format.name;
   }

@@ -208,6 +208,7 @@ std::string GgufWriter::header() const {
     append_string(out, tensor.name);
     append(out, static_cast<uint32_t>(tensor.shape.size()));
     for (auto extent = tensor.shape.rbegin(); extent != tensor.shape.rend(); ++extent) append(out, *extent);
+    HALOD_ASSERT(traits(tensor.format).ggml_type != kNoGgmlType);
     append(out, traits(tensor.format).ggml_type);
     append(out, tensor.offset);
   }

@@ -54,9 +54,10 @@ class TokenizerDataReader {
 
  private:
   [[noreturn]] void fail(std::string_view key, std::string_view problem) const {
+    const std::string name = metadata_.name_in_file(std::string(key));
     throw ErrorException(Error{ErrorCode::kCorruptFile,
-                               fmt::format("{}: metadata key '{}' {}", metadata_.file_name(), key, problem),
-                               std::string(key)});
+                               fmt::format("{}: metadata key '{}' {}", metadata_.file_name(), name, problem),
+                               name});
   }
 
   void read_tokens() {

@@ -32,8 +32,13 @@ struct TokenizerData {
   std::optional<TokenId> eos;
   std::vector<TokenId> end_of_generation;  ///< eos, eot and the like: all that end an answer
   bool add_bos = false;
-  std::string chat_template;  ///< Jinja source; empty when the model has none
-  std::string model_name;     ///< general.name; may be empty
+  /// A word that is in the vocabulary as a whole is one token, whatever the merges would give. Absent: as the
+  /// pre-tokenizer's rule says.
+  std::optional<bool> ignores_merges = {};
+  std::vector<TokenId> strips_left = {};   ///< special tokens that swallow the white space before them
+  std::vector<TokenId> strips_right = {};  ///< and after them
+  std::string chat_template;               ///< Jinja source; empty when the model has none
+  std::string model_name;                  ///< general.name; may be empty
 };
 
 /// Reads `tokenizer.*` keys. Errors: kCorruptFile / kUnsupported naming file and key.

@@ -67,6 +67,7 @@ GgufWriter every_format() {
   GgufWriter writer;
   writer.add_metadata("general.architecture", "qwen3");
   for (const FormatTraits& format : all_formats()) {
+    if (format.ggml_type == kNoGgmlType) continue;
     writer.add_tensor(fmt::format("weights.{}", format.name), format.format, {2, format.block_elements});
   }
   return writer;

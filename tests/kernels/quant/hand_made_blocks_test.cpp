@@ -285,5 +285,26 @@ TEST(HandMadeBlocks, DecodeTQ2_0) {
             (std::array{-2.0f, 2.0f, 0.0f, -2.0f}));
 }
 
+TEST(HandMadeBlocks, DecodeInt4G64) {
+  std::array<uint8_t, 35> block = {};
+  block[1] = 0x40;            // scale = 2
+  block[2] = 9;               // zero
+  block[3] = 0xf1;            // weights 0 and 16: 1, 15
+  block[3 + 16 + 15] = 0x80;  // weights 47 and 63: 0, 8
+  const auto weights = decode(Format::kInt4G64, block);
+  EXPECT_EQ((std::array{weights[0], weights[16], weights[1], weights[47], weights[63]}),
+            (std::array{-16.0f, 12.0f, -18.0f, -18.0f, -2.0f}));
+}
+
+TEST(HandMadeBlocks, DecodeInt8G32) {
+  std::array<uint8_t, 35> block = {};
+  block[1] = 0x38;  // scale = 0.5
+  block[2] = 255;   // zero
+  block[3] = 255;   // weight 0
+  block[34] = 1;    // weight 31
+  const auto weights = decode(Format::kInt8G32, block);
+  EXPECT_EQ((std::array{weights[0], weights[1], weights[31]}), (std::array{0.0f, -127.5f, -127.0f}));
+}
+
 }  // namespace
 }  // namespace halod

@@ -42,7 +42,8 @@ std::vector<TokenId> token_ids(const json::value& array) {
 
 /// Beyond F32 and BF16: gpt-oss has MXFP4 experts.
 bool is_quantised(const std::string& name) {
-  return name.find("-q-") != std::string::npos || name.find("gpt-oss") != std::string::npos;
+  const auto has = [&name](const char* part) { return name.find(part) != std::string::npos; };
+  return has("-q-") || has("gpt-oss") || has("-gptq") || has("-awq");
 }
 
 class TheConformanceKit : public testing::Test {
@@ -51,14 +52,17 @@ class TheConformanceKit : public testing::Test {
     if (!std::filesystem::exists(kKit / "gguf_manifest.json")) {
       GTEST_SKIP() << "no conformance kit at " << kKit << "; set HALOD_CONFORMANCE_DIR to run its models";
     }
-    manifest_ = json::parse(read_file(kKit / "gguf_manifest.json"));
+    for (const char* manifest : {"gguf_manifest.json", "safetensors_manifest.json"}) {
+      const json::value parsed = json::parse(read_file(kKit / manifest));
+      for (const json::value& model : parsed.at("models").as_array()) models_.push_back(model);
+    }
   }
 
   /// Calls check(name, path, sequence) for every sequence of every model that this build claims to run.
   template <class Check>
   void for_each_sequence(const Check& check) {
     int n_models = 0;
-    for (const json::value& model : manifest_.at("models").as_array()) {
+    for (const json::value& model : models_) {
       const std::string name(model.at("model").as_string());
       if (name.starts_with("gguf/qwen3next")) continue;
       ++n_models;
@@ -67,7 +71,7 @@ class TheConformanceKit : public testing::Test {
         check(name, kKit / name, sequence);
       }
     }
-    EXPECT_GE(n_models, 11) << "the kit has eleven models of these architectures";
+    EXPECT_GE(n_models, 14) << "the kit has fourteen models of these architectures and formats";
   }
 
   static LoadedModel load(const std::filesystem::path& path, bool exact) {
@@ -104,7 +108,7 @@ class TheConformanceKit : public testing::Test {
     return result;
   }
 
-  json::value manifest_;
+  std::vector<json::value> models_;
 };
 
 TEST_F(TheConformanceKit, IsMatchedStrictlyByTheExactPathAtEveryPosition) {

@@ -1,0 +1,23 @@
+// How a Hugging Face folder says that its linear layers are quantised.
+#pragma once
+
+#include <cstdint>
+
+#include "runtime/weights/hf/json_file.h"
+
+namespace halod {
+
+/// config.json's quantization_config.
+struct HfQuantisation {
+  enum class Method { kGptq, kAwq, kCompressedTensors };
+  Method method = Method::kGptq;
+  int bits = 4;
+  int64_t group_size = 128;            ///< input features that share a scale; -1: all of a row
+  bool stores_zeros_less_one = false;  ///< GPTQ's first version
+};
+
+/// Throws ErrorException: kUnsupported naming the key for methods, widths and orders that halod does not
+/// read.
+HfQuantisation read_quantisation(const JsonObject& config);
+
+}  // namespace halod

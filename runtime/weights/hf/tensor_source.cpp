@@ -1,0 +1,125 @@
+#include "runtime/weights/hf/tensor_source.h"
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+namespace halod {
+namespace {
+
+std::vector<int64_t> stacked_shape(const std::vector<const SafetensorsTensor*>& experts, bool is_stack) {
+  std::vector<int64_t> shape = experts.front()->shape;
+  if (is_stack) shape.insert(shape.begin(), static_cast<int64_t>(experts.size()));
+  return shape;
+}
+
+class FloatSource final : public TensorSource {
+ public:
+  FloatSource(const SafetensorsFiles& files, std::vector<const SafetensorsTensor*> experts, bool is_stack)
+      : TensorSource(format_of_dtype(experts.front()->dtype)->format, stacked_shape(experts, is_stack)),
+        files_(files),
+        experts_(std::move(experts)),
+        expert_bytes_(experts_.front()->size_bytes) {}
+
+  Result<> read(uint64_t byte_offset, std::span<std::byte> out) const override {
+    while (!out.empty()) {
+      const uint64_t begin = byte_offset % expert_bytes_;
+      const size_t n_bytes = static_cast<size_t>(std::min<uint64_t>(out.size(), expert_bytes_ - begin));
+      const SafetensorsTensor& expert = *experts_[static_cast<size_t>(byte_offset / expert_bytes_)];
+      if (auto read = files_.read(expert, begin, out.first(n_bytes)); !read) return read;
+      out = out.subspan(n_bytes);
+      byte_offset += n_bytes;
+    }
+    return {};
+  }
+
+  void prefetch(uint64_t byte_offset, uint64_t n_bytes) const override {
+    // What lies past a plain tensor's end is the next one of the file; past an expert's, another matrix's.
+    const size_t idx = std::min(experts_.size() - 1, static_cast<size_t>(byte_offset / expert_bytes_));
+    if (experts_.size() > 1 && byte_offset / expert_bytes_ != idx) return;
+    const SafetensorsTensor& expert = *experts_[idx];
+    files_.file_of(expert).prefetch(expert.offset + byte_offset - idx * expert_bytes_, n_bytes);
+  }
+
+ private:
+  const SafetensorsFiles& files_;
+  std::vector<const SafetensorsTensor*> experts_;
+  uint64_t expert_bytes_;
+};
+
+class NeighbourPairs final : public TensorSource {
+ public:
+  NeighbourPairs(std::unique_ptr<const TensorSource> rows, int64_t head_dim)
+      : TensorSource(rows->format(), rows->shape()),
+        rows_(std::move(rows)),
+        head_dim_(head_dim),
+        row_bytes_(traits(format()).row_bytes(shape().size() == 1 ? 1 : shape().back())) {
+    HALOD_ASSERT(shape().size() <= 2 && head_dim % 2 == 0 && shape().front() % head_dim == 0);
+  }
+
+  Result<> read(uint64_t byte_offset, std::span<std::byte> out) const override {
+    const auto row_bytes = static_cast<uint64_t>(row_bytes_);
+    HALOD_ASSERT(byte_offset % row_bytes == 0 && out.size() % row_bytes == 0);
+    const auto first = static_cast<int64_t>(byte_offset / row_bytes);
+    const auto end = first + static_cast<int64_t>(out.size() / row_bytes);
+    if (first == end) return {};
+    const int64_t first_head = first / head_dim_, end_head = (end - 1) / head_dim_ + 1;
+    // Whole heads, because their rows may be spread over the file.
+    std::vector<std::byte> heads(static_cast<size_t>((end_head - first_head) * head_dim_) * row_bytes);
+    if (auto read = rows_->read(static_cast<uint64_t>(first_head * head_dim_) * row_bytes, heads); !read)
+      return read;
+    for (int64_t row = first; row < end; ++row) {
+      const int64_t in_head = row % head_dim_, from = in_head % 2 * (head_dim_ / 2) + in_head / 2;
+      const auto at = static_cast<size_t>(row - in_head - first_head * head_dim_ + from) * row_bytes;
+      std::memcpy(out.data() + static_cast<size_t>(row - first) * row_bytes, heads.data() + at, row_bytes);
+    }
+    return {};
+  }
+  void prefetch(uint64_t byte_offset, uint64_t n_bytes) const override {
+    rows_->prefetch(byte_offset, n_bytes);
+  }
+
+ private:
+  std::unique_ptr<const TensorSource> rows_;
+  int64_t head_dim_, row_bytes_;
+};
+
+class ComputedSource final : public TensorSource {
+ public:
+  explicit ComputedSource(std::vector<float> values)
+      : TensorSource(Format::kF32, {static_cast<int64_t>(values.size())}), values_(std::move(values)) {}
+  Result<> read(uint64_t byte_offset, std::span<std::byte> out) const override {
+    std::memcpy(out.data(), std::as_bytes(std::span(values_)).data() + byte_offset, out.size());
+    return {};
+  }
+  void prefetch(uint64_t, uint64_t) const override {}
+
+ private:
+  std::vector<float> values_;
+};
+
+}  // namespace
+
+std::unique_ptr<const TensorSource> make_neighbour_pairs(std::unique_ptr<const TensorSource> rows,
+                                                         int64_t head_dim) {
+  return std::make_unique<NeighbourPairs>(std::move(rows), head_dim);
+}
+
+std::unique_ptr<const TensorSource> make_computed_source(std::vector<float> values) {
+  return std::make_unique<ComputedSource>(std::move(values));
+}
+
+const FormatTraits* format_of_dtype(std::string_view dtype) {
+  for (const Format format : {Format::kF32, Format::kF16, Format::kBF16}) {
+    if (traits(format).name == dtype) return &traits(format);
+  }
+  return nullptr;
+}
+
+std::unique_ptr<const TensorSource> make_float_source(const SafetensorsFiles& files,
+                                                      std::vector<const SafetensorsTensor*> experts,
+                                                      bool is_stack) {
+  return std::make_unique<FloatSource>(files, std::move(experts), is_stack);
+}
+
+}  // namespace halod

@@ -1,0 +1,54 @@
+// How one tensor's rows come out of safetensors files.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/error.h"
+#include "runtime/weights/hf/safetensors_files.h"
+#include "runtime/weights/tensor_info.h"
+
+namespace halod {
+
+/// Thread: const methods from any thread.
+class TensorSource {
+ public:
+  virtual ~TensorSource() = default;
+  Format format() const { return format_; }
+  const std::vector<int64_t>& shape() const { return shape_; }
+
+  /// As Checkpoint::read and Checkpoint::prefetch.
+  virtual Result<> read(uint64_t byte_offset, std::span<std::byte> out) const = 0;
+  virtual void prefetch(uint64_t byte_offset, uint64_t n_bytes) const = 0;
+
+ protected:
+  TensorSource(Format format, std::vector<int64_t> shape) : format_(format), shape_(std::move(shape)) {}
+
+ private:
+  Format format_;
+  std::vector<int64_t> shape_;
+};
+
+/// The format whose bytes a float tensor of this dtype has; nullptr for other dtypes.
+const FormatTraits* format_of_dtype(std::string_view dtype);
+
+/// One float tensor as it lies in its file, or one per expert one after the other. REQUIRES: at least one;
+/// all of the same shape and of a dtype with a format; `files` outlives it.
+std::unique_ptr<const TensorSource> make_float_source(const SafetensorsFiles& files,
+                                                      std::vector<const SafetensorsTensor*> experts,
+                                                      bool is_stack);
+
+/// The rows of each head, which pair i with i + head_dim / 2 in rotary embedding, so that neighbours are the
+/// pairs: rows 0, head_dim / 2, 1, head_dim / 2 + 1, … That is the order of GGUF's llama files. REQUIRES:
+/// `rows` is of one or two dimensions; head_dim is even and divides the first.
+std::unique_ptr<const TensorSource> make_neighbour_pairs(std::unique_ptr<const TensorSource> rows,
+                                                         int64_t head_dim);
+
+/// A vector that no file has.
+std::unique_ptr<const TensorSource> make_computed_source(std::vector<float> values);
+
+}  // namespace halod
