@@ -70,8 +70,8 @@ struct GatherArgs {
   float* out;
 };
 
-/// y[m] (+)= x W[m]^T for up to three matrices that read the same x, and up to T rows. Grid: (row tiles of
-/// all matrices).
+/// y[m] (+)= x W[m]^T + bias for up to three matrices that read the same x, and up to T rows. Grid: (row
+/// tiles of all matrices).
 struct LinearArgs {
   WeightRows weights[3];
   float* y[3];            ///< [n_tokens, weights[m].rows]
@@ -80,16 +80,20 @@ struct LinearArgs {
   int32_t n_tokens;  ///< 1 … T
   int32_t add;       ///< += instead of =
   ActivationRows x;
+  const float* bias;  ///< [weights[0].rows], of one matrix alone; nullptr = none
 };
 
-/// Norms and rotates q and k, and stores k and v. Grid: (heads / 4, rows).
+/// Adds biases, norms and rotates q and k, and stores k and v. Grid: (heads / 4, rows).
 struct AttentionPrepareArgs {
   float* q;             ///< [rows, n_heads * head_dim], changed in place
   const float* k;       ///< [rows, n_kv_heads * head_dim]
   const float* v;       ///< the same shape
+  const float* q_bias;  ///< [n_heads * head_dim]; nullptr = none
+  const float* k_bias;  ///< [n_kv_heads * head_dim]; nullptr = none
+  const float* v_bias;  ///< the same
   const float* q_norm;  ///< [head_dim]; nullptr = none
   const float* k_norm;
-  const float* rope;  ///< [rows, head_dim]: cosines, then sines
+  const float* rope;  ///< [rows, n_rotated]: cosines, then sines
   const StepRow* rows;
   const uint32_t* pages;
   unsigned char* kv;  ///< this layer's pages
@@ -97,6 +101,8 @@ struct AttentionPrepareArgs {
   int32_t n_heads;
   int32_t n_kv_heads;
   int32_t head_dim;
+  int32_t n_rotated;         ///< leading values of a head
+  int32_t pairs_neighbours;  ///< turns 2i and 2i + 1 together instead of i and i + n_rotated / 2
 };
 
 /// One query row against its sequence's keys, cut into splits; the last split of a (row, head chunk) to
@@ -188,8 +194,9 @@ struct RowGroups {
   int32_t rows_per_x;  ///< row i reads row i / rows_per_x of x
 };
 
-/// y[m][i] (+)= x[i / rows_per_x] W[m]^T for up to three matrices of one kind that read the same x. Bit for
-/// bit what `linear` computes. Grid: (row tiles of all matrices, tiles of rows of x: prompt_row_tiles()).
+/// y[m][i] (+)= x[i / rows_per_x] W[m]^T + bias for up to three matrices of one kind that read the same x.
+/// Bit for bit what `linear` computes. Grid: (row tiles of all matrices, tiles of rows of x:
+/// prompt_row_tiles()).
 struct PromptLinearArgs {
   WeightRows weights[3];
   float* y[3];            ///< [n_rows, weights[m].rows]
@@ -198,6 +205,7 @@ struct PromptLinearArgs {
   int32_t add;  ///< += instead of =
   ActivationRows x;
   RowGroups groups;
+  const float* bias;  ///< [weights[0].rows], of one matrix alone; nullptr = none
 };
 
 /// h[i] = silu(x gate^T) * (x up^T), and its 8-bit form: bit for bit what `gate_up` computes. Grid:

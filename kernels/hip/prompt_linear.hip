@@ -65,8 +65,10 @@ HALOD_DEVICE void prompt_linear(const PromptLinearArgs& args) {
 #pragma unroll
       for (int w = 0; w < weight_fragments; ++w) {
         const int column = first_row + w * kFragment + gpu::lane() % kFragment;
-        if (column < weights.rows)
-          y[column] = args.add ? y[column] + sums[r][w].values[i] : sums[r][w].values[i];
+        if (column >= weights.rows) continue;
+        float sum = sums[r][w].values[i];
+        if (args.bias) sum += args.bias[column];
+        y[column] = args.add ? y[column] + sum : sum;
       }
     }
   }

@@ -36,11 +36,6 @@ std::string_view to_string(ModelFeature feature) {
   return "";
 }
 
-// Models are checked against supports() before they are loaded, so these are never reached.
-void Backend::add_bias(MatrixView<float>, const PlacedVector&) {
-  HALOD_ASSERT(supports(ModelFeature::kBias));
-}
-
 int default_cpu_threads() {
   std::ifstream cpuinfo("/proc/cpuinfo");
   std::set<std::pair<std::string, std::string>> cores;

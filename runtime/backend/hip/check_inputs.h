@@ -35,6 +35,11 @@ inline double check_nmse(std::span<const float> values, std::span<const float> e
   return power > 0 ? error / power : error;
 }
 
+/// rows[i] += bias, cols values each.
+inline void add_to_rows(std::vector<float>& rows, std::span<const float> bias) {
+  for (size_t i = 0; i < rows.size(); ++i) rows[i] += bias[i % bias.size()];
+}
+
 /// n values on the device, and a way there and back.
 template <class T>
 class DeviceArray {

@@ -139,6 +139,10 @@ uint64_t HipBackend::scratch_bytes() const {
 
 bool HipBackend::takes_format(Format format) const { return find_row_layout(format) != nullptr; }
 
+bool HipBackend::supports(ModelFeature feature) const {
+  return feature == ModelFeature::kNeighbourRope || feature == ModelFeature::kBias;
+}
+
 uint64_t HipBackend::available_bytes() const {
   // From sysfs: the runtime's own count leaves out what a GPU without memory of its own may map of the
   // machine's.
@@ -245,6 +249,7 @@ void HipBackend::begin_step(const StepInputs& inputs) {
   step_.pages = reinterpret_cast<const uint32_t*>(device + pages_at);
   step_.logit_rows = reinterpret_cast<const int32_t*>(device + logit_rows_at);
   step_.rope = reinterpret_cast<const float*>(device + rope_at);
+  step_.n_rotated = static_cast<int32_t>(2 * n_frequencies);
 }
 
 void HipBackend::embed(const PlacedWeight& embedding, MatrixView<float> out) {
@@ -276,7 +281,8 @@ void HipBackend::launch_linear(const ActivationRows& x, int64_t cols, int64_t fi
                   .n_tokens = n_tokens,
                   .add = job.add ? 1 : 0,
                   .x = {x.values + first_row * cols, x.codes + first_row * cols,
-                        x.groups + first_row * (cols / kGroupColumns)}};
+                        x.groups + first_row * (cols / kGroupColumns)},
+                  .bias = hip_vector(job.bias)};
   for (size_t m = 0; m < job.weights.size(); ++m) {
     args.weights[m] = hip_weight(*job.weights[m]).device_rows();
     args.y[m] = job.outs[m].row_data(first_row);
@@ -288,7 +294,7 @@ void HipBackend::launch_linear(const ActivationRows& x, int64_t cols, int64_t fi
 
 void HipBackend::multiply(const ActivationRows& x, int64_t n_rows, const LinearJob& job) {
   constexpr size_t kMostMatrices = std::extent_v<decltype(LinearArgs::weights)>;
-  HALOD_ASSERT(job.weights.size() <= kMostMatrices);
+  HALOD_ASSERT(job.weights.size() <= kMostMatrices && (job.bias == nullptr || job.weights.size() == 1));
   if (fills_tiles(n_rows, job.weights)) return multiply_prompt(x, n_rows, job);
   for (int64_t row = 0; row < n_rows; row += kMaxLinearTokens) {
     launch_linear(x, job.weights[0]->cols(), row,
@@ -305,12 +311,12 @@ void HipBackend::linear(MatrixView<const float> x, std::span<const PlacedWeight*
   multiply(rows, x.rows, {.weights = weights, .outs = outs});
 }
 
-void HipBackend::linear_add(MatrixView<const float> x, const PlacedWeight& weight,
+void HipBackend::linear_add(MatrixView<const float> x, const PlacedWeight& weight, const PlacedVector* bias,
                             MatrixView<float> residual) {
   const ActivationRows rows = read(x, hip_weight(weight).needs_codes());
   write(residual, false);
   const PlacedWeight* weights[] = {&weight};
-  multiply(rows, x.rows, {.weights = weights, .outs = {&residual, 1}, .add = true});
+  multiply(rows, x.rows, {.weights = weights, .outs = {&residual, 1}, .add = true, .bias = bias});
 }
 
 void HipBackend::attention(const AttentionArgs& args, KvStorage& kv) {
@@ -320,8 +326,11 @@ void HipBackend::attention(const AttentionArgs& args, KvStorage& kv) {
          AttentionPrepareArgs{.q = args.q.data,
                               .k = args.k.data,
                               .v = args.v.data,
-                              .q_norm = args.q_norm ? hip_vector(*args.q_norm) : nullptr,
-                              .k_norm = args.k_norm ? hip_vector(*args.k_norm) : nullptr,
+                              .q_bias = hip_vector(args.q_bias),
+                              .k_bias = hip_vector(args.k_bias),
+                              .v_bias = hip_vector(args.v_bias),
+                              .q_norm = hip_vector(args.q_norm),
+                              .k_norm = hip_vector(args.k_norm),
                               .rope = step_.rope,
                               .rows = step_.rows,
                               .pages = step_.pages,
@@ -329,7 +338,9 @@ void HipBackend::attention(const AttentionArgs& args, KvStorage& kv) {
                               .epsilon = args.norm_epsilon,
                               .n_heads = static_cast<int32_t>(args.n_heads),
                               .n_kv_heads = static_cast<int32_t>(args.n_kv_heads),
-                              .head_dim = static_cast<int32_t>(args.head_dim)});
+                              .head_dim = static_cast<int32_t>(args.head_dim),
+                              .n_rotated = step_.n_rotated,
+                              .pairs_neighbours = args.rope_pairing == RopePairing::kNeighbours});
   const int group = static_cast<int>(args.n_heads / args.n_kv_heads);
   const int heads = kernel_capacity(std::min(group, kMaxHeadsPerChunk), kMaxHeadsPerChunk);
   const int64_t n_chunks = args.n_kv_heads * divided_up(group, heads);

@@ -36,7 +36,7 @@ class HipBackend final : public Backend {
   Result<MatrixView<float>> allocate_activations(int64_t rows, int64_t cols) override;
   uint64_t scratch_bytes() const override;
   bool takes_format(Format format) const override;
-  bool supports(ModelFeature) const override { return false; }
+  bool supports(ModelFeature feature) const override;
   uint64_t available_bytes() const override;
   bool takes_memory_at_once() const override { return true; }
 
@@ -47,7 +47,8 @@ class HipBackend final : public Backend {
                 MatrixView<float> out) override;
   void linear(MatrixView<const float> x, std::span<const PlacedWeight* const> weights,
               std::span<const MatrixView<float>> outs) override;
-  void linear_add(MatrixView<const float> x, const PlacedWeight& weight, MatrixView<float> residual) override;
+  void linear_add(MatrixView<const float> x, const PlacedWeight& weight, const PlacedVector* bias,
+                  MatrixView<float> residual) override;
   void attention(const AttentionArgs& args, KvStorage& kv) override;
   void moe(const MoeArgs& args) override;
   void dense_ffn(const DenseFfnArgs& args) override;
@@ -96,11 +97,13 @@ class HipBackend final : public Backend {
     const uint32_t* pages = nullptr;
     const int32_t* logit_rows = nullptr;
     const float* rope = nullptr;
+    int32_t n_rotated = 0;  ///< leading values of a head
   };
   struct LinearJob {
     std::span<const PlacedWeight* const> weights;
     std::span<const MatrixView<float>> outs;
     bool add = false;
+    const PlacedVector* bias = nullptr;  ///< of the only matrix
   };
 
   ActivationSlice find(const float* data, int64_t n_rows);

@@ -39,7 +39,8 @@ void HipBackend::multiply_tiles(const ActivationRows& x, const RowGroups& groups
   PromptLinearArgs args{.n_matrices = static_cast<int32_t>(job.weights.size()),
                         .add = job.add ? 1 : 0,
                         .x = x,
-                        .groups = groups};
+                        .groups = groups,
+                        .bias = hip_vector(job.bias)};
   for (size_t m = 0; m < job.weights.size(); ++m) {
     args.weights[m] = hip_weight(*job.weights[m]).device_rows();
     args.y[m] = job.outs[m].data;
@@ -61,7 +62,7 @@ void HipBackend::multiply_prompt(const ActivationRows& x, int64_t n_rows, const 
     const int64_t n = std::min(at_once, n_rows - row);
     for (size_t m = 0; m < outs.size(); ++m) outs[m] = {job.outs[m].row_data(row), n, job.outs[m].cols};
     multiply_tiles(rows_from(x, row, cols), all_rows(n),
-                   {.weights = job.weights, .outs = outs, .add = job.add});
+                   {.weights = job.weights, .outs = outs, .add = job.add, .bias = job.bias});
   }
 }
 

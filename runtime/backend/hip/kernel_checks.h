@@ -37,6 +37,7 @@ struct LinearShape {
   int cols = 0;
   int n_tokens = 0;
   bool add = false;
+  bool has_bias = false;  ///< of one matrix
 };
 KernelChecks check_linear(Device& device, const LinearShape& shape);
 
@@ -44,6 +45,9 @@ struct AttentionShape {
   int n_heads = 0, n_kv_heads = 0, head_dim = 0;
   std::vector<int> n_keys;  ///< of each row; every row is a sequence of its own
   bool has_norms = true;
+  bool has_biases = false;
+  int n_rotated = 0;  ///< leading values of a head; 0 = all
+  bool pairs_neighbours = false;
 };
 KernelChecks check_attention(Device& device, const AttentionShape& shape);
 

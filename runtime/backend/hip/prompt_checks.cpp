@@ -225,6 +225,9 @@ KernelChecks check_prompt_linear(Device& device, const LinearShape& shape, const
       .groups = {
           .offsets = nullptr, .order = nullptr, .n_experts = 1, .n_rows = shape.n_tokens, .rows_per_x = 1}};
   LinearArgs decode{.n_matrices = n_matrices, .add = args.add};
+  const std::vector<float> bias = check_values(shape.rows, 49);
+  DeviceArray<float> device_bias(device, bias);
+  if (shape.has_bias) args.bias = decode.bias = device_bias.data();
   for (int m = 0; m < n_matrices; ++m) {
     const auto i = static_cast<size_t>(m);
     weights.emplace_back(device, shape.formats[i], 1, shape.rows, shape.cols, static_cast<uint32_t>(50 + m));
@@ -247,13 +250,14 @@ KernelChecks check_prompt_linear(Device& device, const LinearShape& shape, const
   }
   KernelChecks checks;
   for (size_t i = 0; i < results.size(); ++i) {
-    const std::string what =
-        fmt::format("{} {} {}x{}, {} rows{}", kernel_row(tile.kernel).name, traits(shape.formats[i]).name,
-                    shape.rows, shape.cols, shape.n_tokens, shape.add ? ", added" : "");
+    const std::string what = fmt::format(
+        "{} {} {}x{}, {} rows{}{}", kernel_row(tile.kernel).name, traits(shape.formats[i]).name, shape.rows,
+        shape.cols, shape.n_tokens, shape.add ? ", added" : "", shape.has_bias ? ", biased" : "");
     const std::vector<float> values = results[i].read();
     std::vector<float> expected =
         product_of(weights[i].blocks(0), x.values_for(shape.formats[i]).data(), shape.n_tokens);
     for (size_t j = 0; shape.add && j < expected.size(); ++j) expected[j] += before[j];
+    if (shape.has_bias) add_to_rows(expected, bias);
     checks.push_back({what, check_nmse(values, expected)});
     checks.push_back({what + ": bits", difference(values, alone[i].read())});
   }

@@ -37,6 +37,11 @@ void add_decode_tests(std::vector<SelfTest>& tests) {
                                    .add = true});
     });
   }
+  tests.push_back([](Device& device) {
+    return check_linear(
+        device,
+        {.formats = {Format::kQ4_K}, .rows = 19, .cols = 256, .n_tokens = 1, .add = true, .has_bias = true});
+  });
   for (const int n_tokens : {2, 4}) {
     tests.push_back([=](Device& device) {
       return check_dense_gate_up(
@@ -49,6 +54,17 @@ void add_decode_tests(std::vector<SelfTest>& tests) {
                              {.n_heads = 2 * n_heads, .n_kv_heads = 2, .head_dim = 64, .n_keys = {37, 150}});
     });
   }
+  for (const bool pairs_neighbours : {false, true}) {
+    tests.push_back([=](Device& device) {
+      return check_attention(device, {.n_heads = 2,
+                                      .n_kv_heads = 1,
+                                      .head_dim = 64,
+                                      .n_keys = {9},
+                                      .has_norms = false,
+                                      .has_biases = true,
+                                      .pairs_neighbours = pairs_neighbours});
+    });
+  }
 }
 
 void add_prompt_tests(std::vector<SelfTest>& tests) {
@@ -59,7 +75,8 @@ void add_prompt_tests(std::vector<SelfTest>& tests) {
     for (const PromptTile& tile : prompt_linear_tiles(kind)) {
       tests.push_back([=, &tile](Device& device) {
         return check_prompt_linear(
-            device, {.formats = {format.format}, .rows = 19, .cols = 256, .n_tokens = 3}, tile);
+            device, {.formats = {format.format}, .rows = 19, .cols = 256, .n_tokens = 3, .has_bias = true},
+            tile);
       });
     }
   }

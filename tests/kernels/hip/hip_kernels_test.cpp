@@ -88,6 +88,19 @@ TEST_P(EveryFormatOnTheGpu, IsMultipliedWithOneToEightRows) {
       check_linear(*device_, {.formats = {GetParam()}, .rows = 1, .cols = 256, .n_tokens = 1, .add = true}));
 }
 
+TEST(GpuLinear, AddsABias) {
+  const auto device = make_lanes_device();
+  for (const int n_tokens : {1, 2, 4, 8}) {
+    for (const bool add : {false, true})
+      expect_passed(check_linear(*device, {.formats = {Format::kQ8_0},
+                                           .rows = 19,
+                                           .cols = 64,
+                                           .n_tokens = n_tokens,
+                                           .add = add,
+                                           .has_bias = true}));
+  }
+}
+
 TEST_P(EveryFormatOnTheGpu, SharesALaunchWithOthers) {
   expect_passed(check_linear(
       *device_,
@@ -199,6 +212,31 @@ TEST(GpuAttention, DoesWithoutNorms) {
   const auto device = make_lanes_device();
   expect_passed(check_attention(
       *device, {.n_heads = 4, .n_kv_heads = 2, .head_dim = 64, .n_keys = {40}, .has_norms = false}));
+}
+
+TEST(GpuAttention, AddsBiasesBeforeNormsAndRotation) {
+  const auto device = make_lanes_device();
+  for (const bool has_norms : {false, true})
+    expect_passed(check_attention(*device, {.n_heads = 6,
+                                            .n_kv_heads = 2,
+                                            .head_dim = 48,
+                                            .n_keys = {40, 3},
+                                            .has_norms = has_norms,
+                                            .has_biases = true}));
+}
+
+TEST(GpuAttention, RotatesNeighboursOrHalvesOfAWholeHeadOrItsFirstValues) {
+  const auto device = make_lanes_device();
+  for (const bool pairs_neighbours : {false, true}) {
+    for (const int n_rotated : {2, 48, 80})
+      expect_passed(check_attention(*device, {.n_heads = 2,
+                                              .n_kv_heads = 1,
+                                              .head_dim = 80,
+                                              .n_keys = {35},
+                                              .has_norms = n_rotated == 48,
+                                              .n_rotated = n_rotated,
+                                              .pairs_neighbours = pairs_neighbours}));
+  }
 }
 
 TEST(GpuAttention, CutsLongContextsIntoLongerSplits) {

@@ -77,6 +77,20 @@ TEST(PromptProducts, ShareALaunchAmongFormats) {
         tile));
 }
 
+TEST(PromptProducts, AddABias) {
+  const auto device = make_lanes_device();
+  for (const Format format : {Format::kQ8_0, Format::kF16}) {
+    for (const PromptTile& tile :
+         prompt_linear_tiles(format == Format::kF16 ? WeightKind::kFloats : WeightKind::kQuantised)) {
+      for (const bool add : {false, true})
+        expect_right(check_prompt_linear(
+            *device,
+            {.formats = {format}, .rows = 70, .cols = 64, .n_tokens = 18, .add = add, .has_bias = true},
+            tile));
+    }
+  }
+}
+
 TEST(PromptExperts, MayHaveAllTokensOrNone) {
   const auto device = make_lanes_device();
   for (const PromptTile& linear : prompt_linear_tiles(WeightKind::kQuantised)) {

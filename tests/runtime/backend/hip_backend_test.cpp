@@ -81,10 +81,12 @@ TEST(ADecodeStep, IsEightLaunchesALayerOfExperts) {
   EXPECT_EQ(counts.launches.at("linear_1"), 2 * n_layers + 1);
 }
 
-TEST(ADecodeStep, IsEightLaunchesADenseLayer) {
-  int64_t n_layers = 0;
-  const auto counts = count_step("tiny-dense", 1, n_layers);
-  EXPECT_EQ(counts.n_launches(), 8 * n_layers + 5);
+TEST(ADecodeStep, IsEightLaunchesALayerOfAnyOtherArchitecture) {
+  for (const char* shape : {"tiny-dense", "tiny-llama", "tiny-qwen2"}) {
+    int64_t n_layers = 0;
+    const auto counts = count_step(shape, 1, n_layers);
+    EXPECT_EQ(counts.n_launches(), 8 * n_layers + 5) << shape;
+  }
 }
 
 TEST(ADecodeStep, MovesOneCopyInAndEightBytesOut) {
