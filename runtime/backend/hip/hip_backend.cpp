@@ -140,7 +140,7 @@ uint64_t HipBackend::scratch_bytes() const {
 bool HipBackend::takes_format(Format format) const { return find_row_layout(format) != nullptr; }
 
 bool HipBackend::supports(ModelFeature feature) const {
-  return feature == ModelFeature::kNeighbourRope || feature == ModelFeature::kBias;
+  return feature != ModelFeature::kSlidingWindow && feature != ModelFeature::kAttentionSinks;
 }
 
 uint64_t HipBackend::available_bytes() const {

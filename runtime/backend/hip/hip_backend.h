@@ -106,6 +106,15 @@ class HipBackend final : public Backend {
     const PlacedVector* bias = nullptr;  ///< of the only matrix
   };
 
+  /// The first half of a feed-forward layer.
+  struct GateUp {
+    const PlacedWeight& gate;
+    const PlacedWeight& up;
+    const ExpertBiases* biases = nullptr;
+    GatedActivation activation = GatedActivation::kSwiglu;
+  };
+  static GateUp gate_up_of(const MoeArgs& args);
+
   ActivationSlice find(const float* data, int64_t n_rows);
   /// The rows, with their 8-bit form where it is wanted.
   ActivationRows read(MatrixView<const float> x, bool needs_codes);
@@ -124,18 +133,18 @@ class HipBackend final : public Backend {
   static RowGroups all_rows(int64_t n_rows);
   void multiply_tiles(const ActivationRows& x, const RowGroups& groups, const LinearJob& job);
   void multiply_prompt(const ActivationRows& x, int64_t n_rows, const LinearJob& job);
-  void gate_up_tiles(const PlacedWeight& gate, const PlacedWeight& up, const ActivationRows& x,
-                     const RowGroups& groups, const ActivationResult& h);
-  void gate_up_prompt(const PlacedWeight& gate, const PlacedWeight& up, const ActivationRows& x,
-                      int64_t n_rows, const ActivationResult& h);
+  void gate_up_tiles(const GateUp& layer, const ActivationRows& x, const RowGroups& groups,
+                     const ActivationResult& h);
+  void gate_up_prompt(const GateUp& layer, const ActivationRows& x, int64_t n_rows,
+                      const ActivationResult& h);
   void experts_prompt(const MoeArgs& args, const ActivationRows& x, const ChosenExperts& chosen);
 
   void launch_linear(const ActivationRows& x, int64_t cols, int64_t first_row, int n_tokens,
                      const LinearJob& job);
   void launch_rms_norm(const float* x, const float* weight, float epsilon, int64_t n_rows, int64_t cols,
                        const ActivationResult& y);
-  void gate_up(const PlacedWeight& gate, const PlacedWeight& up, const ActivationRows& x,
-               const int32_t* experts, int n_per_token, int64_t n_slots, const ActivationResult& h);
+  void gate_up(const GateUp& layer, const ActivationRows& x, const int32_t* experts, int n_per_token,
+               int64_t n_slots, const ActivationResult& h);
   ActivationResult hidden_room(int64_t n_rows, int64_t cols);
   void read_logits(const OutputArgs& args, const float* logits);
 

@@ -54,6 +54,10 @@ KernelChecks check_attention(Device& device, const AttentionShape& shape);
 struct ExpertsShape {
   Format router = Format::kF32, gate = Format::kQ4_K, up = Format::kQ4_K, down = Format::kQ6_K;
   int n_experts = 0, n_per_token = 0, hidden_size = 0, width = 0, n_tokens = 0;
+  bool has_biases = false;
+  Gating gating = Gating::kSoftmax;
+  float weights_scale = 1;
+  GatedActivation activation = GatedActivation::kSwiglu;
 };
 KernelChecks check_experts(Device& device, const ExpertsShape& shape);
 /// gate_up for several tokens of one matrix each, as dense layers use it.
@@ -73,6 +77,8 @@ struct PromptExpertsShape {
   Format gate = Format::kQ4_K, up = Format::kQ4_K, down = Format::kQ6_K;
   int n_experts = 0, n_per_token = 0, hidden_size = 0, width = 0, n_tokens = 0;
   Routing routing = Routing::kSpread;
+  bool has_biases = false;
+  GatedActivation activation = GatedActivation::kSwiglu;
 };
 /// Sorting, gate and up, down, and the sum of experts.
 KernelChecks check_prompt_experts(Device& device, const PromptExpertsShape& shape, const PromptTile& linear,

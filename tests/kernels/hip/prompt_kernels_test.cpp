@@ -109,6 +109,26 @@ TEST(PromptExperts, MayHaveAllTokensOrNone) {
   }
 }
 
+TEST(PromptExperts, MayHaveBiasesAndAClampedActivation) {
+  const auto device = make_lanes_device();
+  for (const Format format : {Format::kMXFP4, Format::kF16}) {
+    const WeightKind kind = format == Format::kF16 ? WeightKind::kFloats : WeightKind::kQuantised;
+    for (const PromptTile& tile : prompt_gate_up_tiles(kind))
+      expect_right(check_prompt_experts(*device,
+                                        {.gate = format,
+                                         .up = format,
+                                         .down = format,
+                                         .n_experts = 5,
+                                         .n_per_token = 2,
+                                         .hidden_size = 96,
+                                         .width = kind == WeightKind::kFloats ? 41 : 64,
+                                         .n_tokens = 19,
+                                         .has_biases = true,
+                                         .activation = GatedActivation::kClampedSwiglu},
+                                        prompt_linear_tiles(kind)[0], tile));
+  }
+}
+
 TEST(PromptExperts, MayBeMoreThanAWaveHasLanes) {
   const auto device = make_lanes_device();
   expect_right(check_prompt_experts(*device,
