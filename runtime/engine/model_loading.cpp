@@ -25,7 +25,9 @@ const TensorInfo* first_untaken(const GgufFile& file, const Backend& backend) {
 
 /// `auto` means whatever computes this file: the CPU where the GPU lacks kernels for one of its formats.
 Result<std::unique_ptr<Backend>> choose_backend(const wire::LoadModel& request, const GgufFile& file) {
-  BackendOptions options{.kind = request.backend, .n_threads = static_cast<int>(request.n_threads)};
+  BackendOptions options{.kind = request.backend,
+                         .n_threads = static_cast<int>(request.n_threads),
+                         .gpu_graphs = request.gpu_graphs == "on"};
   auto backend = make_backend(options);
   if (!backend || request.backend != "auto") return backend;
   const TensorInfo* untaken = first_untaken(file, **backend);

@@ -2,6 +2,7 @@
 // the vector unit for all others. A model's rows all go one way, so that a row's bits do not tell whether it
 // came in a prompt.
 #include <algorithm>
+#include <bit>
 
 #include "kernels/hip/weight_layout.h"
 #include "runtime/backend/hip/hip_backend.h"
@@ -17,6 +18,12 @@ constexpr int64_t kAttentionRows = 32;
 
 /// What the partial results of a launch take at most: 8 rows of 4 KV heads of 128 at 128k keys, 31 at 4k.
 constexpr int64_t kPartialBytes = 32 << 20;
+
+/// As many as the longest row has, up to the next power of two, so that the launches of a sequence's tokens
+/// stay the same for long (graph_device.h). Blocks of splits that a row does not have return at once.
+int splits_per_launch(int n_keys) {
+  return static_cast<int>(std::bit_ceil(static_cast<unsigned>(n_key_splits(n_keys))));
+}
 
 ActivationResult rows_of(const ActivationResult& out, int64_t row, int64_t cols) {
   return {out.values + row * cols, out.codes ? out.codes + row * cols : nullptr,
@@ -83,7 +90,7 @@ void HipBackend::attend_by_rows(const AttentionArgs& args, const unsigned char* 
                                 const ActivationResult& out) {
   const auto n_rows = static_cast<int64_t>(step_.plan.rows.size());
   if (n_rows == 0) return;
-  const int dim = static_cast<int>(args.head_dim), n_splits = n_key_splits(step_.plan.longest_row);
+  const int dim = static_cast<int>(args.head_dim), n_splits = splits_per_launch(step_.plan.longest_row);
   const int64_t n_chunks = args.n_kv_heads * divided_up(args.n_heads / args.n_kv_heads, kFragment);
   const int64_t row_floats = n_chunks * n_splits * static_cast<int64_t>(flash_partial_floats(dim));
   const int64_t rows_at_once = std::clamp<int64_t>(kPartialBytes / (row_floats * 4), 1, n_rows);

@@ -181,21 +181,26 @@ ActivationResult HipBackend::write(MatrixView<float> y, bool with_codes) {
 void HipBackend::begin_step(const StepInputs& inputs) {
   const auto n_rows = static_cast<int64_t>(inputs.tokens.size());
   const auto n_frequencies = static_cast<int64_t>(inputs.inverse_frequencies.size());
-  int64_t n_pages = 0;
-  for (const AttentionSequence& sequence : inputs.sequences)
-    n_pages += static_cast<int64_t>(sequence.pages.size());
-  const int64_t rows_at = aligned_bytes(n_rows * 4),
-                pages_at = rows_at + aligned_bytes(n_rows * static_cast<int64_t>(sizeof(StepRow))),
-                logit_rows_at = pages_at + aligned_bytes(n_pages * 4),
-                rope_at = logit_rows_at + aligned_bytes(static_cast<int64_t>(inputs.logit_rows.size()) * 4),
-                row_ids_at = rope_at + aligned_bytes(n_rows * 2 * n_frequencies * 4);
+  size_t n_pages = 0;
+  for (const AttentionSequence& sequence : inputs.sequences) n_pages += sequence.pages.size();
   AttentionPlan plan = plan_attention(inputs.sequences);
-  int64_t n_bytes = row_ids_at + aligned_bytes(static_cast<int64_t>(plan.rows.size()) * 4);
+  int64_t n_bytes = 0;
+  const auto place = [&](size_t n, size_t item_bytes) {
+    const int64_t at = n_bytes;
+    n_bytes += aligned_bytes(static_cast<int64_t>(n * item_bytes));
+    return at;
+  };
+  const size_t n_tokens = inputs.tokens.size();
+  place(n_tokens, sizeof(TokenId));
+  const int64_t rows_at = place(n_tokens, sizeof(StepRow)),
+                logit_rows_at = place(inputs.logit_rows.size(), sizeof(int32_t)),
+                rope_at = place(n_tokens * 2 * inputs.inverse_frequencies.size(), sizeof(float)),
+                row_ids_at = place(plan.rows.size(), sizeof(int32_t));
   std::array<int64_t, std::tuple_size_v<decltype(plan.tiles)>> tiles_at = {};
-  for (size_t i = 0; i < tiles_at.size(); ++i) {
-    tiles_at[i] = n_bytes;
-    n_bytes += aligned_bytes(static_cast<int64_t>(plan.tiles[i].size() * sizeof(AttentionTile)));
-  }
+  for (size_t i = 0; i < tiles_at.size(); ++i)
+    tiles_at[i] = place(plan.tiles[i].size(), sizeof(AttentionTile));
+  // Last, because their number changes from token to token and all else in a decode step keeps its place.
+  const int64_t pages_at = place(n_pages, sizeof(uint32_t));
   if (input_staging_.size() < static_cast<uint64_t>(n_bytes)) {
     auto larger = PinnedMemory::allocate(*device_, static_cast<uint64_t>(n_bytes));
     if (!larger) throw DeviceError(larger.error().message);
