@@ -6,6 +6,7 @@
 // + rank.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 
 namespace halod::hip {
@@ -251,6 +252,8 @@ struct ExpertsSumArgs {
   float* residual;  ///< [n_tokens, cols]
 };
 
+// -- attention on the matrix unit (attention_tile.h)
+
 /// Neighbouring rows of one sequence.
 struct AttentionTile {
   int32_t first_row;
@@ -270,6 +273,25 @@ struct PromptAttentionArgs {
   int32_t n_kv_heads;
   int32_t heads_at_once;  ///< 1, 2, 4 or 8 query heads of a KV head in one block
   int32_t window;         ///< a row sees so many keys, its own included; 0 = all
+};
+
+/// The same for single rows, bit for bit; the last split of a (row, head chunk) to finish merges them. Grid:
+/// (splits of the longest row, rows wanted * n_chunks).
+struct FlashDecodeArgs {
+  const float* q;
+  const StepRow* rows;
+  const int32_t* row_ids;  ///< rows wanted
+  const uint32_t* pages;
+  const unsigned char* kv;
+  float* partials;       ///< [rows wanted * n_chunks][n_splits][flash_partial_floats()]
+  uint32_t* counters;    ///< [rows wanted * n_chunks], zeros
+  ActivationResult out;  ///< [rows, n_heads * head_dim]
+  float scale;
+  int32_t n_heads;
+  int32_t n_kv_heads;
+  int32_t n_chunks;  ///< n_kv_heads * (chunks of up to 16 query heads per KV head)
+  int32_t n_splits;  ///< of the longest row
+  int32_t window;
 };
 
 // What the host must know of the kernels' cutting of the work.
@@ -326,7 +348,30 @@ constexpr int prompt_row_tiles(int n_rows, int n_experts, int tile_rows) {
   return n_experts > 1 ? n_rows / tile_rows + unfilled : (n_rows + tile_rows - 1) / tile_rows;
 }
 
-inline constexpr int kAttentionWaves = 8;
+inline constexpr int kAttentionWaves = 8, kFlashDecodeWaves = 4;
+/// Keys are cut by their own position alone: the first 4096 into splits of four pages, then each doubling
+/// into 16, so that a context of 128k has 112.
+inline constexpr int kShortSplits = 32, kSplitPages = 4, kSplitsPerDoubling = 16;
+constexpr int split_first_page(int split) {
+  if (split <= kShortSplits) return split * kSplitPages;
+  const int doubling = (split - kShortSplits) / kSplitsPerDoubling;
+  const int in_doubling = (split - kShortSplits) % kSplitsPerDoubling;
+  constexpr int kShortPages = kShortSplits * kSplitPages;
+  return (kShortPages << doubling) + in_doubling * ((kShortPages / kSplitsPerDoubling) << doubling);
+}
+constexpr int key_split(int page) {
+  constexpr int kShortPages = kShortSplits * kSplitPages;
+  if (page < kShortPages) return page / kSplitPages;
+  int doubling = 0;
+  while (page >= (2 * kShortPages) << doubling) ++doubling;
+  return kShortSplits + doubling * kSplitsPerDoubling +
+         (page - (kShortPages << doubling)) / ((kShortPages / kSplitsPerDoubling) << doubling);
+}
+constexpr int n_key_splits(int n_keys) { return key_split((n_keys - 1) / kPageTokens) + 1; }
+/// Of a split: [16 heads][head_dim] sums, then [16 heads] of maximum and two halves of the total.
+constexpr size_t flash_partial_floats(int head_dim) {
+  return static_cast<size_t>(kFragment * (head_dim + 3));
+}
 /// Rows of a tile: each wave takes 16 rows of one head.
 constexpr int prompt_attention_rows(int heads_at_once) { return kAttentionWaves / heads_at_once * kFragment; }
 
@@ -353,12 +398,16 @@ constexpr int prompt_shared_bytes(int row_fragments, int weight_fragments) {
 }
 constexpr int group_slots_shared_bytes() { return shared_round(2 * 8 * 4); }
 /// Keys of a page, and its values transposed: [octet of keys][head_dim][8], an octet 16 bytes longer than it
-/// needs (prompt_attention.hip). At the end the waves' results lie in the same place.
+/// needs (attention_tile.h). At the end the waves' results lie in the same place.
 constexpr int prompt_attention_octet_bytes(int head_dim) { return head_dim * 16 + 16; }
 constexpr int prompt_attention_shared_bytes(int head_dim) {
   const int page = kPageTokens * head_dim * 2 + kPageTokens / 8 * prompt_attention_octet_bytes(head_dim);
   const int results = kAttentionWaves * kFragment * 33 * 4;
   return page > results ? page : results;
+}
+constexpr int flash_decode_shared_bytes(int head_dim) {
+  return kPageTokens * head_dim * 2 + kPageTokens / 8 * prompt_attention_octet_bytes(head_dim) +
+         shared_round(4);
 }
 constexpr int argmax_shared_bytes() { return shared_round(8 * 8) + shared_round(4); }
 

@@ -61,14 +61,14 @@ const PromptTile& choose_tile(std::span<const PromptTile> tiles, int64_t n_rows,
   return tiles.back();
 }
 
-const KernelRow* find_prompt_attention(int64_t head_dim) {
+const FlashAttention* find_flash_attention(int64_t head_dim) {
+  static constexpr FlashAttention kOf64 = {KernelId::prompt_attention_64, KernelId::flash_decode_64};
+  static constexpr FlashAttention kOf128 = {KernelId::prompt_attention_128, KernelId::flash_decode_128};
   switch (head_dim) {
     case 64:
-      return &kernel_row(KernelId::prompt_attention_64);
+      return &kOf64;
     case 128:
-      return &kernel_row(KernelId::prompt_attention_128);
-    case 256:
-      return &kernel_row(KernelId::prompt_attention_256);
+      return &kOf128;
     default:
       return nullptr;
   }

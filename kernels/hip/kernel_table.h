@@ -43,9 +43,10 @@
   X(prompt_gate_up_16, PromptGateUpArgs,     kPrompts,   256, 168, prompt_shared_bytes(1, 2),        "global_load_b128 ds_load_b128 v_wmma_i32_16x16x16_iu8") \
   X(prompt_gate_up_32, PromptGateUpArgs,     kPrompts,   256, 240, prompt_shared_bytes(2, 2),        "global_load_b128 ds_load_b128 v_wmma_i32_16x16x16_iu8") \
   X(experts_sum,       ExpertsSumArgs,       kPrompts,   256,  24, 0,                                "global_load_b32")   \
-  X(prompt_attention_64,  PromptAttentionArgs, kPrompts, 256, 144, prompt_attention_shared_bytes(64),  "global_load_b128 ds_load_b128 v_wmma_f32_16x16x16_f16") \
+  X(prompt_attention_64,  PromptAttentionArgs, kPrompts, 256, 168, prompt_attention_shared_bytes(64),  "global_load_b128 ds_load_b128 v_wmma_f32_16x16x16_f16") \
   X(prompt_attention_128, PromptAttentionArgs, kPrompts, 256, 216, prompt_attention_shared_bytes(128), "global_load_b128 ds_load_b128 v_wmma_f32_16x16x16_f16") \
-  X(prompt_attention_256, PromptAttentionArgs, kPrompts, 256, 240, prompt_attention_shared_bytes(256), "global_load_b128 ds_load_b128 v_wmma_f32_16x16x16_f16")
+  X(flash_decode_64,   FlashDecodeArgs,      kPrompts,   128, 144, flash_decode_shared_bytes(64),     "global_load_b128 ds_load_b128 v_wmma_f32_16x16x16_f16") \
+  X(flash_decode_128,  FlashDecodeArgs,      kPrompts,   128, 216, flash_decode_shared_bytes(128),    "global_load_b128 ds_load_b128 v_wmma_f32_16x16x16_f16")
 // clang-format on
 
 namespace halod::hip {
@@ -94,8 +95,12 @@ std::span<const PromptTile> prompt_gate_up_tiles(WeightKind kind);
 /// on it.
 const PromptTile& choose_tile(std::span<const PromptTile> tiles, int64_t n_rows, int64_t n_experts);
 
-/// nullptr when no prompt kernel is written for such heads.
-const KernelRow* find_prompt_attention(int64_t head_dim);
+/// Attention on the matrix unit: of many rows of a sequence, of single ones. Their bits are the same.
+struct FlashAttention {
+  KernelId prompt, decode;
+};
+/// nullptr when none is written for such heads: attention_kernel() takes all rows then.
+const FlashAttention* find_flash_attention(int64_t head_dim);
 
 /// A launch that runs for 2 s resets the GPU, and nothing else is drawn meanwhile. So a prompt's launches are
 /// cut where they have more operations than this: 10 ms at the 30 TFLOP/s of docs/performance-gfx1151.md,

@@ -2,6 +2,7 @@
 // check.
 #include "kernels/hip/attention.hip"
 #include "kernels/hip/experts.hip"
+#include "kernels/hip/flash_decode.hip"
 #include "kernels/hip/groups.hip"
 #include "kernels/hip/linear.hip"
 #include "kernels/hip/prompt_attention.hip"

@@ -253,6 +253,7 @@ class Backend {
 struct BackendOptions {
   std::string kind = "auto";  ///< auto (hip where it can, else cpu), cpu, hip
   int n_threads = 0;          ///< CPU workers, which load weights for a GPU too; 0 = one per physical core
+  bool gpu_graphs = false;    ///< a GPU's steps that repeat become one launch each
   bool exact = false;  ///< reference kernels in f32 on the file's own blocks, f32 KV: slow, for comparing
 };
 

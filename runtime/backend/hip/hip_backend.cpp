@@ -3,11 +3,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstring>
 
 #include "base/machine/gpu.h"
 #include "kernels/hip/weight_layout.h"
+#include "runtime/backend/hip/hip_kv.h"
 #include "runtime/backend/hip/kernel_checks.h"
 #include "runtime/backend/hip/rounding.h"
 
@@ -17,23 +19,6 @@ namespace {
 static_assert(kKvPageTokens == kPageTokens);
 
 int64_t padded_rows(int64_t n_rows) { return divided_up(n_rows, kMaxLinearTokens) * kMaxLinearTokens; }
-
-/// Rows of attention per launch: what their partial results take (0.5 MB a row at 32 heads of 128) stays
-/// small.
-constexpr int64_t kAttentionRows = 32;
-
-/// All layers' pages in one allocation: [layer][page][kv head][keys, values].
-class HipKvStorage final : public KvStorage {
- public:
-  HipKvStorage(DeviceMemory memory, int64_t layer_bytes)
-      : memory_(std::move(memory)), layer_bytes_(layer_bytes) {}
-  uint64_t bytes() const override { return memory_.size(); }
-  unsigned char* layer(int64_t layer_idx) const { return memory_.data() + layer_idx * layer_bytes_; }
-
- private:
-  DeviceMemory memory_;
-  int64_t layer_bytes_;
-};
 
 }  // namespace
 
@@ -200,14 +185,26 @@ ActivationResult HipBackend::write(MatrixView<float> y, bool with_codes) {
 void HipBackend::begin_step(const StepInputs& inputs) {
   const auto n_rows = static_cast<int64_t>(inputs.tokens.size());
   const auto n_frequencies = static_cast<int64_t>(inputs.inverse_frequencies.size());
-  int64_t n_pages = 0;
-  for (const AttentionSequence& sequence : inputs.sequences)
-    n_pages += static_cast<int64_t>(sequence.pages.size());
-  const int64_t rows_at = aligned_bytes(n_rows * 4),
-                pages_at = rows_at + aligned_bytes(n_rows * static_cast<int64_t>(sizeof(StepRow))),
-                logit_rows_at = pages_at + aligned_bytes(n_pages * 4),
-                rope_at = logit_rows_at + aligned_bytes(static_cast<int64_t>(inputs.logit_rows.size()) * 4),
-                n_bytes = rope_at + aligned_bytes(n_rows * 2 * n_frequencies * 4);
+  size_t n_pages = 0;
+  for (const AttentionSequence& sequence : inputs.sequences) n_pages += sequence.pages.size();
+  AttentionPlan plan = plan_attention(inputs.sequences);
+  int64_t n_bytes = 0;
+  const auto place = [&](size_t n, size_t item_bytes) {
+    const int64_t at = n_bytes;
+    n_bytes += aligned_bytes(static_cast<int64_t>(n * item_bytes));
+    return at;
+  };
+  const size_t n_tokens = inputs.tokens.size();
+  place(n_tokens, sizeof(TokenId));
+  const int64_t rows_at = place(n_tokens, sizeof(StepRow)),
+                logit_rows_at = place(inputs.logit_rows.size(), sizeof(int32_t)),
+                rope_at = place(n_tokens * 2 * inputs.inverse_frequencies.size(), sizeof(float)),
+                row_ids_at = place(plan.rows.size(), sizeof(int32_t));
+  std::array<int64_t, std::tuple_size_v<decltype(plan.tiles)>> tiles_at = {};
+  for (size_t i = 0; i < tiles_at.size(); ++i)
+    tiles_at[i] = place(plan.tiles[i].size(), sizeof(AttentionTile));
+  // Last, because their number changes from token to token and all else in a decode step keeps its place.
+  const int64_t pages_at = place(n_pages, sizeof(uint32_t));
   if (input_staging_.size() < static_cast<uint64_t>(n_bytes)) {
     auto larger = PinnedMemory::allocate(*device_, static_cast<uint64_t>(n_bytes));
     if (!larger) throw DeviceError(larger.error().message);
@@ -222,6 +219,11 @@ void HipBackend::begin_step(const StepInputs& inputs) {
   // Of a part of a prompt nobody wants logits, and memcpy takes no null pointer.
   if (!inputs.logit_rows.empty())
     std::memcpy(staging + logit_rows_at, inputs.logit_rows.data(), inputs.logit_rows.size_bytes());
+  if (!plan.rows.empty()) std::memcpy(staging + row_ids_at, plan.rows.data(), plan.rows.size() * 4);
+  for (size_t i = 0; i < tiles_at.size(); ++i) {
+    if (!plan.tiles[i].empty())
+      std::memcpy(staging + tiles_at[i], plan.tiles[i].data(), plan.tiles[i].size() * sizeof(AttentionTile));
+  }
   step_.longest = 0;
   int32_t first_page = 0;
   for (const AttentionSequence& sequence : inputs.sequences) {
@@ -250,6 +252,10 @@ void HipBackend::begin_step(const StepInputs& inputs) {
   step_.logit_rows = reinterpret_cast<const int32_t*>(device + logit_rows_at);
   step_.rope = reinterpret_cast<const float*>(device + rope_at);
   step_.n_rotated = static_cast<int32_t>(2 * n_frequencies);
+  step_.row_ids = reinterpret_cast<const int32_t*>(device + row_ids_at);
+  for (size_t i = 0; i < tiles_at.size(); ++i)
+    step_.tiles[i] = reinterpret_cast<const AttentionTile*>(device + tiles_at[i]);
+  step_.plan = std::move(plan);
 }
 
 void HipBackend::embed(const PlacedWeight& embedding, MatrixView<float> out) {
@@ -317,58 +323,6 @@ void HipBackend::linear_add(MatrixView<const float> x, const PlacedWeight& weigh
   write(residual, false);
   const PlacedWeight* weights[] = {&weight};
   multiply(rows, x.rows, {.weights = weights, .outs = {&residual, 1}, .add = true, .bias = bias});
-}
-
-void HipBackend::attention(const AttentionArgs& args, KvStorage& kv) {
-  unsigned char* layer = static_cast<const HipKvStorage&>(kv).layer(args.layer_idx);
-  const int64_t n_rows = step_.n_rows, n_heads = args.n_heads + args.n_kv_heads;
-  launch(*device_, KernelId::attention_prepare, {.x = divided_up(n_heads, kPrepareHeads), .y = n_rows}, 0,
-         AttentionPrepareArgs{.q = args.q.data,
-                              .k = args.k.data,
-                              .v = args.v.data,
-                              .q_bias = hip_vector(args.q_bias),
-                              .k_bias = hip_vector(args.k_bias),
-                              .v_bias = hip_vector(args.v_bias),
-                              .q_norm = hip_vector(args.q_norm),
-                              .k_norm = hip_vector(args.k_norm),
-                              .rope = step_.rope,
-                              .rows = step_.rows,
-                              .pages = step_.pages,
-                              .kv = layer,
-                              .epsilon = args.norm_epsilon,
-                              .n_heads = static_cast<int32_t>(args.n_heads),
-                              .n_kv_heads = static_cast<int32_t>(args.n_kv_heads),
-                              .head_dim = static_cast<int32_t>(args.head_dim),
-                              .n_rotated = step_.n_rotated,
-                              .pairs_neighbours = args.rope_pairing == RopePairing::kNeighbours});
-  const int group = static_cast<int>(args.n_heads / args.n_kv_heads);
-  const int heads = kernel_capacity(std::min(group, kMaxHeadsPerChunk), kMaxHeadsPerChunk);
-  const int64_t n_chunks = args.n_kv_heads * divided_up(group, heads);
-  const int dim = static_cast<int>(args.head_dim);
-  // A group of 32 columns must lie in one head's chunk; smaller heads leave the rounding to the next product.
-  const ActivationResult out = write(args.out, dim % kGroupColumns == 0);
-  const int64_t rows_at_once = std::min(kAttentionRows, n_rows), out_cols = args.n_heads * args.head_dim;
-  float* partials = partials_.of<float>(rows_at_once * n_chunks * kMaxSplits * partial_floats(heads, dim));
-  uint32_t* counters = counters_.of<uint32_t>(rows_at_once * n_chunks);
-  for (int64_t row = 0; row < n_rows; row += rows_at_once) {
-    launch(*device_, attention_kernel(heads),
-           {.x = n_splits(step_.longest), .y = std::min(rows_at_once, n_rows - row) * n_chunks},
-           attention_shared_bytes(heads, dim),
-           SplitAttentionArgs{
-               .q = args.q.row_data(row),
-               .rows = step_.rows + row,
-               .pages = step_.pages,
-               .kv = layer,
-               .partials = partials,
-               .counters = counters,
-               .out = {out.values + row * out_cols, out.codes ? out.codes + row * out_cols : nullptr,
-                       out.groups + row * (out_cols / kGroupColumns)},
-               .scale = args.scale,
-               .n_heads = static_cast<int32_t>(args.n_heads),
-               .n_kv_heads = static_cast<int32_t>(args.n_kv_heads),
-               .head_dim = dim,
-               .n_chunks = static_cast<int32_t>(n_chunks)});
-  }
 }
 
 void HipBackend::synchronize() { device_->synchronize(); }

@@ -5,12 +5,14 @@
 // tiles, on the matrix unit where weights are quantised, with the same bits.
 #pragma once
 
+#include <array>
 #include <memory>
 #include <vector>
 
 #include "base/thread_pool.h"
 #include "kernels/hip/args.h"
 #include "runtime/backend/backend.h"
+#include "runtime/backend/hip/attention_plan.h"
 #include "runtime/backend/hip/device.h"
 #include "runtime/backend/hip/hip_weights.h"
 
@@ -98,6 +100,9 @@ class HipBackend final : public Backend {
     const int32_t* logit_rows = nullptr;
     const float* rope = nullptr;
     int32_t n_rotated = 0;  ///< leading values of a head
+    AttentionPlan plan;  ///< and on the device:
+    const int32_t* row_ids = nullptr;
+    std::array<const AttentionTile*, 4> tiles = {};
   };
   struct LinearJob {
     std::span<const PlacedWeight* const> weights;
@@ -121,6 +126,11 @@ class HipBackend final : public Backend {
   /// Rows that a kernel is about to fill, with or without their 8-bit form.
   ActivationResult write(MatrixView<float> y, bool with_codes);
   void multiply(const ActivationRows& x, int64_t n_rows, const LinearJob& job);
+  // -- attention (hip_attention.cpp)
+
+  void attend_by_tiles(const AttentionArgs& args, const unsigned char* layer, const ActivationResult& out);
+  void attend_by_rows(const AttentionArgs& args, const unsigned char* layer, const ActivationResult& out);
+  void attend_by_vectors(const AttentionArgs& args, const unsigned char* layer, const ActivationResult& out);
   // -- many rows (hip_prompts.cpp)
 
   /// Of a step's tokens, on the device.

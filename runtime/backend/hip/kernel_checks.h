@@ -93,7 +93,8 @@ struct PromptAttentionShape {
   std::vector<Sequence> sequences;
   int window = 0;
 };
-/// Against attention in double over the f16 keys and values.
+/// Against attention in double over the f16 keys and values; and the bits of the tiles' kernel against those
+/// of the single rows'.
 KernelChecks check_prompt_attention(Device& device, const PromptAttentionShape& shape);
 
 /// A few rows of every kernel and format: what a device is tested by when it is opened.

@@ -1,4 +1,5 @@
-// The check of a prompt's attention: several sequences, each with keys of earlier steps.
+// The check of attention on the matrix unit: several sequences, each with keys of earlier steps, by tiles of
+// rows and row by row.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -116,14 +117,22 @@ class PromptAttentionInputs {
   const PromptAttentionShape& shape_;
 };
 
-}  // namespace
+struct OnDevice {
+  OnDevice(Device& device, const PromptAttentionInputs& inputs)
+      : q(device, inputs.q),
+        rows(device, inputs.rows),
+        pages(device, inputs.pages.ids),
+        kv(device, inputs.pages.bytes) {}
+  DeviceArray<float> q;
+  DeviceArray<StepRow> rows;
+  DeviceArray<uint32_t> pages;
+  DeviceArray<unsigned char> kv;
+};
 
-KernelChecks check_prompt_attention(Device& device, const PromptAttentionShape& shape) {
-  const KernelRow& kernel = *find_prompt_attention(shape.head_dim);
-  const int group = shape.n_heads / shape.n_kv_heads, row_columns = shape.n_heads * shape.head_dim;
+void attend_by_tiles(Device& device, const PromptAttentionShape& shape, const PromptAttentionInputs& inputs,
+                     const OnDevice& on_device, const ActivationResult& out) {
+  const int group = shape.n_heads / shape.n_kv_heads;
   const int at_once = kernel_capacity(std::min(group, kMaxHeadsPerChunk), kMaxHeadsPerChunk);
-  const PromptAttentionInputs inputs(shape);
-  const auto n_rows = static_cast<int>(inputs.rows.size());
   std::vector<AttentionTile> tiles;
   int first_row = 0;
   for (const auto& sequence : shape.sequences) {
@@ -131,27 +140,82 @@ KernelChecks check_prompt_attention(Device& device, const PromptAttentionShape& 
       tiles.push_back({first_row + row, std::min(prompt_attention_rows(at_once), sequence.n_new - row)});
     first_row += sequence.n_new;
   }
-  const DeviceArray<float> q(device, inputs.q);
-  const DeviceArray<StepRow> rows(device, inputs.rows);
   const DeviceArray<AttentionTile> device_tiles(device, tiles);
-  const DeviceArray<uint32_t> pages(device, inputs.pages.ids);
-  const DeviceArray<unsigned char> kv(device, inputs.pages.bytes);
-  CheckActivations out(device, n_rows, row_columns);
-  launch(device, kernel.id,
+  launch(device, find_flash_attention(shape.head_dim)->prompt,
          {.x = static_cast<int64_t>(tiles.size()),
           .y = int64_t{shape.n_kv_heads} * ((group + at_once - 1) / at_once)},
          prompt_attention_shared_bytes(shape.head_dim),
-         PromptAttentionArgs{.q = q.data(),
-                             .rows = rows.data(),
+         PromptAttentionArgs{.q = on_device.q.data(),
+                             .rows = on_device.rows.data(),
                              .tiles = device_tiles.data(),
-                             .pages = pages.data(),
-                             .kv = kv.data(),
-                             .out = out.result(),
+                             .pages = on_device.pages.data(),
+                             .kv = on_device.kv.data(),
+                             .out = out,
                              .scale = inputs.scale(),
                              .n_heads = shape.n_heads,
                              .n_kv_heads = shape.n_kv_heads,
                              .heads_at_once = at_once,
                              .window = shape.window});
+  device.synchronize();  // the tiles' memory ends here
+}
+
+/// Returns whether the counters are zeros again.
+bool attend_by_rows(Device& device, const PromptAttentionShape& shape, const PromptAttentionInputs& inputs,
+                    const OnDevice& on_device, const ActivationResult& out) {
+  const auto n_rows = static_cast<int>(inputs.rows.size());
+  const int chunks_per_group = (shape.n_heads / shape.n_kv_heads + kFragment - 1) / kFragment;
+  const int n_chunks = shape.n_kv_heads * chunks_per_group;
+  int longest = 0;
+  std::vector<int32_t> row_ids;  // the last one first: where a row stands in the launch must not matter
+  for (int row = n_rows - 1; row >= 0; --row) {
+    row_ids.push_back(row);
+    longest = std::max(longest, inputs.rows[static_cast<size_t>(row)].position + 1);
+  }
+  const int n_splits = n_key_splits(longest);
+  const DeviceArray<int32_t> device_row_ids(device, row_ids);
+  const DeviceArray<float> partials(device, int64_t{n_rows} * n_chunks * n_splits *
+                                                static_cast<int64_t>(flash_partial_floats(shape.head_dim)));
+  DeviceArray<uint32_t> counters(device, int64_t{n_rows} * n_chunks);
+  launch(device, find_flash_attention(shape.head_dim)->decode,
+         {.x = n_splits, .y = int64_t{n_rows} * n_chunks}, flash_decode_shared_bytes(shape.head_dim),
+         FlashDecodeArgs{.q = on_device.q.data(),
+                         .rows = on_device.rows.data(),
+                         .row_ids = device_row_ids.data(),
+                         .pages = on_device.pages.data(),
+                         .kv = on_device.kv.data(),
+                         .partials = partials.data(),
+                         .counters = counters.data(),
+                         .out = out,
+                         .scale = inputs.scale(),
+                         .n_heads = shape.n_heads,
+                         .n_kv_heads = shape.n_kv_heads,
+                         .n_chunks = n_chunks,
+                         .n_splits = n_splits,
+                         .window = shape.window});
+  return std::ranges::all_of(counters.read(), [](uint32_t count) { return count == 0; });
+}
+
+/// 0 where the first n values, and what their 8-bit forms say, are the same bits.
+double difference_of_rows(CheckActivations& a, CheckActivations& b, size_t n) {
+  const auto differs = [](const auto& x, const auto& y, size_t count) {
+    return std::memcmp(x.data(), y.data(), count * sizeof x[0]) != 0;
+  };
+  return differs(a.values(), b.values(), n) || differs(a.codes(), b.codes(), n) ||
+                 differs(a.groups(), b.groups(), n / kGroupColumns)
+             ? 1
+             : 0;
+}
+
+}  // namespace
+
+KernelChecks check_prompt_attention(Device& device, const PromptAttentionShape& shape) {
+  const FlashAttention& kernels = *find_flash_attention(shape.head_dim);
+  const PromptAttentionInputs inputs(shape);
+  const OnDevice on_device(device, inputs);
+  const int n_rows = static_cast<int>(inputs.rows.size()), row_columns = shape.n_heads * shape.head_dim;
+  CheckActivations out(device, n_rows, row_columns), alone(device, n_rows, row_columns);
+  attend_by_tiles(device, shape, inputs, on_device, out.result());
+  const bool are_zeros = attend_by_rows(device, shape, inputs, on_device, alone.result());
   std::vector<float> expected;
   size_t row = 0;
   for (size_t s = 0; s < shape.sequences.size(); ++s) {
@@ -162,20 +226,19 @@ KernelChecks check_prompt_attention(Device& device, const PromptAttentionShape& 
       }
     }
   }
-  const std::vector<float> values = out.values();
   const std::string what =
-      fmt::format("{} {}/{} heads, {} rows of {} sequences, window {}", kernel.name, shape.n_heads,
-                  shape.n_kv_heads, n_rows, shape.sequences.size(), shape.window);
+      fmt::format("{} {}/{} heads, {} rows of {} sequences, window {}", kernel_row(kernels.prompt).name,
+                  shape.n_heads, shape.n_kv_heads, n_rows, shape.sequences.size(), shape.window);
+  const std::string_view decode = kernel_row(kernels.decode).name;
   // The 8-bit form is that of the values, as another kernel makes it.
   CheckActivations rounded(device, n_rows, row_columns);
-  rounded.write(values);
+  rounded.write(out.values());
   rounded.quantise(device);
-  const auto n = values.size();
-  const std::vector<int8_t> codes = out.codes(), expected_codes = rounded.codes();
-  const std::vector<ActivationGroup> groups = out.groups(), expected_groups = rounded.groups();
-  const bool same = std::memcmp(codes.data(), expected_codes.data(), n) == 0 &&
-                    std::memcmp(groups.data(), expected_groups.data(), n / 32 * sizeof(ActivationGroup)) == 0;
-  return {{what, check_nmse(values, expected), kPromptAttentionBound}, {what + ": 8 bits", same ? 0.0 : 1.0}};
+  const size_t n = expected.size();
+  return {{what, check_nmse(out.values(), expected), kPromptAttentionBound},
+          {what + ": 8 bits", difference_of_rows(out, rounded, n)},
+          {fmt::format("{}: the bits of {}", what, decode), difference_of_rows(out, alone, n)},
+          {fmt::format("{} leaves its counters at zero", decode), are_zeros ? 0.0 : 1.0}};
 }
 
 }  // namespace halod::hip

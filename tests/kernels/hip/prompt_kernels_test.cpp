@@ -174,14 +174,14 @@ TEST_P(EveryShapeOfPromptHeads, AttendsAsInDouble) {
       {.n_heads = n_heads,
        .n_kv_heads = n_kv_heads,
        .head_dim = head_dim,
-       .sequences = {{.n_past = 0, .n_new = 1}, {.n_past = 0, .n_new = 33}, {.n_past = 75, .n_new = 17}},
+       .sequences = {{.n_past = 0, .n_new = 1}, {.n_past = 0, .n_new = 33}, {.n_past = 117, .n_new = 17}},
        .window = window}));
 }
 
 INSTANTIATE_TEST_SUITE_P(Heads, EveryShapeOfPromptHeads,
                          testing::Values(PromptHeadsCase{1, 1, 64, 0}, PromptHeadsCase{4, 2, 128, 0},
                                          PromptHeadsCase{3, 1, 64, 0}, PromptHeadsCase{8, 1, 128, 0},
-                                         PromptHeadsCase{12, 1, 64, 0}, PromptHeadsCase{2, 1, 256, 0},
+                                         PromptHeadsCase{12, 1, 64, 0}, PromptHeadsCase{17, 1, 64, 0},
                                          PromptHeadsCase{2, 1, 64, 1}, PromptHeadsCase{2, 1, 64, 20},
                                          PromptHeadsCase{2, 2, 128, 40}, PromptHeadsCase{2, 1, 64, 1000}),
                          [](const auto& test) {
@@ -190,6 +190,26 @@ INSTANTIATE_TEST_SUITE_P(Heads, EveryShapeOfPromptHeads,
                                   std::to_string(test.param.head_dim) + "Window" +
                                   std::to_string(test.param.window);
                          });
+
+TEST(PromptAttention, CutsKeysByTheirPositionAlone) {
+  int n_pages = 0;
+  for (int split = 0; split_first_page(split) < 40'000; ++split) {
+    EXPECT_EQ(split_first_page(split), n_pages) << split;
+    for (; n_pages < split_first_page(split + 1); ++n_pages) ASSERT_EQ(key_split(n_pages), split) << n_pages;
+  }
+  EXPECT_EQ(n_key_splits(1), 1);
+  EXPECT_EQ(n_key_splits(128), 1);
+  EXPECT_EQ(n_key_splits(129), 2);
+  EXPECT_EQ(n_key_splits(4096), 32);
+  EXPECT_EQ(n_key_splits(131'072), 112);
+}
+
+/// Where splits become longer, and where some of a tile's rows have one more than others.
+TEST(PromptAttention, HasTheBitsOfDecodeInALongContext) {
+  const auto device = make_lanes_device();
+  expect_right(check_prompt_attention(
+      *device, {.n_heads = 2, .n_kv_heads = 1, .head_dim = 64, .sequences = {{.n_past = 4348, .n_new = 8}}}));
+}
 
 TEST(PromptAttention, TakesPromptsOfAnyLength) {
   const auto device = make_lanes_device();

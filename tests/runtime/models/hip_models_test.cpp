@@ -107,14 +107,18 @@ TEST(TheGpuBackend, FindsTheBestTokenOnTheDevice) {
   EXPECT_EQ(gpu.append_greedily(prompt.back()), LoadedModel::argmax(logits));
 }
 
+/// Its weights are trained, so that codes of 8 bits and choices of experts stand nearer to their ties: by
+/// them the CPU itself is some 1e-2 off from f32, and the GPU as far (docs/gpu.md).
+constexpr double kDemoBound = 5e-3;
+
 TEST(TheGpuBackend, RunsTheDemoModel) {
   const std::filesystem::path path = std::filesystem::path(HALOD_SOURCE_DIR) / "models/demo-moe-Q8_0.gguf";
   LoadedModel gpu = load(path, "hip-lanes"), cpu = load(path, "cpu");
   const std::vector<TokenId> ids = random_ids(4, cpu.config().vocab_size, 11);
-  EXPECT_LT(test::nmse(gpu.append(ids, 0, 64), cpu.append(ids, 0, 64)), kBound);
+  EXPECT_LT(test::nmse(gpu.append(ids, 0, 64), cpu.append(ids, 0, 64)), kDemoBound);
   for (int step = 0; step < 3; ++step) {
     const TokenId token = ids[static_cast<size_t>(step)];
-    EXPECT_LT(test::nmse(gpu.append({&token, 1}), cpu.append({&token, 1})), kBound);
+    EXPECT_LT(test::nmse(gpu.append({&token, 1}), cpu.append({&token, 1})), kDemoBound);
   }
 }
 
