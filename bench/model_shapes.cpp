@@ -63,14 +63,42 @@ ModelConfig tiny(bool is_moe) {
   return config;
 }
 
+ModelConfig tiny_llama() {
+  ModelConfig config = tiny(false);
+  config.architecture = "llama";
+  config.name = "synthetic tiny Llama";
+  return config;
+}
+
+ModelConfig tiny_qwen2() {
+  ModelConfig config = tiny(false);
+  config.architecture = "qwen2";
+  config.name = "synthetic tiny Qwen2";
+  config.has_attention_bias = true;
+  return config;
+}
+
+ModelConfig tiny_gpt_oss() {
+  ModelConfig config = tiny(true);
+  config.architecture = "gpt-oss";
+  config.name = "synthetic tiny gpt-oss";
+  config.has_attention_bias = config.has_attention_sinks = config.has_expert_bias = true;
+  config.sliding_window = 24;
+  config.sliding_period = 2;
+  return config;
+}
+
 }  // namespace
 
 std::span<const ModelShape> model_shapes() {
-  static const std::array<ModelShape, 4> kShapes = {{
+  static const std::array<ModelShape, 7> kShapes = {{
       {.name = "30b-a3b", .config = qwen3_30b_a3b(), .default_layers = 4},
       {.name = "0.6b", .config = qwen3_0_6b(), .default_layers = 28, .has_tied_output = true},
       {.name = "tiny-moe", .config = tiny(true), .default_layers = 2},
       {.name = "tiny-dense", .config = tiny(false), .default_layers = 2, .has_tied_output = true},
+      {.name = "tiny-llama", .config = tiny_llama(), .default_layers = 2},
+      {.name = "tiny-qwen2", .config = tiny_qwen2(), .default_layers = 2},
+      {.name = "tiny-gpt-oss", .config = tiny_gpt_oss(), .default_layers = 2},
   }};
   return kShapes;
 }

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstring>
 #include <numeric>
+#include <string>
 
 #include "base/error.h"
 #include "kernels/quant/formats.h"
@@ -48,9 +49,12 @@ RandomWeights::RandomWeights(const TensorInfo& tensor, uint64_t seed) : seed_(ha
   const int64_t n_runs = std::min(kMaxPoolRuns, tensor.rows() * runs_per_row_);
   n_pool_runs_ = static_cast<size_t>(n_runs);
 
-  const bool is_norm = tensor.shape.size() == 1;
+  const bool is_norm = tensor.name.find("norm") != std::string::npos;
+  // Biases and sinks weigh as much as what they are added to, so that a forgotten one shows.
+  const bool is_bias = tensor.name.ends_with(".bias") || tensor.name.find("sinks") != std::string::npos;
   const float mean = is_norm ? 1.0f : 0.0f;
-  const float deviation = is_norm ? 0.1f : 1.0f / std::sqrt(static_cast<float>(tensor.cols()));
+  const float of_weights = 1.0f / std::sqrt(static_cast<float>(tensor.cols()));
+  const float deviation = is_norm ? 0.1f : is_bias ? 1.0f : of_weights;
   std::vector<float> values(static_cast<size_t>(n_runs * run_elements_));
   for (size_t i = 0; i < values.size(); ++i) values[i] = mean + deviation * gaussian_like(mix(seed_ + i));
   pool_.resize(n_pool_runs_ * run_bytes_);

@@ -70,6 +70,7 @@ void SyntheticModel::add_metadata() {
   add("attention.value_length", config.head_dim);
   add("attention.layer_norm_rms_epsilon", double{config.rms_norm_eps});
   add("rope.freq_base", double{config.rope_theta});
+  if (config.sliding_window > 0) add("attention.sliding_window", config.sliding_window);
   if (config.is_moe()) {
     add("expert_count", config.n_experts);
     add("expert_used_count", config.n_experts_per_token);
@@ -99,6 +100,10 @@ void SyntheticModel::add_layer(int64_t layer_idx) {
   const auto add = [&](const char* name, Format tensor_format, std::vector<int64_t> shape) {
     writer_.add_tensor(fmt::format("blk.{}.{}.weight", layer_idx, name), tensor_format, std::move(shape));
   };
+  const auto add_bias = [&](const char* name, std::vector<int64_t> shape) {
+    writer_.add_tensor(fmt::format("blk.{}.{}.bias", layer_idx, name), Format::kF32, std::move(shape));
+  };
+  const bool is_gpt_oss = config.architecture == "gpt-oss";
   const int64_t hidden = config.hidden_size;
   const int64_t q_dim = config.n_heads * config.head_dim;
   const int64_t kv_dim = config.n_kv_heads * config.head_dim;
@@ -106,10 +111,19 @@ void SyntheticModel::add_layer(int64_t layer_idx) {
   add("attn_q", format, {q_dim, hidden});
   add("attn_k", format, {kv_dim, hidden});
   add("attn_v", important, {kv_dim, hidden});
-  add("attn_q_norm", Format::kF32, {config.head_dim});
-  add("attn_k_norm", Format::kF32, {config.head_dim});
+  if (config.has_attention_bias) {
+    add_bias("attn_q", {q_dim});
+    add_bias("attn_k", {kv_dim});
+    add_bias("attn_v", {kv_dim});
+    if (is_gpt_oss) add_bias("attn_output", {hidden});
+  }
+  if (config.architecture.starts_with("qwen3")) {
+    add("attn_q_norm", Format::kF32, {config.head_dim});
+    add("attn_k_norm", Format::kF32, {config.head_dim});
+  }
+  if (config.has_attention_sinks) add("attn_sinks", Format::kF32, {config.n_heads});
   add("attn_output", format, {hidden, q_dim});
-  add("ffn_norm", Format::kF32, {hidden});
+  add(is_gpt_oss ? "post_attention_norm" : "ffn_norm", Format::kF32, {hidden});
   if (config.is_moe()) {
     add("ffn_gate_inp", Format::kF32, {config.n_experts, hidden});
     const Format experts = options_.recipe.experts.value_or(format);
@@ -117,6 +131,12 @@ void SyntheticModel::add_layer(int64_t layer_idx) {
     add("ffn_up_exps", experts, {config.n_experts, config.moe_intermediate_size, hidden});
     add("ffn_down_exps", options_.recipe.experts.value_or(important),
         {config.n_experts, hidden, config.moe_intermediate_size});
+    if (config.has_expert_bias) {
+      add_bias("ffn_gate_inp", {config.n_experts});
+      add_bias("ffn_gate_exps", {config.n_experts, config.moe_intermediate_size});
+      add_bias("ffn_up_exps", {config.n_experts, config.moe_intermediate_size});
+      add_bias("ffn_down_exps", {config.n_experts, hidden});
+    }
   } else {
     add("ffn_gate", format, {config.intermediate_size, hidden});
     add("ffn_up", format, {config.intermediate_size, hidden});

@@ -55,13 +55,14 @@ struct ModelsConfig {
 };
 
 struct EngineConfig {
-  std::string binary;            ///< halo-engine; empty = beside halod, then ../libexec
-  std::string backend = "auto";  ///< auto, cpu, hip
-  uint32_t n_threads = 0;        ///< 0 … 1024; 0 = one per physical core
-  uint32_t context_length = 0;   ///< tokens per sequence, 0 … 16 Mi; 0 = the model's own
-  uint32_t max_sequences = 0;    ///< sequences in the running batch, 0 … 4096; 0 = 8
-  uint64_t kv_cache_tokens = 0;  ///< tokens of all sequences, 0 … 2^40; 0 = bounded by memory
-  uint32_t prefill_chunk = 0;    ///< tokens per step at most, 0 … 65536; 0 = 512
+  std::string binary;               ///< halo-engine; empty = beside halod, then ../libexec
+  std::string backend = "auto";     ///< auto, cpu, hip
+  uint32_t n_threads = 0;           ///< 0 … 1024; 0 = one per physical core
+  std::string gpu_graphs = "auto";  ///< auto (off, until it is measured), on, off
+  uint32_t context_length = 0;      ///< tokens per sequence, 0 … 16 Mi; 0 = the model's own
+  uint32_t max_sequences = 0;       ///< sequences in the running batch, 0 … 4096; 0 = 8
+  uint64_t kv_cache_tokens = 0;     ///< tokens of all sequences, 0 … 2^40; 0 = bounded by memory
+  uint32_t prefill_chunk = 0;       ///< tokens per step at most, 0 … 65536; 0 = 512
   std::chrono::milliseconds heartbeat_interval{1'000};  ///< 10 ms … 1 min
   std::chrono::milliseconds heartbeat_timeout{
       120'000};  ///< 100 ms … 1 h: no answer for so long = hung, killed, restarted

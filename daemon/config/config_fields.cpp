@@ -108,6 +108,10 @@ std::vector<ConfigField> make_fields() {
        .pointer = pointer_to<&C::engine, &E::n_threads>,
        .max = 1024,
        .needs_restart = true},
+      {.key = "engine.gpu_graphs",
+       .pointer = pointer_to<&C::engine, &E::gpu_graphs>,
+       .needs_restart = true,
+       .choices = {"auto", "on", "off"}},
       {.key = "engine.context_length",
        .pointer = pointer_to<&C::engine, &E::context_length>,
        .max = 16 * kMiB,
@@ -250,8 +254,7 @@ std::string format_number(const ConfigField& field, double value, bool is_durati
 
 bool in_range(const ConfigField& field, double value) {
   const bool above = field.min_is_exclusive ? value > field.min : value >= field.min;
-  const bool below = field.max_is_exclusive ? value < field.max : value <= field.max;
-  return above && below;
+  return above && (field.max_is_exclusive ? value < field.max : value <= field.max);
 }
 
 Error not_allowed(const ConfigField& field, std::string_view text) {

@@ -111,6 +111,7 @@ void ModelManager::send_load(Model& model) {
       .path = model.spec.path.string(),
       .backend = engine.backend,
       .n_threads = engine.n_threads,
+      .gpu_graphs = engine.gpu_graphs,
       .context_length = entry.context_length > 0 ? entry.context_length : engine.context_length,
       .max_sequences = entry.max_sequences > 0 ? entry.max_sequences : engine.max_sequences,
       .kv_cache_tokens = entry.kv_cache_tokens > 0 ? entry.kv_cache_tokens : engine.kv_cache_tokens,

@@ -6,8 +6,23 @@
 
 namespace halod::hip {
 
-/// What the down-projection of a feed-forward layer reads.
-HALOD_DEVICE float silu_times(float gate, float up) { return gate / (1.0F + gpu::exp(-gate)) * up; }
+/// What the down-projection of a feed-forward layer reads. Sources: kernels/ops/elementwise.h.
+HALOD_DEVICE float activate(GatedActivation activation, float gate, float up) {
+  if (activation == GatedActivation::kSwiglu) return gate / (1.0F + gpu::exp(-gate)) * up;
+  constexpr float kAlpha = 1.702F, kLimit = 7.0F;
+  // Compared, because the hardware's minimum would lose a NaN.
+  gate = gate > kLimit ? kLimit : gate;
+  up = up > kLimit ? kLimit : up < -kLimit ? -kLimit : up;
+  return gate / (1.0F + gpu::exp(-kAlpha * gate)) * (up + 1.0F);
+}
+
+/// The biases of gate and up of one column, where there are any; `first` is the expert's first.
+HALOD_DEVICE void add_biases(const float* const (&biases)[2], size_t first, int column, int width,
+                             float& gate, float& up) {
+  if (biases[0] == nullptr || column >= width) return;
+  gate += biases[0][first + static_cast<size_t>(column)];
+  up += biases[1][first + static_cast<size_t>(column)];
+}
 
 /// A whole wave rounds 32 consecutive values, one per lane, to 8 bits, as kernels/ops/activations.h says.
 HALOD_DEVICE void quantise_group(float value, int8_t* codes, ActivationGroup* group) {

@@ -71,8 +71,8 @@ struct GatherArgs {
   float* out;
 };
 
-/// y[m] (+)= x W[m]^T for up to three matrices that read the same x, and up to T rows. Grid: (row tiles of
-/// all matrices).
+/// y[m] (+)= x W[m]^T + bias for up to three matrices that read the same x, and up to T rows. Grid: (row
+/// tiles of all matrices).
 struct LinearArgs {
   WeightRows weights[3];
   float* y[3];            ///< [n_tokens, weights[m].rows]
@@ -81,16 +81,20 @@ struct LinearArgs {
   int32_t n_tokens;  ///< 1 … T
   int32_t add;       ///< += instead of =
   ActivationRows x;
+  const float* bias;  ///< [weights[0].rows], of one matrix alone; nullptr = none
 };
 
-/// Norms and rotates q and k, and stores k and v. Grid: (heads / 4, rows).
+/// Adds biases, norms and rotates q and k, and stores k and v. Grid: (heads / 4, rows).
 struct AttentionPrepareArgs {
   float* q;             ///< [rows, n_heads * head_dim], changed in place
   const float* k;       ///< [rows, n_kv_heads * head_dim]
   const float* v;       ///< the same shape
+  const float* q_bias;  ///< [n_heads * head_dim]; nullptr = none
+  const float* k_bias;  ///< [n_kv_heads * head_dim]; nullptr = none
+  const float* v_bias;  ///< the same
   const float* q_norm;  ///< [head_dim]; nullptr = none
   const float* k_norm;
-  const float* rope;  ///< [rows, head_dim]: cosines, then sines
+  const float* rope;  ///< [rows, n_rotated]: cosines, then sines
   const StepRow* rows;
   const uint32_t* pages;
   unsigned char* kv;  ///< this layer's pages
@@ -98,6 +102,8 @@ struct AttentionPrepareArgs {
   int32_t n_heads;
   int32_t n_kv_heads;
   int32_t head_dim;
+  int32_t n_rotated;         ///< leading values of a head
+  int32_t pairs_neighbours;  ///< turns 2i and 2i + 1 together instead of i and i + n_rotated / 2
 };
 
 /// One query row against its sequence's keys, cut into splits; the last split of a (row, head chunk) to
@@ -117,35 +123,55 @@ struct SplitAttentionArgs {
   int32_t n_chunks;  ///< n_kv_heads * (chunks of up to G query heads per KV head)
 };
 
-/// x = rms_norm(hidden); logits = x router^T; the last block of a token chooses its experts. Grid: (router
-/// rows / 8, tokens).
+/// How a token's logits become the shares of the experts that it chooses: their scores, divided by their sum.
+enum class Gating : int32_t {
+  kSoftmax,          ///< the softmax over all experts
+  kSoftmaxOfChosen,  ///< the softmax over the chosen ones alone
+  kSigmoid,          ///< each expert's own sigmoid
+};
+
+/// What becomes of gate and up before the down-projection.
+enum class GatedActivation : int32_t {
+  kSwiglu,         ///< silu(gate) * up
+  kClampedSwiglu,  ///< gpt-oss' (kernels/hip/activations.h)
+};
+
+/// x = rms_norm(hidden); logits = x router^T + bias; the last block of a token chooses its experts. Grid:
+/// (router rows / 8, tokens).
 struct RouterArgs {
   const float* hidden;  ///< [n_tokens, cols]
   const float* norm;    ///< [cols]
   WeightRows router;    ///< [n_experts, cols]
+  const float* bias;    ///< [n_experts]; nullptr = none
   ActivationResult x;   ///< the normalised rows
   float* logits;        ///< [n_tokens, n_experts]
   uint32_t* counters;   ///< [n_tokens], zeros
   int32_t* experts;     ///< [n_tokens, n_per_token], best first
-  float* weights;       ///< the same shape, sum 1
+  float* weights;       ///< the same shape, sum weights_scale
   float epsilon;
   int32_t n_per_token;
+  Gating gating;
+  float weights_scale;
 };
 
-/// h = silu(x gate^T) * (x up^T), and its 8-bit form. Grid: (width / 32, n_slots / T).
+/// h = activation(x gate^T + bias, x up^T + bias), and its 8-bit form. Grid: (width / 32, n_slots / T).
 struct GateUpArgs {
   WeightRows weights[2];   ///< gate, up: [width, cols] per expert
+  const float* biases[2];  ///< [n_experts, width] each; both nullptr = none
   ActivationRows x;        ///< [n_tokens, cols]
   const int32_t* experts;  ///< [n_slots]; nullptr: expert 0, and a slot is a token
   int32_t n_per_token;
   int32_t n_slots;
+  GatedActivation activation;
   ActivationResult h;  ///< [n_slots, width]
 };
 
-/// residual[t] += sum over the token's slots of weight[slot] * h[slot] down^T. Grid: (rows / tile, n_tokens).
+/// residual[t] += sum over the token's slots of weight[slot] * (h[slot] down^T + bias). Grid: (rows / tile,
+/// n_tokens).
 struct ExpertsDownArgs {
-  WeightRows down;   ///< [hidden_size, width] per expert
-  ActivationRows h;  ///< [n_slots, width]
+  WeightRows down;    ///< [hidden_size, width] per expert
+  const float* bias;  ///< [n_experts, hidden_size]; nullptr = none
+  ActivationRows h;   ///< [n_slots, width]
   const int32_t* experts;
   const float* weights;
   int32_t n_per_token;
@@ -189,8 +215,9 @@ struct RowGroups {
   int32_t rows_per_x;  ///< row i reads row i / rows_per_x of x
 };
 
-/// y[m][i] (+)= x[i / rows_per_x] W[m]^T for up to three matrices of one kind that read the same x. Bit for
-/// bit what `linear` computes. Grid: (row tiles of all matrices, tiles of rows of x: prompt_row_tiles()).
+/// y[m][i] (+)= x[i / rows_per_x] W[m]^T + bias for up to three matrices of one kind that read the same x.
+/// Bit for bit what `linear` computes. Grid: (row tiles of all matrices, tiles of rows of x:
+/// prompt_row_tiles()).
 struct PromptLinearArgs {
   WeightRows weights[3];
   float* y[3];            ///< [n_rows, weights[m].rows]
@@ -199,22 +226,27 @@ struct PromptLinearArgs {
   int32_t add;  ///< += instead of =
   ActivationRows x;
   RowGroups groups;
+  const float* bias;  ///< [weights[0].rows], of one matrix alone; nullptr = none
 };
 
-/// h[i] = silu(x gate^T) * (x up^T), and its 8-bit form: bit for bit what `gate_up` computes. Grid:
-/// (width / 32, tiles of rows).
+/// h[i] = activation(x gate^T + bias, x up^T + bias), and its 8-bit form: bit for bit what `gate_up`
+/// computes. Grid: (width / 32, tiles of rows).
 struct PromptGateUpArgs {
-  WeightRows weights[2];  ///< gate, up: of one kind, [width, cols] per expert
+  WeightRows weights[2];   ///< gate, up: of one kind, [width, cols] per expert
+  const float* biases[2];  ///< [n_experts, width] each; both nullptr = none
+  GatedActivation activation;
   ActivationRows x;
   RowGroups groups;
   ActivationResult h;  ///< [n_rows, width]
 };
 
-/// residual[t] += sum over the token's slots of weight[slot] * y[slot], in the order of the ranks. Grid:
-/// (cols / 256, n_tokens).
+/// residual[t] += sum over the token's slots of weight[slot] * (y[slot] + bias), in the order of the ranks.
+/// Grid: (cols / 256, n_tokens).
 struct ExpertsSumArgs {
-  const float* y;        ///< [n_slots, cols]
-  const float* weights;  ///< [n_slots]
+  const float* y;          ///< [n_slots, cols]
+  const float* bias;       ///< [n_experts, cols]; nullptr = none
+  const int32_t* experts;  ///< [n_slots]; read where there is a bias
+  const float* weights;    ///< [n_slots]
   int32_t n_per_token;
   int32_t cols;
   float* residual;  ///< [n_tokens, cols]

@@ -13,9 +13,8 @@ HALOD_DEVICE size_t head_page_bytes(int head_dim) {
   return static_cast<size_t>(kv_head_page_bytes(head_dim));
 }
 
-/// A wave per head: RMS norm of q and k where there are weights, rotation of the pairs (i, i + head_dim / 2),
-/// keys and values into the row's page. A launch of its own, because a row may attend to keys of other rows
-/// of the same step.
+/// A wave per head: biases, RMS norm of q and k where there are weights, rotation of pairs, keys and values
+/// into the row's page. A launch of its own, because a row may attend to keys of other rows of the same step.
 HALOD_KERNEL(attention_prepare, AttentionPrepareArgs, 128) {
   const int row = gpu::block_y(), head = gpu::block_x() * kPrepareHeads + gpu::wave(), dim = args.head_dim;
   if (head >= args.n_heads + args.n_kv_heads) return;
@@ -28,14 +27,21 @@ HALOD_KERNEL(attention_prepare, AttentionPrepareArgs, 128) {
                             static_cast<size_t>(is_key ? kv_head : 0)) *
                            static_cast<size_t>(dim);
   const float* x = is_key ? args.k + kv_offset : q;
+  const int in_bias = (is_key ? kv_head : head) * dim;
+  const float* bias = is_key ? args.k_bias : args.q_bias;
+  const auto biased = [&](int i) { return bias ? x[i] + bias[in_bias + i] : x[i]; };
 
   const float* norm = is_key ? args.k_norm : args.q_norm;
   float scale = 1.0F;
   if (norm) {
     float squares = 0.0F;
-    for (int i = gpu::lane(); i < dim; i += gpu::kWave) squares = gpu::fma(x[i], x[i], squares);
+    for (int i = gpu::lane(); i < dim; i += gpu::kWave) {
+      const float value = biased(i);
+      squares = gpu::fma(value, value, squares);
+    }
     scale = 1.0F / gpu::sqrt(gpu::wave_sum(squares) / static_cast<float>(dim) + args.epsilon);
   }
+  const auto normalised = [&](int i) { return norm ? biased(i) * scale * norm[i] : biased(i); };
   const StepRow place = args.rows[row];
   const int slot = place.position % kPageTokens;
   const uint32_t page = args.pages[place.first_page + place.position / kPageTokens];
@@ -43,28 +49,30 @@ HALOD_KERNEL(attention_prepare, AttentionPrepareArgs, 128) {
                                            (static_cast<size_t>(page) * static_cast<size_t>(args.n_kv_heads) +
                                             static_cast<size_t>(is_key ? kv_head : 0)) *
                                                head_page_bytes(dim));
-  const float* angles = args.rope + static_cast<size_t>(row) * static_cast<size_t>(dim);
-  const int half = dim / 2;
-  for (int i = gpu::lane(); i < half; i += gpu::kWave) {
-    float a = x[i] * scale, b = x[half + i] * scale;
-    if (norm) {
-      a *= norm[i];
-      b *= norm[half + i];
-    }
-    const float cosine = angles[i], sine = angles[half + i];
-    const float rotated_a = gpu::fma(-b, sine, a * cosine), rotated_b = gpu::fma(a, sine, b * cosine);
+  const auto store = [&](int i, float value) {
     if (is_key) {
-      keys[(i / 8 * kPageTokens + slot) * 8 + i % 8] = gpu::float_to_half(rotated_a);
-      keys[((half + i) / 8 * kPageTokens + slot) * 8 + (half + i) % 8] = gpu::float_to_half(rotated_b);
+      keys[(i / 8 * kPageTokens + slot) * 8 + i % 8] = gpu::float_to_half(value);
     } else {
-      q[i] = rotated_a;
-      q[half + i] = rotated_b;
+      q[i] = value;
     }
+  };
+  const float* angles = args.rope + static_cast<size_t>(row) * static_cast<size_t>(args.n_rotated);
+  const int n_pairs = args.n_rotated / 2;
+  for (int i = gpu::lane(); i < n_pairs; i += gpu::kWave) {
+    const int first = args.pairs_neighbours ? 2 * i : i, second = first + (args.pairs_neighbours ? 1 : n_pairs);
+    const float a = normalised(first), b = normalised(second);
+    const float cosine = angles[i], sine = angles[n_pairs + i];
+    store(first, gpu::fma(-b, sine, a * cosine));
+    store(second, gpu::fma(a, sine, b * cosine));
   }
+  for (int i = args.n_rotated + gpu::lane(); i < dim; i += gpu::kWave) store(i, normalised(i));
   if (!is_key) return;
   uint16_t* values = keys + kPageTokens * dim + slot * dim;
-  for (int i = gpu::lane(); i < dim; i += gpu::kWave)
-    values[i] = gpu::float_to_half(args.v[kv_offset + static_cast<size_t>(i)]);
+  for (int i = gpu::lane(); i < dim; i += gpu::kWave) {
+    float value = args.v[kv_offset + static_cast<size_t>(i)];
+    if (args.v_bias) value += args.v_bias[in_bias + i];
+    values[i] = gpu::float_to_half(value);
+  }
 }
 
 HALOD_DEVICE void unpack_halves(const gpu::Piece& piece, float (&values)[8]) {

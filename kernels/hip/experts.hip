@@ -11,15 +11,16 @@ namespace halod::hip {
 // -- router
 
 /// A wave chooses the best experts of one token from logits in shared memory, which it overwrites. As the
-/// reference: softmax over all, lower index wins ties, the chosen ones' shares divided by their sum.
-HALOD_DEVICE void choose_experts(float* logits, int n_experts, int n_chosen, int32_t* experts,
-                                 float* weights) {
+/// reference: lower index wins ties, the chosen ones' scores divided by their sum.
+HALOD_DEVICE void choose_experts(const RouterArgs& args, float* logits, int32_t* experts, float* weights) {
+  const int n_experts = args.router.rows, n_chosen = args.n_per_token;
   float largest = -gpu::infinity();
   for (int e = gpu::lane(); e < n_experts; e += gpu::kWave) largest = gpu::max(largest, logits[e]);
   largest = gpu::wave_max(largest);
   float all = 0.0F;
   for (int e = gpu::lane(); e < n_experts; e += gpu::kWave) all += gpu::exp(logits[e] - largest);
-  all = gpu::wave_sum(all);
+  // The largest logit is a chosen one, so that among the chosen no other divisor is needed.
+  all = args.gating == Gating::kSoftmax ? gpu::wave_sum(all) : 1.0F;
 
   float chosen = 0.0F;
   for (int rank = 0; rank < n_chosen; ++rank) {
@@ -42,7 +43,8 @@ HALOD_DEVICE void choose_experts(float* logits, int n_experts, int n_chosen, int
     }
     // Logits that are all NaN leave none; the token is lost then, but memory must not be.
     if (best_index >= n_experts) best_index = rank;
-    const float share = gpu::exp(best - largest) / all;
+    const float share =
+        args.gating == Gating::kSigmoid ? 1.0F / (1.0F + gpu::exp(-best)) : gpu::exp(best - largest) / all;
     chosen += share;
     if (gpu::lane() == 0) {
       experts[rank] = best_index;
@@ -53,7 +55,7 @@ HALOD_DEVICE void choose_experts(float* logits, int n_experts, int n_chosen, int
   }
   if (gpu::lane() == 0) {
     const float denominator = gpu::max(chosen, 6.103515625e-5F);  // as the reference
-    for (int rank = 0; rank < n_chosen; ++rank) weights[rank] = weights[rank] / denominator;
+    for (int rank = 0; rank < n_chosen; ++rank) weights[rank] = weights[rank] / denominator * args.weights_scale;
   }
 }
 
@@ -91,14 +93,14 @@ HALOD_KERNEL(router, RouterArgs, 256) {
   dot_rows(args.router, rows, SharedActivationRow{values, codes, groups}, x_rows, sums);
   const float logit = gpu::wave_sum(sums[0][0]);
   float* logits = args.logits + static_cast<size_t>(token) * n_experts;
-  if (gpu::lane() == 0 && row < n_experts) logits[row] = logit;
+  if (gpu::lane() == 0 && row < n_experts) logits[row] = args.bias ? logit + args.bias[row] : logit;
 
   const auto n_blocks = static_cast<uint32_t>((n_experts + kRouterTileRows - 1) / kRouterTileRows);
   if (!gpu::arrive_last(args.counters + token, n_blocks, flag)) return;
   for (int e = gpu::thread(); e < n_experts; e += 256) row_logits[e] = logits[e];
   gpu::sync();  // all logits, before the first wave compares them
   if (gpu::wave() == 0) {
-    choose_experts(row_logits, n_experts, args.n_per_token, args.experts + token * args.n_per_token,
+    choose_experts(args, row_logits, args.experts + token * args.n_per_token,
                    args.weights + token * args.n_per_token);
   }
 }
@@ -144,9 +146,10 @@ HALOD_DEVICE void gate_up(const GateUpArgs& args) {
   const int t = gpu::wave(), slot = first_slot + t;
   if (t >= n_tokens || slot >= args.n_slots) return;
   const int column = gpu::block_x() * kGateUpTileRows + gpu::lane();
-  const float gate = results[t * kGateUpTileRows + gpu::lane()];
-  const float up = results[(n_tokens + t) * kGateUpTileRows + gpu::lane()];
-  const float value = silu_times(gate, up);
+  float gate = results[t * kGateUpTileRows + gpu::lane()];
+  float up = results[(n_tokens + t) * kGateUpTileRows + gpu::lane()];
+  add_biases(args.biases, static_cast<size_t>(expert) * width, column, width, gate, up);
+  const float value = activate(args.activation, gate, up);
   const ActivationResult h = result_row(args.h, slot, width);
   if (column < width) h.values[column] = value;
   if (h.codes) quantise_group(value, h.codes + gpu::block_x() * kGateUpTileRows, h.groups + gpu::block_x());
@@ -177,8 +180,12 @@ HALOD_KERNEL(experts_down, ExpertsDownArgs, 256) {
       const int h_rows[1] = {slot};
       dot_rows_of<decltype(tag)::kFormat>(rows, args.down.cols, args.h, h_rows, sums);
 #pragma unroll
-      for (int r = 0; r < kRows; ++r)
-        totals[r] = gpu::fma(args.weights[slot], gpu::wave_sum(sums[r][0]), totals[r]);
+      for (int r = 0; r < kRows; ++r) {
+        float sum = gpu::wave_sum(sums[r][0]);
+        if (args.bias && first_row + r < args.down.rows)
+          sum += args.bias[static_cast<size_t>(args.experts[slot]) * args.down.rows + first_row + r];
+        totals[r] = gpu::fma(args.weights[slot], sum, totals[r]);
+      }
     }
   });
 #pragma unroll

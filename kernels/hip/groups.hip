@@ -58,7 +58,10 @@ HALOD_KERNEL(experts_sum, ExpertsSumArgs, 256) {
   float total = 0.0F;
   for (int rank = 0; rank < args.n_per_token; ++rank) {
     const size_t slot = first_slot + static_cast<size_t>(rank);
-    total = gpu::fma(args.weights[slot], args.y[slot * cols + static_cast<size_t>(column)], total);
+    float y = args.y[slot * cols + static_cast<size_t>(column)];
+    if (args.bias)
+      y += args.bias[static_cast<size_t>(args.experts[slot]) * cols + static_cast<size_t>(column)];
+    total = gpu::fma(args.weights[slot], y, total);
   }
   args.residual[token * cols + static_cast<size_t>(column)] += total;
 }

@@ -1,4 +1,4 @@
-// y = x W^T for up to three matrices that read the same x, one to eight rows of x: decode's matrix product.
+// y = x W^T + bias for up to three matrices that read the same x, one to eight rows of x: decode's matrix product.
 //
 // A block of 8 waves takes 16 weight rows, two per wave at once, so that each lane has at least two loads of
 // 16 bytes on their way.
@@ -31,8 +31,9 @@ HALOD_DEVICE void linear(const LinearArgs& args) {
   for (int r = 0; r < kRows; ++r) {
 #pragma unroll
     for (int t = 0; t < n_tokens; ++t) {
-      const float sum = gpu::wave_sum(sums[r][t]);
+      float sum = gpu::wave_sum(sums[r][t]);
       if (gpu::lane() == 0 && t < args.n_tokens && first_row + r < weights.rows) {
+        if (args.bias) sum += args.bias[first_row + r];
         float* y = args.y[m] + static_cast<size_t>(t) * weights.rows + first_row + r;
         *y = args.add ? *y + sum : sum;
       }

@@ -65,8 +65,10 @@ HALOD_DEVICE void prompt_linear(const PromptLinearArgs& args) {
 #pragma unroll
       for (int w = 0; w < weight_fragments; ++w) {
         const int column = first_row + w * kFragment + gpu::lane() % kFragment;
-        if (column < weights.rows)
-          y[column] = args.add ? y[column] + sums[r][w].values[i] : sums[r][w].values[i];
+        if (column >= weights.rows) continue;
+        float sum = sums[r][w].values[i];
+        if (args.bias) sum += args.bias[column];
+        y[column] = args.add ? y[column] + sum : sum;
       }
     }
   }
@@ -108,9 +110,11 @@ HALOD_DEVICE void prompt_gate_up(const PromptGateUpArgs& args) {
   gpu::sync_shared();  // both matrices' results, before a wave makes a group of a row's
   const int width = args.weights[0].rows, column = first_row + gpu::lane();
   for (int row = gpu::wave(); row < tile.n; row += kPromptWaves) {
-    const float gate = results[row * kGateUpTileRows + gpu::lane()];
-    const float up = results[(kRows + row) * kGateUpTileRows + gpu::lane()];
-    const float value = silu_times(gate, up);
+    float gate = results[row * kGateUpTileRows + gpu::lane()];
+    float up = results[(kRows + row) * kGateUpTileRows + gpu::lane()];
+    add_biases(args.biases, static_cast<size_t>(tile.expert) * static_cast<size_t>(width), column, width, gate,
+               up);
+    const float value = activate(args.activation, gate, up);
     const ActivationResult h = result_row(args.h, tile_row(args.groups, tile, row), width);
     if (column < width) h.values[column] = value;
     if (h.codes) quantise_group(value, h.codes + first_row, h.groups + gpu::block_x());

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "runtime/backend/cpu/cpu_backend.h"
+#include "runtime/backend/hip/graph_device.h"
 #include "runtime/backend/hip/hip_backend.h"
 #include "runtime/backend/hip/hip_device.h"
 
@@ -36,11 +37,6 @@ std::string_view to_string(ModelFeature feature) {
   return "";
 }
 
-// Models are checked against supports() before they are loaded, so these are never reached.
-void Backend::add_bias(MatrixView<float>, const PlacedVector&) {
-  HALOD_ASSERT(supports(ModelFeature::kBias));
-}
-
 int default_cpu_threads() {
   std::ifstream cpuinfo("/proc/cpuinfo");
   std::set<std::pair<std::string, std::string>> cores;
@@ -56,9 +52,10 @@ int default_cpu_threads() {
 namespace {
 
 /// Errors: why there is no GPU to compute on.
-Result<std::unique_ptr<Backend>> make_hip_backend(int n_threads) {
+Result<std::unique_ptr<Backend>> make_hip_backend(int n_threads, bool with_graphs) {
   auto device = hip::open_hip_device();
   if (!device) return device.error();
+  if (with_graphs) device = hip::make_graph_device(std::move(*device));
   return hip::HipBackend::open(std::move(*device), n_threads);
 }
 
@@ -81,7 +78,7 @@ Result<std::unique_ptr<Backend>> make_backend(const BackendOptions& options) {
     return Error{ErrorCode::kUnsupported, "exact computation is the CPU's; use backend 'cpu'", "backend"};
   }
   if (options.kind != "cpu" && !options.exact) {
-    auto gpu = make_hip_backend(n_threads);
+    auto gpu = make_hip_backend(n_threads, options.gpu_graphs);
     if (gpu) return gpu;
     if (options.kind == "hip") {
       Error error = gpu.error();

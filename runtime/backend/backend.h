@@ -91,7 +91,7 @@ struct StepInputs {
 /// What some models need beyond the plain form of the operations below.
 enum class ModelFeature : uint8_t {
   kNeighbourRope,  ///< AttentionArgs::rope_pairing
-  kBias,           ///< add_bias()
+  kBias,           ///< of AttentionArgs and linear_add()
   kSlidingWindow,  ///< AttentionArgs::window
   kAttentionSinks,
   kRouterGating,  ///< MoeArgs::gating and weights_scale
@@ -102,9 +102,12 @@ enum class ModelFeature : uint8_t {
 std::string_view to_string(ModelFeature feature);
 
 struct AttentionArgs {
-  MatrixView<float> q;  ///< [n_tokens, n_heads * head_dim]; normalised and rotated in place
-  MatrixView<float> k;  ///< [n_tokens, n_kv_heads * head_dim]; normalised and rotated in place, then stored
-  MatrixView<const float> v;             ///< [n_tokens, n_kv_heads * head_dim]
+  MatrixView<float> q;                   ///< [n_tokens, n_heads * head_dim]; changed in place
+  MatrixView<float> k;                   ///< [n_tokens, n_kv_heads * head_dim]; changed in place
+  MatrixView<float> v;                   ///< the same
+  const PlacedVector* q_bias = nullptr;  ///< [n_heads * head_dim], added first; nullptr = none
+  const PlacedVector* k_bias = nullptr;  ///< [n_kv_heads * head_dim]; nullptr = none
+  const PlacedVector* v_bias = nullptr;  ///< the same
   const PlacedVector* q_norm = nullptr;  ///< [head_dim] RMS norm weight per head; nullptr = none
   const PlacedVector* k_norm = nullptr;  ///< [head_dim]; nullptr = none
   float norm_epsilon = 0;
@@ -227,12 +230,11 @@ class Backend {
   /// once.
   virtual void linear(MatrixView<const float> x, std::span<const PlacedWeight* const> weights,
                       std::span<const MatrixView<float>> outs) = 0;
-  /// residual += x * weight^T.
-  virtual void linear_add(MatrixView<const float> x, const PlacedWeight& weight,
+  /// residual += x * weight^T + bias; bias: [residual.cols], nullptr = none.
+  virtual void linear_add(MatrixView<const float> x, const PlacedWeight& weight, const PlacedVector* bias,
                           MatrixView<float> residual) = 0;
-  /// x[t, i] += bias[i]. Needs kBias.
-  virtual void add_bias(MatrixView<float> x, const PlacedVector& bias);
-  /// Norms and rotates q and k, stores k and v into the pages, and attends causally over all of them.
+  /// Adds the biases, norms and rotates q and k, stores k and v into the pages, and attends causally over all
+  /// of them.
   virtual void attention(const AttentionArgs& args, KvStorage& kv) = 0;
   /// Router, top-k, shares that sum to weights_scale; then the experts.
   virtual void moe(const MoeArgs& args) = 0;
@@ -251,6 +253,7 @@ class Backend {
 struct BackendOptions {
   std::string kind = "auto";  ///< auto (hip where it can, else cpu), cpu, hip
   int n_threads = 0;          ///< CPU workers, which load weights for a GPU too; 0 = one per physical core
+  bool gpu_graphs = false;    ///< a GPU's steps that repeat become one launch each
   bool exact = false;  ///< reference kernels in f32 on the file's own blocks, f32 KV: slow, for comparing
 };
 

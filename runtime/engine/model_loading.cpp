@@ -36,7 +36,9 @@ std::string what_lacks(const Checkpoint& file, const ModelConfig& config, const 
 /// `auto` means whatever computes this file: the CPU where the GPU lacks something that it needs.
 Result<std::unique_ptr<Backend>> choose_backend(const wire::LoadModel& request, const Checkpoint& file,
                                                 const ModelConfig& config) {
-  BackendOptions options{.kind = request.backend, .n_threads = static_cast<int>(request.n_threads)};
+  BackendOptions options{.kind = request.backend,
+                         .n_threads = static_cast<int>(request.n_threads),
+                         .gpu_graphs = request.gpu_graphs == "on"};
   auto backend = make_backend(options);
   if (!backend || request.backend != "auto") return backend;
   const std::string reason = what_lacks(file, config, **backend);

@@ -56,17 +56,18 @@ BOOST_DESCRIBE_STRUCT(Empty, (), ())
 struct LoadModel {
   uint32_t model_id = 0;  ///< halod's choice, new with each load of an engine's life
   std::string path;
-  std::string backend = "auto";  ///< auto, cpu, hip
-  uint32_t n_threads = 0;        ///< 0 = one per physical core
-  uint32_t context_length = 0;   ///< tokens per sequence; 0 = the model's own
-  uint32_t max_sequences = 0;    ///< sequences in the running batch; 0 = 8
+  std::string backend = "auto";     ///< auto, cpu, hip
+  uint32_t n_threads = 0;           ///< 0 = one per physical core
+  std::string gpu_graphs = "auto";  ///< auto, on, off
+  uint32_t context_length = 0;      ///< tokens per sequence; 0 = the model's own
+  uint32_t max_sequences = 0;       ///< sequences in the running batch; 0 = 8
   uint64_t kv_cache_tokens =
       0;  ///< KV pool for all sequences together; 0 = context_length x max_sequences, bounded by memory
   uint32_t prefill_chunk = 0;  ///< tokens computed per step at most; 0 = 512
 };
 BOOST_DESCRIBE_STRUCT(LoadModel, (),
-                      (model_id, path, backend, n_threads, context_length, max_sequences, kv_cache_tokens,
-                       prefill_chunk))
+                      (model_id, path, backend, n_threads, gpu_graphs, context_length, max_sequences,
+                       kv_cache_tokens, prefill_chunk))
 
 /// Ends a model: its memory is given back, and what it was running is forgotten without a word, because halod
 /// keeps every request and knows what to do with it. One that is being loaded ends with kLoadFailed instead.

@@ -42,14 +42,12 @@ void AttentionBlock::forward(Step& step) const {
   const PlacedWeight* projections[] = {q_.get(), k_.get(), v_.get()};
   const MatrixView<float> outs[] = {step.q, step.k, step.v};
   backend.linear(step.normed, projections, outs);
-  if (q_bias_) {
-    backend.add_bias(step.q, *q_bias_);
-    backend.add_bias(step.k, *k_bias_);
-    backend.add_bias(step.v, *v_bias_);
-  }
   backend.attention({.q = step.q,
                      .k = step.k,
                      .v = step.v,
+                     .q_bias = q_bias_.get(),
+                     .k_bias = k_bias_.get(),
+                     .v_bias = v_bias_.get(),
                      .q_norm = q_norm_.get(),
                      .k_norm = k_norm_.get(),
                      .norm_epsilon = config_.rms_norm_eps,
@@ -63,8 +61,7 @@ void AttentionBlock::forward(Step& step) const {
                      .head_dim = config_.head_dim,
                      .out = step.attended},
                     step.kv);
-  backend.linear_add(step.attended, *o_, step.hidden);
-  if (o_bias_) backend.add_bias(step.hidden, *o_bias_);
+  backend.linear_add(step.attended, *o_, o_bias_.get(), step.hidden);
 }
 
 uint64_t AttentionBlock::weight_bytes_per_token() const {

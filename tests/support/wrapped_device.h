@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <span>
 
 #include "runtime/backend/hip/lanes_device.h"
 
@@ -24,6 +25,10 @@ class WrappedDevice : public hip::Device {
   void launch(hip::KernelId kernel, hip::Grid grid, int n_shared_bytes, const void* args) override {
     device_->launch(kernel, grid, n_shared_bytes, args);
   }
+  std::unique_ptr<hip::LaunchGraph> make_graph(std::span<const hip::QueuedLaunch> launches) override {
+    return device_->make_graph(launches);
+  }
+  void launch_graph(hip::LaunchGraph& graph) override { device_->launch_graph(graph); }
   void synchronize() override { device_->synchronize(); }
 
  private:

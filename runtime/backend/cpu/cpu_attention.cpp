@@ -43,6 +43,9 @@ Result<std::unique_ptr<KvStorage>> CpuBackend::allocate_kv(const KvShape& shape,
 void CpuBackend::normalise_rotate_store(const AttentionArgs& args, KvStorage& kv) {
   const auto& storage = static_cast<const CpuKvStorage&>(kv);
   const int64_t head_dim = args.head_dim;
+  const auto add_bias = [&](const PlacedVector* bias, MatrixView<float> x, int64_t row) {
+    if (bias) add(cpu_vector(*bias).values().data(), x.row_data(row), x.cols);
+  };
   const auto normalise_rotate = [&](float* head, const PlacedVector* norm, int64_t row) {
     if (norm) {
       const float* weights = cpu_vector(*norm).values().data();
@@ -57,6 +60,9 @@ void CpuBackend::normalise_rotate_store(const AttentionArgs& args, KvStorage& kv
     for (int64_t row = begin; row < end; ++row) {
       const auto [sequence, position] = places[static_cast<size_t>(row)];
       const PageId page = sequence->pages[static_cast<size_t>(position / kKvPageTokens)];
+      add_bias(args.q_bias, args.q, row);
+      add_bias(args.k_bias, args.k, row);
+      add_bias(args.v_bias, args.v, row);
       for (int64_t h = 0; h < args.n_heads; ++h) {
         normalise_rotate(args.q.row_data(row) + h * head_dim, args.q_norm, row);
       }

@@ -225,10 +225,11 @@ void CpuBackend::linear(MatrixView<const float> x, std::span<const PlacedWeight*
                });
 }
 
-void CpuBackend::linear_add(MatrixView<const float> x, const PlacedWeight& weight,
+void CpuBackend::linear_add(MatrixView<const float> x, const PlacedWeight& weight, const PlacedVector* bias,
                             MatrixView<float> residual) {
   matmul(prepare(x, cpu_weight(weight).variant().needs_codes, x_scratch_), cpu_weight(weight), residual,
          true);
+  if (bias) add_bias(residual, *bias);
 }
 
 void CpuBackend::gather_logit_rows(MatrixView<const float> x, MatrixView<float> out) {

@@ -45,8 +45,8 @@ class CpuBackend final : public Backend {
                 MatrixView<float> out) override;
   void linear(MatrixView<const float> x, std::span<const PlacedWeight* const> weights,
               std::span<const MatrixView<float>> outs) override;
-  void linear_add(MatrixView<const float> x, const PlacedWeight& weight, MatrixView<float> residual) override;
-  void add_bias(MatrixView<float> x, const PlacedVector& bias) override;
+  void linear_add(MatrixView<const float> x, const PlacedWeight& weight, const PlacedVector* bias,
+                  MatrixView<float> residual) override;
   void attention(const AttentionArgs& args, KvStorage& kv) override;
   void moe(const MoeArgs& args) override;
   void dense_ffn(const DenseFfnArgs& args) override;
@@ -120,6 +120,8 @@ class CpuBackend final : public Backend {
                     const std::function<void(int64_t begin, int64_t end, int worker_idx)>& task);
   /// y += x, n values.
   void add(const float* x, float* y, int64_t n);
+  /// x[t, i] += bias[i].
+  void add_bias(MatrixView<float> x, const PlacedVector& bias);
   /// Prepares rows for a matmul; the 8-bit form only when one of the users needs it.
   Activations prepare(MatrixView<const float> x, bool needs_codes, QuantizedScratch& scratch);
   void route(const MoeArgs& args);

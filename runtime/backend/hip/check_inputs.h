@@ -35,6 +35,22 @@ inline double check_nmse(std::span<const float> values, std::span<const float> e
   return power > 0 ? error / power : error;
 }
 
+/// rows[i] += bias, cols values each.
+inline void add_to_rows(std::vector<float>& rows, std::span<const float> bias) {
+  for (size_t i = 0; i < rows.size(); ++i) rows[i] += bias[i % bias.size()];
+}
+
+/// gate = activation(gate, up), by the reference.
+inline void activate_rows(GatedActivation activation, std::vector<float>& gate,
+                          const std::vector<float>& up) {
+  const auto n = static_cast<int64_t>(gate.size());
+  if (activation == GatedActivation::kClampedSwiglu) {
+    reference::clamped_swiglu({.gate = gate.data(), .up = up.data(), .n = n});
+  } else {
+    reference::swiglu({gate.data(), up.data(), n});
+  }
+}
+
 /// n values on the device, and a way there and back.
 template <class T>
 class DeviceArray {
@@ -72,6 +88,28 @@ class DeviceArray {
   size_t n_;
   DeviceMemory memory_;
   PinnedMemory staging_;
+};
+
+/// One vector per expert, or none.
+class CheckBiases {
+ public:
+  CheckBiases(Device& device, bool are_there, int n_experts, int width, uint32_t seed)
+      : width_(static_cast<size_t>(width)),
+        values_(are_there ? check_values(int64_t{n_experts} * width, seed) : std::vector<float>()),
+        device_values_(device, int64_t{n_experts} * width) {
+    if (are_there) device_values_.write(values_);
+  }
+  const float* data() const { return values_.empty() ? nullptr : device_values_.data(); }
+  /// rows[i] += the expert's.
+  void add_to(std::vector<float>& rows, int expert) const {
+    if (!values_.empty())
+      add_to_rows(rows, std::span(values_).subspan(static_cast<size_t>(expert) * width_, width_));
+  }
+
+ private:
+  size_t width_;
+  std::vector<float> values_;
+  DeviceArray<float> device_values_;
 };
 
 /// Random matrices of one format, one per expert: file blocks for the reference, device rows for the kernels.

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <utility>
 
@@ -24,6 +25,20 @@ struct DeviceInfo {
 struct Grid {
   int64_t x = 1;
   int64_t y = 1;
+};
+
+/// A launch that is made later; the arguments are the caller's and stay until then.
+struct QueuedLaunch {
+  KernelId kernel = {};
+  Grid grid;
+  int n_shared_bytes = 0;
+  const void* args = nullptr;
+};
+
+/// Launches that a device has made one of. Its device outlives it.
+class LaunchGraph {
+ public:
+  virtual ~LaunchGraph() = default;
 };
 
 /// Throws DeviceError with a one-line reason where the device or its driver fails: it cannot be used any more
@@ -46,6 +61,11 @@ class Device {
   virtual void copy_to_host(void* host, const void* device, uint64_t n_bytes) = 0;
   virtual void fill_with_zeros(void* device, uint64_t n_bytes) = 0;
   virtual void launch(KernelId kernel, Grid grid, int n_shared_bytes, const void* args) = 0;
+
+  /// The launches, one after the other, as one that may be made any number of times; their arguments are
+  /// copied. Launches nothing. nullptr: the device cannot.
+  virtual std::unique_ptr<LaunchGraph> make_graph(std::span<const QueuedLaunch> launches) = 0;
+  virtual void launch_graph(LaunchGraph& graph) = 0;
 
   /// Waits for all of the above.
   virtual void synchronize() = 0;

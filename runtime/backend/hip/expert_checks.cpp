@@ -20,6 +20,18 @@ std::vector<float> product(const WeightMatrix& weights, const float* x, int64_t 
   return y;
 }
 
+RouterTopKArgs::Gating reference_gating(Gating gating) {
+  switch (gating) {
+    case Gating::kSoftmaxOfChosen:
+      return RouterTopKArgs::Gating::kSoftmaxOfChosen;
+    case Gating::kSigmoid:
+      return RouterTopKArgs::Gating::kSigmoid;
+    case Gating::kSoftmax:
+      break;
+  }
+  return RouterTopKArgs::Gating::kSoftmax;
+}
+
 /// The experts' layer on the device, step by step.
 class ExpertsCheck {
  public:
@@ -31,6 +43,10 @@ class ExpertsCheck {
         gate_(device, shape.gate, shape.n_experts, shape.width, shape.hidden_size, 21),
         up_(device, shape.up, shape.n_experts, shape.width, shape.hidden_size, 22),
         down_(device, shape.down, shape.n_experts, shape.hidden_size, shape.width, 23),
+        router_bias_(device, shape.has_biases, 1, shape.n_experts, 27),
+        gate_bias_(device, shape.has_biases, shape.n_experts, shape.width, 28),
+        up_bias_(device, shape.has_biases, shape.n_experts, shape.width, 29),
+        down_bias_(device, shape.has_biases, shape.n_experts, shape.hidden_size, 33),
         hidden_values_(check_values(shape.n_tokens * shape.hidden_size, 24)),
         norm_values_(check_values(shape.hidden_size, 25)),
         hidden_(device, hidden_values_),
@@ -51,9 +67,9 @@ class ExpertsCheck {
 
  private:
   std::string what(std::string_view kernel, Format format) const {
-    return fmt::format("{} {} {} of {} experts {}x{}, {} tokens", kernel, traits(format).name,
+    return fmt::format("{} {} {} of {} experts {}x{}, {} tokens{}", kernel, traits(format).name,
                        shape_.n_per_token, shape_.n_experts, shape_.width, shape_.hidden_size,
-                       shape_.n_tokens);
+                       shape_.n_tokens, shape_.has_biases ? ", biased" : "");
   }
 
   void check_router() {
@@ -63,29 +79,38 @@ class ExpertsCheck {
            RouterArgs{.hidden = hidden_.data(),
                       .norm = norm_.data(),
                       .router = router_.device_rows(),
+                      .bias = router_bias_.data(),
                       .x = x_.result(),
                       .logits = logits_.data(),
                       .counters = counters_.data(),
                       .experts = experts_.data(),
                       .weights = weights_.data(),
                       .epsilon = 1e-6F,
-                      .n_per_token = shape_.n_per_token});
+                      .n_per_token = shape_.n_per_token,
+                      .gating = shape_.gating,
+                      .weights_scale = shape_.weights_scale});
     const int cols = shape_.hidden_size;
     std::vector<float> normed(hidden_values_.size());
     for (int t = 0; t < shape_.n_tokens; ++t)
       reference::rms_norm(
           {hidden_values_.data() + t * cols, norm_values_.data(), normed.data() + t * cols, cols, 1e-6F});
     checks_.push_back({what("router's norm", shape_.router), check_nmse(x_.values(), normed)});
-    const std::vector<float> expected_logits =
+    std::vector<float> expected_logits =
         product(router_.blocks(0), x_.values_for(shape_.router).data(), shape_.n_tokens);
+    router_bias_.add_to(expected_logits, 0);
     const std::vector<float> logits = logits_.read();
     checks_.push_back({what("router's logits", shape_.router), check_nmse(logits, expected_logits)});
     // From the device's logits, so that a near tie may not fall otherwise.
     std::vector<int32_t> best(static_cast<size_t>(n_slots_));
     std::vector<float> shares(best.size());
     for (int t = 0; t < shape_.n_tokens; ++t) {
-      reference::router_top_k({logits.data() + t * shape_.n_experts, shape_.n_experts, shape_.n_per_token,
-                               best.data() + t * shape_.n_per_token, shares.data() + t * shape_.n_per_token});
+      reference::router_top_k({.logits = logits.data() + t * shape_.n_experts,
+                               .n_experts = shape_.n_experts,
+                               .n_chosen = shape_.n_per_token,
+                               .experts = best.data() + t * shape_.n_per_token,
+                               .weights = shares.data() + t * shape_.n_per_token,
+                               .gating = reference_gating(shape_.gating),
+                               .weights_scale = shape_.weights_scale});
     }
     chosen_ = experts_.read();
     checks_.push_back(
@@ -98,10 +123,12 @@ class ExpertsCheck {
            {.x = (shape_.width + kGateUpTileRows - 1) / kGateUpTileRows, .y = n_slots_},
            gate_up_shared_bytes(1),
            GateUpArgs{.weights = {gate_.device_rows(), up_.device_rows()},
+                      .biases = {gate_bias_.data(), up_bias_.data()},
                       .x = x_.rows(),
                       .experts = experts_.data(),
                       .n_per_token = shape_.n_per_token,
                       .n_slots = n_slots_,
+                      .activation = shape_.activation,
                       .h = h});
     const std::vector<float> for_gate = x_.values_for(shape_.gate), for_up = x_.values_for(shape_.up);
     std::vector<float> expected;
@@ -109,8 +136,10 @@ class ExpertsCheck {
       const int64_t from = int64_t{slot / shape_.n_per_token} * shape_.hidden_size;
       const int expert = chosen_[static_cast<size_t>(slot)];
       std::vector<float> gate = product(gate_.blocks(expert), for_gate.data() + from, 1);
-      const std::vector<float> up = product(up_.blocks(expert), for_up.data() + from, 1);
-      reference::swiglu({gate.data(), up.data(), shape_.width});
+      std::vector<float> up = product(up_.blocks(expert), for_up.data() + from, 1);
+      gate_bias_.add_to(gate, expert);
+      up_bias_.add_to(up, expert);
+      activate_rows(shape_.activation, gate, up);
       expected.insert(expected.end(), gate.begin(), gate.end());
     }
     checks_.push_back({what("gate_up_1", shape_.gate), check_nmse(h_.values(), expected)});
@@ -122,6 +151,7 @@ class ExpertsCheck {
     launch(device_, KernelId::experts_down,
            {.x = (shape_.hidden_size + kDownTileRows - 1) / kDownTileRows, .y = shape_.n_tokens}, 0,
            ExpertsDownArgs{.down = down_.device_rows(),
+                           .bias = down_bias_.data(),
                            .h = h_.rows(),
                            .experts = experts_.data(),
                            .weights = weights_.data(),
@@ -130,8 +160,9 @@ class ExpertsCheck {
     const std::vector<float> h = h_.values_for(shape_.down), shares = weights_.read();
     std::vector<float> expected = before;
     for (int slot = 0; slot < n_slots_; ++slot) {
-      const std::vector<float> y = product(down_.blocks(chosen_[static_cast<size_t>(slot)]),
-                                           h.data() + int64_t{slot} * shape_.width, 1);
+      const int expert = chosen_[static_cast<size_t>(slot)];
+      std::vector<float> y = product(down_.blocks(expert), h.data() + int64_t{slot} * shape_.width, 1);
+      down_bias_.add_to(y, expert);
       const float* terms[] = {y.data()};
       reference::weighted_sum({terms, shares.data() + slot, 1,
                                expected.data() + int64_t{slot / shape_.n_per_token} * shape_.hidden_size,
@@ -144,6 +175,7 @@ class ExpertsCheck {
   const ExpertsShape& shape_;
   int n_slots_;
   CheckWeights router_, gate_, up_, down_;
+  CheckBiases router_bias_, gate_bias_, up_bias_, down_bias_;
   std::vector<float> hidden_values_, norm_values_;
   DeviceArray<float> hidden_, norm_, logits_, weights_;
   DeviceArray<uint32_t> counters_;
@@ -175,10 +207,11 @@ KernelChecks check_dense_gate_up(Device& device, const ExpertsShape& shape) {
                     .experts = nullptr,
                     .n_per_token = 1,
                     .n_slots = shape.n_tokens,
+                    .activation = shape.activation,
                     .h = h.result()});
   std::vector<float> expected = product(gate.blocks(0), x.values_for(shape.gate).data(), shape.n_tokens);
   const std::vector<float> up_rows = product(up.blocks(0), x.values_for(shape.up).data(), shape.n_tokens);
-  reference::swiglu({expected.data(), up_rows.data(), static_cast<int64_t>(expected.size())});
+  activate_rows(shape.activation, expected, up_rows);
   return {{fmt::format("gate_up_{} {} {}x{}, {} rows", at_once, traits(shape.gate).name, shape.width,
                        shape.hidden_size, shape.n_tokens),
            check_nmse(h.values(), expected)}};

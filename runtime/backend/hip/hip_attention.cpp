@@ -2,6 +2,7 @@
 // the vector unit for all others. A model's rows all go one way, so that a row's bits do not tell whether it
 // came in a prompt.
 #include <algorithm>
+#include <bit>
 
 #include "kernels/hip/weight_layout.h"
 #include "runtime/backend/hip/hip_backend.h"
@@ -18,6 +19,12 @@ constexpr int64_t kAttentionRows = 32;
 /// What the partial results of a launch take at most: 8 rows of 4 KV heads of 128 at 128k keys, 31 at 4k.
 constexpr int64_t kPartialBytes = 32 << 20;
 
+/// As many as the longest row has, up to the next power of two, so that the launches of a sequence's tokens
+/// stay the same for long (graph_device.h). Blocks of splits that a row does not have return at once.
+int splits_per_launch(int n_keys) {
+  return static_cast<int>(std::bit_ceil(static_cast<unsigned>(n_key_splits(n_keys))));
+}
+
 ActivationResult rows_of(const ActivationResult& out, int64_t row, int64_t cols) {
   return {out.values + row * cols, out.codes ? out.codes + row * cols : nullptr,
           out.groups + row * (cols / kGroupColumns)};
@@ -33,8 +40,11 @@ void HipBackend::attention(const AttentionArgs& args, KvStorage& kv) {
          AttentionPrepareArgs{.q = args.q.data,
                               .k = args.k.data,
                               .v = args.v.data,
-                              .q_norm = args.q_norm ? hip_vector(*args.q_norm) : nullptr,
-                              .k_norm = args.k_norm ? hip_vector(*args.k_norm) : nullptr,
+                              .q_bias = hip_vector(args.q_bias),
+                              .k_bias = hip_vector(args.k_bias),
+                              .v_bias = hip_vector(args.v_bias),
+                              .q_norm = hip_vector(args.q_norm),
+                              .k_norm = hip_vector(args.k_norm),
                               .rope = step_.rope,
                               .rows = step_.rows,
                               .pages = step_.pages,
@@ -42,7 +52,9 @@ void HipBackend::attention(const AttentionArgs& args, KvStorage& kv) {
                               .epsilon = args.norm_epsilon,
                               .n_heads = static_cast<int32_t>(args.n_heads),
                               .n_kv_heads = static_cast<int32_t>(args.n_kv_heads),
-                              .head_dim = static_cast<int32_t>(args.head_dim)});
+                              .head_dim = static_cast<int32_t>(args.head_dim),
+                              .n_rotated = step_.n_rotated,
+                              .pairs_neighbours = args.rope_pairing == RopePairing::kNeighbours});
   // A group of 32 columns must lie in one head's chunk; smaller heads leave the rounding to the next product.
   const ActivationResult out = write(args.out, args.head_dim % kGroupColumns == 0);
   if (find_flash_attention(args.head_dim) == nullptr) return attend_by_vectors(args, layer, out);
@@ -83,7 +95,7 @@ void HipBackend::attend_by_rows(const AttentionArgs& args, const unsigned char* 
                                 const ActivationResult& out) {
   const auto n_rows = static_cast<int64_t>(step_.plan.rows.size());
   if (n_rows == 0) return;
-  const int dim = static_cast<int>(args.head_dim), n_splits = n_key_splits(step_.plan.longest_row);
+  const int dim = static_cast<int>(args.head_dim), n_splits = splits_per_launch(step_.plan.longest_row);
   const int64_t n_chunks = args.n_kv_heads * divided_up(args.n_heads / args.n_kv_heads, kFragment);
   const int64_t row_floats = n_chunks * n_splits * static_cast<int64_t>(flash_partial_floats(dim));
   const int64_t rows_at_once = std::clamp<int64_t>(kPartialBytes / (row_floats * 4), 1, n_rows);

@@ -124,6 +124,10 @@ uint64_t HipBackend::scratch_bytes() const {
 
 bool HipBackend::takes_format(Format format) const { return find_row_layout(format) != nullptr; }
 
+bool HipBackend::supports(ModelFeature feature) const {
+  return feature != ModelFeature::kSlidingWindow && feature != ModelFeature::kAttentionSinks;
+}
+
 uint64_t HipBackend::available_bytes() const {
   // From sysfs: the runtime's own count leaves out what a GPU without memory of its own may map of the
   // machine's.
@@ -181,21 +185,26 @@ ActivationResult HipBackend::write(MatrixView<float> y, bool with_codes) {
 void HipBackend::begin_step(const StepInputs& inputs) {
   const auto n_rows = static_cast<int64_t>(inputs.tokens.size());
   const auto n_frequencies = static_cast<int64_t>(inputs.inverse_frequencies.size());
-  int64_t n_pages = 0;
-  for (const AttentionSequence& sequence : inputs.sequences)
-    n_pages += static_cast<int64_t>(sequence.pages.size());
-  const int64_t rows_at = aligned_bytes(n_rows * 4),
-                pages_at = rows_at + aligned_bytes(n_rows * static_cast<int64_t>(sizeof(StepRow))),
-                logit_rows_at = pages_at + aligned_bytes(n_pages * 4),
-                rope_at = logit_rows_at + aligned_bytes(static_cast<int64_t>(inputs.logit_rows.size()) * 4),
-                row_ids_at = rope_at + aligned_bytes(n_rows * 2 * n_frequencies * 4);
+  size_t n_pages = 0;
+  for (const AttentionSequence& sequence : inputs.sequences) n_pages += sequence.pages.size();
   AttentionPlan plan = plan_attention(inputs.sequences);
-  int64_t n_bytes = row_ids_at + aligned_bytes(static_cast<int64_t>(plan.rows.size()) * 4);
+  int64_t n_bytes = 0;
+  const auto place = [&](size_t n, size_t item_bytes) {
+    const int64_t at = n_bytes;
+    n_bytes += aligned_bytes(static_cast<int64_t>(n * item_bytes));
+    return at;
+  };
+  const size_t n_tokens = inputs.tokens.size();
+  place(n_tokens, sizeof(TokenId));
+  const int64_t rows_at = place(n_tokens, sizeof(StepRow)),
+                logit_rows_at = place(inputs.logit_rows.size(), sizeof(int32_t)),
+                rope_at = place(n_tokens * 2 * inputs.inverse_frequencies.size(), sizeof(float)),
+                row_ids_at = place(plan.rows.size(), sizeof(int32_t));
   std::array<int64_t, std::tuple_size_v<decltype(plan.tiles)>> tiles_at = {};
-  for (size_t i = 0; i < tiles_at.size(); ++i) {
-    tiles_at[i] = n_bytes;
-    n_bytes += aligned_bytes(static_cast<int64_t>(plan.tiles[i].size() * sizeof(AttentionTile)));
-  }
+  for (size_t i = 0; i < tiles_at.size(); ++i)
+    tiles_at[i] = place(plan.tiles[i].size(), sizeof(AttentionTile));
+  // Last, because their number changes from token to token and all else in a decode step keeps its place.
+  const int64_t pages_at = place(n_pages, sizeof(uint32_t));
   if (input_staging_.size() < static_cast<uint64_t>(n_bytes)) {
     auto larger = PinnedMemory::allocate(*device_, static_cast<uint64_t>(n_bytes));
     if (!larger) throw DeviceError(larger.error().message);
@@ -242,6 +251,7 @@ void HipBackend::begin_step(const StepInputs& inputs) {
   step_.pages = reinterpret_cast<const uint32_t*>(device + pages_at);
   step_.logit_rows = reinterpret_cast<const int32_t*>(device + logit_rows_at);
   step_.rope = reinterpret_cast<const float*>(device + rope_at);
+  step_.n_rotated = static_cast<int32_t>(2 * n_frequencies);
   step_.row_ids = reinterpret_cast<const int32_t*>(device + row_ids_at);
   for (size_t i = 0; i < tiles_at.size(); ++i)
     step_.tiles[i] = reinterpret_cast<const AttentionTile*>(device + tiles_at[i]);
@@ -277,7 +287,8 @@ void HipBackend::launch_linear(const ActivationRows& x, int64_t cols, int64_t fi
                   .n_tokens = n_tokens,
                   .add = job.add ? 1 : 0,
                   .x = {x.values + first_row * cols, x.codes + first_row * cols,
-                        x.groups + first_row * (cols / kGroupColumns)}};
+                        x.groups + first_row * (cols / kGroupColumns)},
+                  .bias = hip_vector(job.bias)};
   for (size_t m = 0; m < job.weights.size(); ++m) {
     args.weights[m] = hip_weight(*job.weights[m]).device_rows();
     args.y[m] = job.outs[m].row_data(first_row);
@@ -289,7 +300,7 @@ void HipBackend::launch_linear(const ActivationRows& x, int64_t cols, int64_t fi
 
 void HipBackend::multiply(const ActivationRows& x, int64_t n_rows, const LinearJob& job) {
   constexpr size_t kMostMatrices = std::extent_v<decltype(LinearArgs::weights)>;
-  HALOD_ASSERT(job.weights.size() <= kMostMatrices);
+  HALOD_ASSERT(job.weights.size() <= kMostMatrices && (job.bias == nullptr || job.weights.size() == 1));
   if (fills_tiles(n_rows, job.weights)) return multiply_prompt(x, n_rows, job);
   for (int64_t row = 0; row < n_rows; row += kMaxLinearTokens) {
     launch_linear(x, job.weights[0]->cols(), row,
@@ -306,12 +317,12 @@ void HipBackend::linear(MatrixView<const float> x, std::span<const PlacedWeight*
   multiply(rows, x.rows, {.weights = weights, .outs = outs});
 }
 
-void HipBackend::linear_add(MatrixView<const float> x, const PlacedWeight& weight,
+void HipBackend::linear_add(MatrixView<const float> x, const PlacedWeight& weight, const PlacedVector* bias,
                             MatrixView<float> residual) {
   const ActivationRows rows = read(x, hip_weight(weight).needs_codes());
   write(residual, false);
   const PlacedWeight* weights[] = {&weight};
-  multiply(rows, x.rows, {.weights = weights, .outs = {&residual, 1}, .add = true});
+  multiply(rows, x.rows, {.weights = weights, .outs = {&residual, 1}, .add = true, .bias = bias});
 }
 
 void HipBackend::synchronize() { device_->synchronize(); }

@@ -38,7 +38,7 @@ class HipBackend final : public Backend {
   Result<MatrixView<float>> allocate_activations(int64_t rows, int64_t cols) override;
   uint64_t scratch_bytes() const override;
   bool takes_format(Format format) const override;
-  bool supports(ModelFeature) const override { return false; }
+  bool supports(ModelFeature feature) const override;
   uint64_t available_bytes() const override;
   bool takes_memory_at_once() const override { return true; }
 
@@ -49,7 +49,8 @@ class HipBackend final : public Backend {
                 MatrixView<float> out) override;
   void linear(MatrixView<const float> x, std::span<const PlacedWeight* const> weights,
               std::span<const MatrixView<float>> outs) override;
-  void linear_add(MatrixView<const float> x, const PlacedWeight& weight, MatrixView<float> residual) override;
+  void linear_add(MatrixView<const float> x, const PlacedWeight& weight, const PlacedVector* bias,
+                  MatrixView<float> residual) override;
   void attention(const AttentionArgs& args, KvStorage& kv) override;
   void moe(const MoeArgs& args) override;
   void dense_ffn(const DenseFfnArgs& args) override;
@@ -98,6 +99,7 @@ class HipBackend final : public Backend {
     const uint32_t* pages = nullptr;
     const int32_t* logit_rows = nullptr;
     const float* rope = nullptr;
+    int32_t n_rotated = 0;  ///< leading values of a head
     AttentionPlan plan;  ///< and on the device:
     const int32_t* row_ids = nullptr;
     std::array<const AttentionTile*, 4> tiles = {};
@@ -106,7 +108,17 @@ class HipBackend final : public Backend {
     std::span<const PlacedWeight* const> weights;
     std::span<const MatrixView<float>> outs;
     bool add = false;
+    const PlacedVector* bias = nullptr;  ///< of the only matrix
   };
+
+  /// The first half of a feed-forward layer.
+  struct GateUp {
+    const PlacedWeight& gate;
+    const PlacedWeight& up;
+    const ExpertBiases* biases = nullptr;
+    GatedActivation activation = GatedActivation::kSwiglu;
+  };
+  static GateUp gate_up_of(const MoeArgs& args);
 
   ActivationSlice find(const float* data, int64_t n_rows);
   /// The rows, with their 8-bit form where it is wanted.
@@ -131,18 +143,18 @@ class HipBackend final : public Backend {
   static RowGroups all_rows(int64_t n_rows);
   void multiply_tiles(const ActivationRows& x, const RowGroups& groups, const LinearJob& job);
   void multiply_prompt(const ActivationRows& x, int64_t n_rows, const LinearJob& job);
-  void gate_up_tiles(const PlacedWeight& gate, const PlacedWeight& up, const ActivationRows& x,
-                     const RowGroups& groups, const ActivationResult& h);
-  void gate_up_prompt(const PlacedWeight& gate, const PlacedWeight& up, const ActivationRows& x,
-                      int64_t n_rows, const ActivationResult& h);
+  void gate_up_tiles(const GateUp& layer, const ActivationRows& x, const RowGroups& groups,
+                     const ActivationResult& h);
+  void gate_up_prompt(const GateUp& layer, const ActivationRows& x, int64_t n_rows,
+                      const ActivationResult& h);
   void experts_prompt(const MoeArgs& args, const ActivationRows& x, const ChosenExperts& chosen);
 
   void launch_linear(const ActivationRows& x, int64_t cols, int64_t first_row, int n_tokens,
                      const LinearJob& job);
   void launch_rms_norm(const float* x, const float* weight, float epsilon, int64_t n_rows, int64_t cols,
                        const ActivationResult& y);
-  void gate_up(const PlacedWeight& gate, const PlacedWeight& up, const ActivationRows& x,
-               const int32_t* experts, int n_per_token, int64_t n_slots, const ActivationResult& h);
+  void gate_up(const GateUp& layer, const ActivationRows& x, const int32_t* experts, int n_per_token,
+               int64_t n_slots, const ActivationResult& h);
   ActivationResult hidden_room(int64_t n_rows, int64_t cols);
   void read_logits(const OutputArgs& args, const float* logits);
 

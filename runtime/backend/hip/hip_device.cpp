@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+#include <spdlog/spdlog.h>
 
 #include <array>
 #include <vector>
@@ -17,10 +18,23 @@ constexpr int kOutOfMemory = 2;
 constexpr int kHostToDevice = 1;
 constexpr int kDeviceToHost = 2;
 constexpr unsigned kStreamNonBlocking = 1;
+/// What other threads do at the same time (allocating, say) does not end a capture.
+constexpr int kCaptureOfThisThread = 1;
 constexpr int kAttributeMultiprocessors = 63;
 constexpr int kAttributeWarpSize = 87;
 
 Error refusal(std::string reason) { return {ErrorCode::kUnsupported, std::move(reason), "backend"}; }
+
+struct HipGraph final : LaunchGraph {
+  HipGraph(std::shared_ptr<const HipApi> api_of_it, HipApi::Handle handle)
+      : api(std::move(api_of_it)), executable(handle) {}
+  ~HipGraph() override { api->hipGraphExecDestroy(executable); }
+  HipGraph(const HipGraph&) = delete;
+  HipGraph& operator=(const HipGraph&) = delete;
+
+  std::shared_ptr<const HipApi> api;
+  HipApi::Handle executable;
+};
 
 class HipDevice final : public Device {
  public:
@@ -66,19 +80,40 @@ class HipDevice final : public Device {
     check(api_->hipMemsetAsync(device, 0, n_bytes, stream_), "clearing memory");
   }
   void launch(KernelId kernel, Grid grid, int n_shared_bytes, const void* args) override {
-    const KernelRow& row = kernel_row(kernel);
-    // The runtime takes a pointer to each argument and copies what it points to; it has no const.
-    void* arguments[] = {const_cast<void*>(args)};
-    check(
-        api_->hipModuleLaunchKernel(functions_[static_cast<size_t>(kernel)], static_cast<unsigned>(grid.x),
-                                    static_cast<unsigned>(grid.y), 1, static_cast<unsigned>(row.n_threads), 1,
-                                    1, static_cast<unsigned>(n_shared_bytes), stream_, arguments, nullptr),
-        row.name);
+    check(launch_status({kernel, grid, n_shared_bytes, args}), kernel_row(kernel).name);
+  }
+  std::unique_ptr<LaunchGraph> make_graph(std::span<const QueuedLaunch> launches) override {
+    if (api_->hipStreamBeginCapture(stream_, kCaptureOfThisThread) != 0) return nullptr;
+    int status = 0;
+    for (size_t i = 0; i < launches.size() && status == 0; ++i) status = launch_status(launches[i]);
+    HipApi::Handle graph = nullptr, executable = nullptr;
+    // A stream that is left capturing takes nothing else.
+    if (const int ended = api_->hipStreamEndCapture(stream_, &graph); status == 0) status = ended;
+    if (status == 0) status = api_->hipGraphInstantiate(&executable, graph, nullptr, nullptr, 0);
+    if (graph) api_->hipGraphDestroy(graph);
+    if (status != 0) {
+      spdlog::warn("{}: no graph of {} launches: {} (HIP error {}); launching one by one", info_.name,
+                   launches.size(), api_->hipGetErrorString(status), status);
+      return nullptr;
+    }
+    return std::make_unique<HipGraph>(api_, executable);
+  }
+  void launch_graph(LaunchGraph& graph) override {
+    check(api_->hipGraphLaunch(static_cast<HipGraph&>(graph).executable, stream_), "launching a graph");
   }
   void synchronize() override { check(api_->hipStreamSynchronize(stream_), "waiting for it"); }
 
  private:
   explicit HipDevice(std::shared_ptr<const HipApi> api) : api_(std::move(api)) {}
+
+  int launch_status(const QueuedLaunch& launch) const {
+    // The runtime takes a pointer to each argument and copies what it points to; it has no const.
+    void* arguments[] = {const_cast<void*>(launch.args)};
+    return api_->hipModuleLaunchKernel(
+        functions_[static_cast<size_t>(launch.kernel)], static_cast<unsigned>(launch.grid.x),
+        static_cast<unsigned>(launch.grid.y), 1, static_cast<unsigned>(kernel_row(launch.kernel).n_threads),
+        1, 1, static_cast<unsigned>(launch.n_shared_bytes), stream_, arguments, nullptr);
+  }
 
   void check(int status, std::string_view what) const {
     if (status == 0) return;

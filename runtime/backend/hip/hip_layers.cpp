@@ -13,7 +13,25 @@ ActivationRows as_input(const ActivationResult& result) {
   return {result.values, result.codes, result.groups};
 }
 
+Gating kernel_gating(RouterGating gating) {
+  switch (gating) {
+    case RouterGating::kSoftmaxOfChosen:
+      return Gating::kSoftmaxOfChosen;
+    case RouterGating::kSigmoid:
+      return Gating::kSigmoid;
+    case RouterGating::kSoftmax:
+      break;
+  }
+  return Gating::kSoftmax;
+}
+
 }  // namespace
+
+HipBackend::GateUp HipBackend::gate_up_of(const MoeArgs& args) {
+  const bool is_clamped = args.activation == ExpertActivation::kClampedSwiglu;
+  return {args.gate, args.up, args.biases,
+          is_clamped ? GatedActivation::kClampedSwiglu : GatedActivation::kSwiglu};
+}
 
 /// Room for rows between two products, with their 8-bit form where columns allow.
 ActivationResult HipBackend::hidden_room(int64_t n_rows, int64_t cols) {
@@ -25,21 +43,23 @@ ActivationResult HipBackend::hidden_room(int64_t n_rows, int64_t cols) {
           reinterpret_cast<ActivationGroup*>(memory + groups_at)};
 }
 
-void HipBackend::gate_up(const PlacedWeight& gate, const PlacedWeight& up, const ActivationRows& x,
-                         const int32_t* experts, int n_per_token, int64_t n_slots,
-                         const ActivationResult& h) {
+void HipBackend::gate_up(const GateUp& layer, const ActivationRows& x, const int32_t* experts,
+                         int n_per_token, int64_t n_slots, const ActivationResult& h) {
   const int at_once =
       experts
           ? 1
           : kernel_capacity(static_cast<int>(std::min<int64_t>(n_slots, kMaxGateUpTokens)), kMaxGateUpTokens);
   launch(*device_, gate_up_kernel(at_once),
-         {.x = divided_up(gate.rows(), kGateUpTileRows), .y = divided_up(n_slots, at_once)},
+         {.x = divided_up(layer.gate.rows(), kGateUpTileRows), .y = divided_up(n_slots, at_once)},
          gate_up_shared_bytes(at_once),
-         GateUpArgs{.weights = {hip_weight(gate).device_rows(), hip_weight(up).device_rows()},
+         GateUpArgs{.weights = {hip_weight(layer.gate).device_rows(), hip_weight(layer.up).device_rows()},
+                    .biases = {layer.biases ? hip_vector(layer.biases->gate) : nullptr,
+                               layer.biases ? hip_vector(layer.biases->up) : nullptr},
                     .x = x,
                     .experts = experts,
                     .n_per_token = n_per_token,
                     .n_slots = static_cast<int32_t>(n_slots),
+                    .activation = layer.activation,
                     .h = h});
 }
 
@@ -59,20 +79,24 @@ void HipBackend::moe(const MoeArgs& args) {
          RouterArgs{.hidden = input.residual.data,
                     .norm = hip_vector(input.norm),
                     .router = hip_weight(args.router).device_rows(),
+                    .bias = args.biases ? hip_vector(args.biases->router) : nullptr,
                     .x = x,
                     .logits = logits,
                     .counters = counters,
                     .experts = experts,
                     .weights = shares,
                     .epsilon = input.norm_epsilon,
-                    .n_per_token = n_per_token});
+                    .n_per_token = n_per_token,
+                    .gating = kernel_gating(args.gating),
+                    .weights_scale = args.weights_scale});
   write(input.residual, false);
   const PlacedWeight* gate_and_up[] = {&args.gate, &args.up};
   if (fills_tiles(n_tokens, gate_and_up)) return experts_prompt(args, as_input(x), {experts, shares});
   const ActivationResult h = hidden_room(n_slots, args.gate.rows());
-  gate_up(args.gate, args.up, as_input(x), experts, n_per_token, n_slots, h);
+  gate_up(gate_up_of(args), as_input(x), experts, n_per_token, n_slots, h);
   launch(*device_, KernelId::experts_down, {.x = divided_up(cols, kDownTileRows), .y = n_tokens}, 0,
          ExpertsDownArgs{.down = hip_weight(args.down).device_rows(),
+                         .bias = args.biases ? hip_vector(args.biases->down) : nullptr,
                          .h = as_input(h),
                          .experts = experts,
                          .weights = shares,
@@ -88,9 +112,9 @@ void HipBackend::dense_ffn(const DenseFfnArgs& args) {
   const ActivationRows x = read(input.normed, true);
   const PlacedWeight* gate_and_up[] = {&args.gate, &args.up};
   if (fills_tiles(n_rows, gate_and_up)) {
-    gate_up_prompt(args.gate, args.up, x, n_rows, h);
+    gate_up_prompt({args.gate, args.up}, x, n_rows, h);
   } else {
-    gate_up(args.gate, args.up, x, nullptr, 1, n_rows, h);
+    gate_up({args.gate, args.up}, x, nullptr, 1, n_rows, h);
   }
   write(input.residual, false);
   const PlacedWeight* weights[] = {&args.down};

@@ -39,7 +39,8 @@ void HipBackend::multiply_tiles(const ActivationRows& x, const RowGroups& groups
   PromptLinearArgs args{.n_matrices = static_cast<int32_t>(job.weights.size()),
                         .add = job.add ? 1 : 0,
                         .x = x,
-                        .groups = groups};
+                        .groups = groups,
+                        .bias = hip_vector(job.bias)};
   for (size_t m = 0; m < job.weights.size(); ++m) {
     args.weights[m] = hip_weight(*job.weights[m]).device_rows();
     args.y[m] = job.outs[m].data;
@@ -61,7 +62,7 @@ void HipBackend::multiply_prompt(const ActivationRows& x, int64_t n_rows, const 
     const int64_t n = std::min(at_once, n_rows - row);
     for (size_t m = 0; m < outs.size(); ++m) outs[m] = {job.outs[m].row_data(row), n, job.outs[m].cols};
     multiply_tiles(rows_from(x, row, cols), all_rows(n),
-                   {.weights = job.weights, .outs = outs, .add = job.add});
+                   {.weights = job.weights, .outs = outs, .add = job.add, .bias = job.bias});
   }
 }
 
@@ -73,25 +74,30 @@ RowGroups HipBackend::all_rows(int64_t n_rows) {
           .rows_per_x = 1};
 }
 
-void HipBackend::gate_up_tiles(const PlacedWeight& gate, const PlacedWeight& up, const ActivationRows& x,
-                               const RowGroups& groups, const ActivationResult& h) {
-  const PromptTile& tile = choose_tile(prompt_gate_up_tiles(kind_of(gate)), groups.n_rows, groups.n_experts);
-  launch(*device_, tile.kernel,
-         {.x = divided_up(gate.rows(), tile.weight_rows),
-          .y = prompt_row_tiles(groups.n_rows, groups.n_experts, tile.rows())},
-         tile.shared_bytes(),
-         PromptGateUpArgs{.weights = {hip_weight(gate).device_rows(), hip_weight(up).device_rows()},
-                          .x = x,
-                          .groups = groups,
-                          .h = h});
+void HipBackend::gate_up_tiles(const GateUp& layer, const ActivationRows& x, const RowGroups& groups,
+                               const ActivationResult& h) {
+  const PromptTile& tile =
+      choose_tile(prompt_gate_up_tiles(kind_of(layer.gate)), groups.n_rows, groups.n_experts);
+  launch(
+      *device_, tile.kernel,
+      {.x = divided_up(layer.gate.rows(), tile.weight_rows),
+       .y = prompt_row_tiles(groups.n_rows, groups.n_experts, tile.rows())},
+      tile.shared_bytes(),
+      PromptGateUpArgs{.weights = {hip_weight(layer.gate).device_rows(), hip_weight(layer.up).device_rows()},
+                       .biases = {layer.biases ? hip_vector(layer.biases->gate) : nullptr,
+                                  layer.biases ? hip_vector(layer.biases->up) : nullptr},
+                       .activation = layer.activation,
+                       .x = x,
+                       .groups = groups,
+                       .h = h});
 }
 
-void HipBackend::gate_up_prompt(const PlacedWeight& gate, const PlacedWeight& up, const ActivationRows& x,
-                                int64_t n_rows, const ActivationResult& h) {
-  const int64_t at_once = rows_per_launch(operations(gate) + operations(up), kFragment);
+void HipBackend::gate_up_prompt(const GateUp& layer, const ActivationRows& x, int64_t n_rows,
+                                const ActivationResult& h) {
+  const int64_t at_once = rows_per_launch(operations(layer.gate) + operations(layer.up), kFragment);
   for (int64_t row = 0; row < n_rows; row += at_once) {
-    const int64_t first = row * gate.rows();
-    gate_up_tiles(gate, up, rows_from(x, row, gate.cols()), all_rows(std::min(at_once, n_rows - row)),
+    const int64_t first = row * layer.gate.rows();
+    gate_up_tiles(layer, rows_from(x, row, layer.gate.cols()), all_rows(std::min(at_once, n_rows - row)),
                   {h.values + first, h.codes ? h.codes + first : nullptr, h.groups + first / kGroupColumns});
   }
 }
@@ -118,13 +124,15 @@ void HipBackend::experts_prompt(const MoeArgs& args, const ActivationRows& x, co
                           .n_experts = groups.n_experts,
                           .offsets = offsets,
                           .order = offsets + n_experts + 1});
-    gate_up_tiles(args.gate, args.up, rows_from(x, token, cols), groups, h);
+    gate_up_tiles(gate_up_of(args), rows_from(x, token, cols), groups, h);
     groups.rows_per_x = 1;
     const PlacedWeight* down[] = {&args.down};
     const MatrixView<float> results(y, groups.n_rows, cols);
     multiply_tiles({h.values, h.codes, h.groups}, groups, {.weights = down, .outs = {&results, 1}});
     launch(*device_, KernelId::experts_sum, {.x = divided_up(cols, 256), .y = n}, 0,
            ExpertsSumArgs{.y = y,
+                          .bias = args.biases ? hip_vector(args.biases->down) : nullptr,
+                          .experts = chosen.experts + first_slot,
                           .weights = chosen.shares + first_slot,
                           .n_per_token = static_cast<int32_t>(n_per_token),
                           .cols = static_cast<int32_t>(cols),

@@ -60,6 +60,12 @@ Result<std::shared_ptr<const HipApi>> open_hip_runtime(const std::string& librar
   HALOD_FIND(hipModuleUnload);
   HALOD_FIND(hipModuleGetFunction);
   HALOD_FIND(hipModuleLaunchKernel);
+  HALOD_FIND(hipStreamBeginCapture);
+  HALOD_FIND(hipStreamEndCapture);
+  HALOD_FIND(hipGraphInstantiate);
+  HALOD_FIND(hipGraphLaunch);
+  HALOD_FIND(hipGraphDestroy);
+  HALOD_FIND(hipGraphExecDestroy);
   HALOD_FIND(hipGetErrorString);
 #undef HALOD_FIND
   if (!missing.empty()) {

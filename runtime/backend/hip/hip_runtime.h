@@ -38,6 +38,13 @@ struct HipApi {
                                   unsigned block_x, unsigned block_y, unsigned block_z,
                                   unsigned n_shared_bytes, Handle stream, void** args,
                                   void** extra) = nullptr;
+  Status (*hipStreamBeginCapture)(Handle stream, int mode) = nullptr;
+  Status (*hipStreamEndCapture)(Handle stream, Handle* graph) = nullptr;
+  Status (*hipGraphInstantiate)(Handle* executable, Handle graph, Handle* error_node, char* log,
+                                size_t n_log_bytes) = nullptr;
+  Status (*hipGraphLaunch)(Handle executable, Handle stream) = nullptr;
+  Status (*hipGraphDestroy)(Handle graph) = nullptr;
+  Status (*hipGraphExecDestroy)(Handle executable) = nullptr;
   const char* (*hipGetErrorString)(Status status) = nullptr;
   // NOLINTEND(readability-identifier-naming)
 

@@ -40,6 +40,8 @@ inline const HipWeight& hip_weight(const PlacedWeight& weight) {
 inline const float* hip_vector(const PlacedVector& vector) {
   return static_cast<const HipVector&>(vector).data();
 }
+/// nullptr of nullptr.
+inline const float* hip_vector(const PlacedVector* vector) { return vector ? hip_vector(*vector) : nullptr; }
 
 /// Brings tensors onto the device: all threads read the file and repack rows into one pinned buffer while the
 /// device copies from another, so that the disk, the cores and the copy engine work at once. Thread: one at a

@@ -128,6 +128,9 @@ KernelChecks check_linear(Device& device, const LinearShape& shape) {
                   .n_tokens = shape.n_tokens,
                   .add = shape.add ? 1 : 0,
                   .x = x.rows()};
+  const std::vector<float> bias = check_values(shape.rows, 15);
+  DeviceArray<float> device_bias(device, bias);
+  if (shape.has_bias) args.bias = device_bias.data();
   const std::vector<float> before = check_values(shape.n_tokens * shape.rows, 5);
   const int tiles = (shape.rows + kLinearTileRows - 1) / kLinearTileRows;
   weights.reserve(shape.formats.size());
@@ -146,9 +149,11 @@ KernelChecks check_linear(Device& device, const LinearShape& shape) {
     std::vector<float> expected =
         expected_product(weights[m].blocks(0), x.values_for(shape.formats[m]), shape.n_tokens);
     for (size_t i = 0; shape.add && i < expected.size(); ++i) expected[i] += before[i];
+    if (shape.has_bias) add_to_rows(expected, bias);
     add(checks,
-        fmt::format("{} {} {}x{}, {} rows{}", kernel_row(kernel).name, traits(shape.formats[m]).name,
-                    shape.rows, shape.cols, shape.n_tokens, shape.add ? ", added" : ""),
+        fmt::format("{} {} {}x{}, {} rows{}{}", kernel_row(kernel).name, traits(shape.formats[m]).name,
+                    shape.rows, shape.cols, shape.n_tokens, shape.add ? ", added" : "",
+                    shape.has_bias ? ", biased" : ""),
         check_nmse(results[m].read(), expected));
   }
   return checks;
@@ -159,16 +164,19 @@ namespace {
 struct AttentionInputs {
   std::vector<float> q, k, v, rope;  ///< of all keys of all rows' sequences; q of the rows alone
   std::vector<float> q_norm, k_norm;
+  std::vector<float> q_bias, k_bias, v_bias;
 };
+
+int n_rotated(const AttentionShape& shape) { return shape.n_rotated > 0 ? shape.n_rotated : shape.head_dim; }
 
 /// The reference's result of one row whose sequence has n_keys tokens, the last being the row's own.
 std::vector<float> expected_attention(const AttentionShape& shape, const AttentionInputs& in,
                                       std::vector<float> q, const float* k, const float* v,
                                       const float* angles, int n_keys) {
-  const int dim = shape.head_dim, group = shape.n_heads / shape.n_kv_heads;
+  const int dim = shape.head_dim, group = shape.n_heads / shape.n_kv_heads, turned = n_rotated(shape);
   const auto place = [&](float* head, const std::vector<float>& norm, const float* at) {
     if (shape.has_norms) reference::rms_norm({head, norm.data(), head, dim, 1e-6F});
-    reference::rope({head, at, at + dim / 2, dim});
+    reference::rope({head, at, at + turned / 2, turned, shape.pairs_neighbours});
   };
   std::vector<float> out(q.size());
   for (int kv_head = 0; kv_head < shape.n_kv_heads; ++kv_head) {
@@ -179,13 +187,13 @@ std::vector<float> expected_attention(const AttentionShape& shape, const Attenti
     for (int j = 0; j < n_keys; ++j) {
       const auto offset = static_cast<size_t>((j * shape.n_kv_heads + kv_head) * dim);
       std::vector<float> key(k + offset, k + offset + dim);
-      place(key.data(), in.k_norm, angles + j * dim);
+      place(key.data(), in.k_norm, angles + j * turned);
       reference::kv_store(
           {key.data(), v + offset, pages[static_cast<size_t>(j / 32)].data(), j % 32, dim, KvType::kF16});
     }
     for (const auto& page : pages) pointers.push_back(page.data());
     for (int h = kv_head * group; h < (kv_head + 1) * group; ++h) {
-      place(q.data() + h * dim, in.q_norm, angles + (n_keys - 1) * dim);
+      place(q.data() + h * dim, in.q_norm, angles + (n_keys - 1) * turned);
       reference::attention({.q = q.data() + h * dim,
                             .out = out.data() + h * dim,
                             .n_heads = 1,
@@ -205,7 +213,7 @@ KernelChecks check_attention(Device& device, const AttentionShape& shape) {
   const int dim = shape.head_dim, group = shape.n_heads / shape.n_kv_heads;
   const auto n_rows = static_cast<int64_t>(shape.n_keys.size());
   const int longest = *std::max_element(shape.n_keys.begin(), shape.n_keys.end());
-  const int q_size = shape.n_heads * dim, kv_size = shape.n_kv_heads * dim;
+  const int q_size = shape.n_heads * dim, kv_size = shape.n_kv_heads * dim, turned = n_rotated(shape);
   // Pages lie scattered, as in use: sequence s has the pages s, n_rows + s, 2 n_rows + s, ….
   std::vector<uint32_t> pages;
   std::vector<int32_t> first_page;
@@ -219,21 +227,25 @@ KernelChecks check_attention(Device& device, const AttentionShape& shape) {
                      .v = check_values(n_rows * longest * kv_size, 12),
                      .rope = {},
                      .q_norm = check_values(dim, 13),
-                     .k_norm = check_values(dim, 14)};
-  std::vector<float> angles(static_cast<size_t>(longest * dim));
+                     .k_norm = check_values(dim, 14),
+                     .q_bias = check_values(q_size, 16),
+                     .k_bias = check_values(kv_size, 17),
+                     .v_bias = check_values(kv_size, 18)};
+  std::vector<float> angles(static_cast<size_t>(longest * turned));
   for (int j = 0; j < longest; ++j) {
-    for (int i = 0; i < dim / 2; ++i) {
-      const double angle = j * std::pow(1e4, -2.0 * i / dim);
-      angles[static_cast<size_t>(j * dim + i)] = static_cast<float>(std::cos(angle));
-      angles[static_cast<size_t>(j * dim + dim / 2 + i)] = static_cast<float>(std::sin(angle));
+    for (int i = 0; i < turned / 2; ++i) {
+      const double angle = j * std::pow(1e4, -2.0 * i / turned);
+      angles[static_cast<size_t>(j * turned + i)] = static_cast<float>(std::cos(angle));
+      angles[static_cast<size_t>(j * turned + turned / 2 + i)] = static_cast<float>(std::sin(angle));
     }
   }
   DeviceArray<uint32_t> device_pages(device, pages);
   DeviceArray<unsigned char> kv(
       device, static_cast<int64_t>(pages.size()) * shape.n_kv_heads * kv_head_page_bytes(dim));
   DeviceArray<float> q_norm(device, in.q_norm), k_norm(device, in.k_norm);
+  DeviceArray<float> q_bias(device, in.q_bias), k_bias(device, in.k_bias), v_bias(device, in.v_bias);
   DeviceArray<float> q(device, n_rows * q_size), k(device, n_rows * kv_size), v(device, n_rows * kv_size),
-      rope(device, n_rows * dim);
+      rope(device, n_rows * turned);
   DeviceArray<StepRow> rows(device, n_rows);
   const int chunks_per_group = (group + kMaxHeadsPerChunk - 1) / kMaxHeadsPerChunk;
   const int heads = kernel_capacity(std::min(group, kMaxHeadsPerChunk), kMaxHeadsPerChunk);
@@ -248,8 +260,8 @@ KernelChecks check_attention(Device& device, const AttentionShape& shape) {
       const auto from = (s * longest + position) * kv_size;
       step_k.insert(step_k.end(), in.k.begin() + from, in.k.begin() + from + kv_size);
       step_v.insert(step_v.end(), in.v.begin() + from, in.v.begin() + from + kv_size);
-      step_rope.insert(step_rope.end(), angles.begin() + position * dim,
-                       angles.begin() + (position + 1) * dim);
+      step_rope.insert(step_rope.end(), angles.begin() + position * turned,
+                       angles.begin() + (position + 1) * turned);
     }
     rows.write(places);
     q.write(in.q);
@@ -262,6 +274,9 @@ KernelChecks check_attention(Device& device, const AttentionShape& shape) {
            AttentionPrepareArgs{.q = q.data(),
                                 .k = k.data(),
                                 .v = v.data(),
+                                .q_bias = shape.has_biases ? q_bias.data() : nullptr,
+                                .k_bias = shape.has_biases ? k_bias.data() : nullptr,
+                                .v_bias = shape.has_biases ? v_bias.data() : nullptr,
                                 .q_norm = shape.has_norms ? q_norm.data() : nullptr,
                                 .k_norm = shape.has_norms ? k_norm.data() : nullptr,
                                 .rope = rope.data(),
@@ -271,7 +286,14 @@ KernelChecks check_attention(Device& device, const AttentionShape& shape) {
                                 .epsilon = 1e-6F,
                                 .n_heads = shape.n_heads,
                                 .n_kv_heads = shape.n_kv_heads,
-                                .head_dim = dim});
+                                .head_dim = dim,
+                                .n_rotated = turned,
+                                .pairs_neighbours = shape.pairs_neighbours});
+  }
+  if (shape.has_biases) {
+    add_to_rows(in.q, in.q_bias);
+    add_to_rows(in.k, in.k_bias);
+    add_to_rows(in.v, in.v_bias);
   }
   CheckActivations out(device, static_cast<int>(n_rows), q_size);
   ActivationResult result = out.result();

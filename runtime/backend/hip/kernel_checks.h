@@ -37,6 +37,7 @@ struct LinearShape {
   int cols = 0;
   int n_tokens = 0;
   bool add = false;
+  bool has_bias = false;  ///< of one matrix
 };
 KernelChecks check_linear(Device& device, const LinearShape& shape);
 
@@ -44,12 +45,19 @@ struct AttentionShape {
   int n_heads = 0, n_kv_heads = 0, head_dim = 0;
   std::vector<int> n_keys;  ///< of each row; every row is a sequence of its own
   bool has_norms = true;
+  bool has_biases = false;
+  int n_rotated = 0;  ///< leading values of a head; 0 = all
+  bool pairs_neighbours = false;
 };
 KernelChecks check_attention(Device& device, const AttentionShape& shape);
 
 struct ExpertsShape {
   Format router = Format::kF32, gate = Format::kQ4_K, up = Format::kQ4_K, down = Format::kQ6_K;
   int n_experts = 0, n_per_token = 0, hidden_size = 0, width = 0, n_tokens = 0;
+  bool has_biases = false;
+  Gating gating = Gating::kSoftmax;
+  float weights_scale = 1;
+  GatedActivation activation = GatedActivation::kSwiglu;
 };
 KernelChecks check_experts(Device& device, const ExpertsShape& shape);
 /// gate_up for several tokens of one matrix each, as dense layers use it.
@@ -69,6 +77,8 @@ struct PromptExpertsShape {
   Format gate = Format::kQ4_K, up = Format::kQ4_K, down = Format::kQ6_K;
   int n_experts = 0, n_per_token = 0, hidden_size = 0, width = 0, n_tokens = 0;
   Routing routing = Routing::kSpread;
+  bool has_biases = false;
+  GatedActivation activation = GatedActivation::kSwiglu;
 };
 /// Sorting, gate and up, down, and the sum of experts.
 KernelChecks check_prompt_experts(Device& device, const PromptExpertsShape& shape, const PromptTile& linear,

@@ -4,6 +4,7 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <vector>
 
 #include "kernels/hip/dialect/lane_scheduler.h"
 #include "kernels/hip/lane_kernels.h"
@@ -13,6 +14,12 @@ namespace {
 
 constexpr size_t kAlignment = 256;
 constexpr int kPoison = 0xff;  // a float of four of them is NaN
+
+/// What it launches, with arguments of its own.
+struct LanesGraph final : LaunchGraph {
+  std::vector<QueuedLaunch> launches;
+  std::vector<std::vector<std::byte>> args;
+};
 
 class LanesDevice final : public Device {
  public:
@@ -47,6 +54,22 @@ class LanesDevice final : public Device {
                 .n_blocks_y = static_cast<int>(grid.y),
                 .n_threads = row.n_threads,
                 .n_shared_bytes = static_cast<size_t>(n_shared_bytes)});
+  }
+  std::unique_ptr<LaunchGraph> make_graph(std::span<const QueuedLaunch> launches) override {
+    auto graph = std::make_unique<LanesGraph>();
+    for (const QueuedLaunch& launch : launches) {
+      const auto* args = static_cast<const std::byte*>(launch.args);
+      graph->launches.push_back(launch);
+      graph->args.emplace_back(args, args + kernel_row(launch.kernel).args_bytes);
+    }
+    return graph;
+  }
+  void launch_graph(LaunchGraph& graph) override {
+    const auto& recorded = static_cast<const LanesGraph&>(graph);
+    for (size_t i = 0; i < recorded.launches.size(); ++i) {
+      const QueuedLaunch& one = recorded.launches[i];
+      launch(one.kernel, one.grid, one.n_shared_bytes, recorded.args[i].data());
+    }
   }
   void synchronize() override {}
 

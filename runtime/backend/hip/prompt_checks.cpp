@@ -57,6 +57,9 @@ class PromptExpertsCheck {
         gate_(device, shape.gate, shape.n_experts, shape.width, shape.hidden_size, 41),
         up_(device, shape.up, shape.n_experts, shape.width, shape.hidden_size, 42),
         down_(device, shape.down, shape.n_experts, shape.hidden_size, shape.width, 43),
+        gate_bias_(device, shape.has_biases, shape.n_experts, shape.width, 53),
+        up_bias_(device, shape.has_biases, shape.n_experts, shape.width, 54),
+        down_bias_(device, shape.has_biases, shape.n_experts, shape.hidden_size, 55),
         experts_(device, chosen_),
         offsets_(device, shape.n_experts + 1),
         order_(device, n_slots_),
@@ -116,6 +119,8 @@ class PromptExpertsCheck {
             .y = prompt_row_tiles(n_slots_, shape_.n_experts, gate_up_.rows())},
            gate_up_.shared_bytes(),
            PromptGateUpArgs{.weights = {gate_.device_rows(), up_.device_rows()},
+                            .biases = {gate_bias_.data(), up_bias_.data()},
+                            .activation = shape_.activation,
                             .x = x_.rows(),
                             .groups = groups(shape_.n_per_token),
                             .h = h_.result()});
@@ -123,10 +128,12 @@ class PromptExpertsCheck {
     launch(device_, KernelId::gate_up_1, {.x = divided(shape_.width, kGateUpTileRows), .y = n_slots_},
            gate_up_shared_bytes(1),
            GateUpArgs{.weights = {gate_.device_rows(), up_.device_rows()},
+                      .biases = {gate_bias_.data(), up_bias_.data()},
                       .x = x_.rows(),
                       .experts = experts_.data(),
                       .n_per_token = shape_.n_per_token,
                       .n_slots = n_slots_,
+                      .activation = shape_.activation,
                       .h = alone.result()});
     add(gate_up_.kernel, "bits", difference(h_.values(), alone.values()));
     add(gate_up_.kernel, "codes", difference(h_.codes(), alone.codes()));
@@ -138,8 +145,10 @@ class PromptExpertsCheck {
       const int64_t from = int64_t{slot / shape_.n_per_token} * shape_.hidden_size;
       const int expert = chosen_[static_cast<size_t>(slot)];
       std::vector<float> gate = product_of(gate_.blocks(expert), for_gate.data() + from, 1);
-      const std::vector<float> up = product_of(up_.blocks(expert), for_up.data() + from, 1);
-      reference::swiglu({gate.data(), up.data(), shape_.width});
+      std::vector<float> up = product_of(up_.blocks(expert), for_up.data() + from, 1);
+      gate_bias_.add_to(gate, expert);
+      up_bias_.add_to(up, expert);
+      activate_rows(shape_.activation, gate, up);
       expected.insert(expected.end(), gate.begin(), gate.end());
     }
     add(gate_up_.kernel, "values", check_nmse(h_.values(), expected));
@@ -163,6 +172,8 @@ class PromptExpertsCheck {
                             .groups = groups(1)});
     launch(device_, KernelId::experts_sum, {.x = divided(hidden_size, 256), .y = shape_.n_tokens}, 0,
            ExpertsSumArgs{.y = y.data(),
+                          .bias = down_bias_.data(),
+                          .experts = experts_.data(),
                           .weights = shares_.data(),
                           .n_per_token = shape_.n_per_token,
                           .cols = hidden_size,
@@ -170,6 +181,7 @@ class PromptExpertsCheck {
     launch(device_, KernelId::experts_down, {.x = divided(hidden_size, kDownTileRows), .y = shape_.n_tokens},
            0,
            ExpertsDownArgs{.down = down_.device_rows(),
+                           .bias = down_bias_.data(),
                            .h = h_.rows(),
                            .experts = experts_.data(),
                            .weights = shares_.data(),
@@ -180,9 +192,10 @@ class PromptExpertsCheck {
     const std::vector<float> h = h_.values_for(shape_.down), shares = shares_.read();
     std::vector<float> expected = before, expected_y;
     for (int slot = 0; slot < n_slots_; ++slot) {
-      const std::vector<float> row = product_of(down_.blocks(chosen_[static_cast<size_t>(slot)]),
-                                                h.data() + int64_t{slot} * shape_.width, 1);
+      const int expert = chosen_[static_cast<size_t>(slot)];
+      std::vector<float> row = product_of(down_.blocks(expert), h.data() + int64_t{slot} * shape_.width, 1);
       expected_y.insert(expected_y.end(), row.begin(), row.end());
+      down_bias_.add_to(row, expert);
       const float* terms[] = {row.data()};
       reference::weighted_sum({terms, shares.data() + slot, 1,
                                expected.data() + int64_t{slot / shape_.n_per_token} * hidden_size,
@@ -198,6 +211,7 @@ class PromptExpertsCheck {
   int n_slots_;
   std::vector<int32_t> chosen_;
   CheckWeights gate_, up_, down_;
+  CheckBiases gate_bias_, up_bias_, down_bias_;
   DeviceArray<int32_t> experts_, offsets_, order_;
   DeviceArray<float> shares_;
   CheckActivations x_, h_;
@@ -225,6 +239,9 @@ KernelChecks check_prompt_linear(Device& device, const LinearShape& shape, const
       .groups = {
           .offsets = nullptr, .order = nullptr, .n_experts = 1, .n_rows = shape.n_tokens, .rows_per_x = 1}};
   LinearArgs decode{.n_matrices = n_matrices, .add = args.add};
+  const std::vector<float> bias = check_values(shape.rows, 49);
+  DeviceArray<float> device_bias(device, bias);
+  if (shape.has_bias) args.bias = decode.bias = device_bias.data();
   for (int m = 0; m < n_matrices; ++m) {
     const auto i = static_cast<size_t>(m);
     weights.emplace_back(device, shape.formats[i], 1, shape.rows, shape.cols, static_cast<uint32_t>(50 + m));
@@ -247,13 +264,14 @@ KernelChecks check_prompt_linear(Device& device, const LinearShape& shape, const
   }
   KernelChecks checks;
   for (size_t i = 0; i < results.size(); ++i) {
-    const std::string what =
-        fmt::format("{} {} {}x{}, {} rows{}", kernel_row(tile.kernel).name, traits(shape.formats[i]).name,
-                    shape.rows, shape.cols, shape.n_tokens, shape.add ? ", added" : "");
+    const std::string what = fmt::format(
+        "{} {} {}x{}, {} rows{}{}", kernel_row(tile.kernel).name, traits(shape.formats[i]).name, shape.rows,
+        shape.cols, shape.n_tokens, shape.add ? ", added" : "", shape.has_bias ? ", biased" : "");
     const std::vector<float> values = results[i].read();
     std::vector<float> expected =
         product_of(weights[i].blocks(0), x.values_for(shape.formats[i]).data(), shape.n_tokens);
     for (size_t j = 0; shape.add && j < expected.size(); ++j) expected[j] += before[j];
+    if (shape.has_bias) add_to_rows(expected, bias);
     checks.push_back({what, check_nmse(values, expected)});
     checks.push_back({what + ": bits", difference(values, alone[i].read())});
   }

@@ -37,6 +37,27 @@ void add_decode_tests(std::vector<SelfTest>& tests) {
                                    .add = true});
     });
   }
+  tests.push_back([](Device& device) {
+    return check_linear(
+        device,
+        {.formats = {Format::kQ4_K}, .rows = 19, .cols = 256, .n_tokens = 1, .add = true, .has_bias = true});
+  });
+  for (const Gating gating : {Gating::kSoftmaxOfChosen, Gating::kSigmoid}) {
+    tests.push_back([=](Device& device) {
+      return check_experts(device, {.gate = Format::kMXFP4,
+                                    .up = Format::kMXFP4,
+                                    .down = Format::kMXFP4,
+                                    .n_experts = 3,
+                                    .n_per_token = 2,
+                                    .hidden_size = 64,
+                                    .width = 64,
+                                    .n_tokens = 1,
+                                    .has_biases = true,
+                                    .gating = gating,
+                                    .weights_scale = 2,
+                                    .activation = GatedActivation::kClampedSwiglu});
+    });
+  }
   for (const int n_tokens : {2, 4}) {
     tests.push_back([=](Device& device) {
       return check_dense_gate_up(
@@ -49,6 +70,17 @@ void add_decode_tests(std::vector<SelfTest>& tests) {
                              {.n_heads = 2 * n_heads, .n_kv_heads = 2, .head_dim = 64, .n_keys = {37, 150}});
     });
   }
+  for (const bool pairs_neighbours : {false, true}) {
+    tests.push_back([=](Device& device) {
+      return check_attention(device, {.n_heads = 2,
+                                      .n_kv_heads = 1,
+                                      .head_dim = 64,
+                                      .n_keys = {9},
+                                      .has_norms = false,
+                                      .has_biases = true,
+                                      .pairs_neighbours = pairs_neighbours});
+    });
+  }
 }
 
 void add_prompt_tests(std::vector<SelfTest>& tests) {
@@ -59,28 +91,34 @@ void add_prompt_tests(std::vector<SelfTest>& tests) {
     for (const PromptTile& tile : prompt_linear_tiles(kind)) {
       tests.push_back([=, &tile](Device& device) {
         return check_prompt_linear(
-            device, {.formats = {format.format}, .rows = 19, .cols = 256, .n_tokens = 3}, tile);
+            device, {.formats = {format.format}, .rows = 19, .cols = 256, .n_tokens = 3, .has_bias = true},
+            tile);
       });
     }
   }
-  const auto add_experts = [&](Format format, WeightKind kind) {
+  const auto add_experts = [&](Format format, WeightKind kind, bool is_gpt_oss) {
     for (const PromptTile& tile : prompt_gate_up_tiles(kind)) {
       tests.push_back([=, &tile](Device& device) {
-        return check_prompt_experts(device,
-                                    {.gate = format,
-                                     .up = format,
-                                     .down = Format::kQ8_0,
-                                     .n_experts = 3,
-                                     .n_per_token = 2,
-                                     .hidden_size = 160,
-                                     .width = 64,
-                                     .n_tokens = 17},
-                                    prompt_linear_tiles(WeightKind::kQuantised)[1], tile);
+        return check_prompt_experts(
+            device,
+            {.gate = format,
+             .up = format,
+             .down = Format::kQ8_0,
+             .n_experts = 3,
+             .n_per_token = 2,
+             .hidden_size = 160,
+             .width = 64,
+             .n_tokens = 17,
+             .has_biases = is_gpt_oss,
+             .activation = is_gpt_oss ? GatedActivation::kClampedSwiglu : GatedActivation::kSwiglu},
+            prompt_linear_tiles(WeightKind::kQuantised)[1], tile);
       });
     }
   };
-  add_experts(Format::kQ4_0, WeightKind::kQuantised);
-  add_experts(Format::kF16, WeightKind::kFloats);
+  for (const bool is_gpt_oss : {false, true}) {
+    add_experts(Format::kQ4_0, WeightKind::kQuantised, is_gpt_oss);
+    add_experts(Format::kF16, WeightKind::kFloats, is_gpt_oss);
+  }
   for (const int head_dim : {64, 128}) {
     tests.push_back([=](Device& device) {
       return check_prompt_attention(

@@ -98,7 +98,8 @@ TEST(TheConfigLoader, SaysWhatIsWrongInAListOfModels) {
 TEST(TheConfigLoader, ReadsValuesOfEveryKind) {
   const auto config = parse_config(
       "http:\n  listen: '[::1]:0'\n  max_body_bytes: 2MiB\n  idle_timeout: 1.5s\n  api_keys: [a, 'b c']\n"
-      "engine:\n  backend: cpu\n  n_threads: 2\n  kv_cache_tokens: 1000000000000\ndefaults:\n  temperature: "
+      "engine:\n  backend: cpu\n  n_threads: 2\n  gpu_graphs: 'off'\n  kv_cache_tokens: "
+      "1000000000000\ndefaults:\n  temperature: "
       "0.25\nlimits:\nlog:\n  level: debug\n",
       "test.yaml");
   ASSERT_TRUE(config) << config.error().message;
@@ -108,6 +109,7 @@ TEST(TheConfigLoader, ReadsValuesOfEveryKind) {
   EXPECT_THAT(config->http.api_keys, ::testing::ElementsAre("a", "b c"));
   EXPECT_EQ(config->engine.backend, "cpu");
   EXPECT_EQ(config->engine.n_threads, 2U);
+  EXPECT_EQ(config->engine.gpu_graphs, "off");
   EXPECT_EQ(config->engine.kv_cache_tokens, 1'000'000'000'000U);
   EXPECT_EQ(config->defaults.temperature, 0.25);
   EXPECT_EQ(config->log.level, "debug");

@@ -88,6 +88,19 @@ TEST_P(EveryFormatOnTheGpu, IsMultipliedWithOneToEightRows) {
       check_linear(*device_, {.formats = {GetParam()}, .rows = 1, .cols = 256, .n_tokens = 1, .add = true}));
 }
 
+TEST(GpuLinear, AddsABias) {
+  const auto device = make_lanes_device();
+  for (const int n_tokens : {1, 2, 4, 8}) {
+    for (const bool add : {false, true})
+      expect_passed(check_linear(*device, {.formats = {Format::kQ8_0},
+                                           .rows = 19,
+                                           .cols = 64,
+                                           .n_tokens = n_tokens,
+                                           .add = add,
+                                           .has_bias = true}));
+  }
+}
+
 TEST_P(EveryFormatOnTheGpu, SharesALaunchWithOthers) {
   expect_passed(check_linear(
       *device_,
@@ -173,6 +186,51 @@ TEST(GpuExperts, MayBeManyAndOfMixedFormats) {
                                         .n_tokens = 2}));
 }
 
+TEST(GpuExperts, MayHaveBiasesAndAClampedActivation) {
+  const auto device = make_lanes_device();
+  for (const Format format : {Format::kMXFP4, Format::kF16}) {
+    for (const int width : {96, 32})
+      expect_passed(check_experts(*device, {.gate = format,
+                                            .up = format,
+                                            .down = format,
+                                            .n_experts = 5,
+                                            .n_per_token = 3,
+                                            .hidden_size = 160,
+                                            .width = width,
+                                            .n_tokens = 3,
+                                            .has_biases = true,
+                                            .activation = GatedActivation::kClampedSwiglu}));
+  }
+  // Rows that fill neither a group of 32 columns nor a wave's pair.
+  expect_passed(check_experts(*device, {.gate = Format::kF32,
+                                        .up = Format::kF32,
+                                        .down = Format::kF32,
+                                        .n_experts = 3,
+                                        .n_per_token = 2,
+                                        .hidden_size = 33,
+                                        .width = 41,
+                                        .n_tokens = 2,
+                                        .has_biases = true}));
+}
+
+TEST(GpuExperts, AreWeighedInAnyWay) {
+  const auto device = make_lanes_device();
+  for (const Gating gating : {Gating::kSoftmax, Gating::kSoftmaxOfChosen, Gating::kSigmoid}) {
+    for (const int n_per_token : {1, 4, 70})
+      expect_passed(check_experts(*device, {.gate = Format::kQ8_0,
+                                            .up = Format::kQ8_0,
+                                            .down = Format::kQ8_0,
+                                            .n_experts = 70,
+                                            .n_per_token = n_per_token,
+                                            .hidden_size = 64,
+                                            .width = 32,
+                                            .n_tokens = 2,
+                                            .has_biases = n_per_token == 4,
+                                            .gating = gating,
+                                            .weights_scale = n_per_token == 4 ? 2.5F : 1.0F}));
+  }
+}
+
 struct HeadsCase {
   int n_heads, n_kv_heads, head_dim;
 };
@@ -199,6 +257,31 @@ TEST(GpuAttention, DoesWithoutNorms) {
   const auto device = make_lanes_device();
   expect_passed(check_attention(
       *device, {.n_heads = 4, .n_kv_heads = 2, .head_dim = 64, .n_keys = {40}, .has_norms = false}));
+}
+
+TEST(GpuAttention, AddsBiasesBeforeNormsAndRotation) {
+  const auto device = make_lanes_device();
+  for (const bool has_norms : {false, true})
+    expect_passed(check_attention(*device, {.n_heads = 6,
+                                            .n_kv_heads = 2,
+                                            .head_dim = 48,
+                                            .n_keys = {40, 3},
+                                            .has_norms = has_norms,
+                                            .has_biases = true}));
+}
+
+TEST(GpuAttention, RotatesNeighboursOrHalvesOfAWholeHeadOrItsFirstValues) {
+  const auto device = make_lanes_device();
+  for (const bool pairs_neighbours : {false, true}) {
+    for (const int n_rotated : {2, 48, 80})
+      expect_passed(check_attention(*device, {.n_heads = 2,
+                                              .n_kv_heads = 1,
+                                              .head_dim = 80,
+                                              .n_keys = {35},
+                                              .has_norms = n_rotated == 48,
+                                              .n_rotated = n_rotated,
+                                              .pairs_neighbours = pairs_neighbours}));
+  }
 }
 
 TEST(GpuAttention, CutsLongContextsIntoLongerSplits) {

@@ -77,6 +77,20 @@ TEST(PromptProducts, ShareALaunchAmongFormats) {
         tile));
 }
 
+TEST(PromptProducts, AddABias) {
+  const auto device = make_lanes_device();
+  for (const Format format : {Format::kQ8_0, Format::kF16}) {
+    for (const PromptTile& tile :
+         prompt_linear_tiles(format == Format::kF16 ? WeightKind::kFloats : WeightKind::kQuantised)) {
+      for (const bool add : {false, true})
+        expect_right(check_prompt_linear(
+            *device,
+            {.formats = {format}, .rows = 70, .cols = 64, .n_tokens = 18, .add = add, .has_bias = true},
+            tile));
+    }
+  }
+}
+
 TEST(PromptExperts, MayHaveAllTokensOrNone) {
   const auto device = make_lanes_device();
   for (const PromptTile& linear : prompt_linear_tiles(WeightKind::kQuantised)) {
@@ -92,6 +106,26 @@ TEST(PromptExperts, MayHaveAllTokensOrNone) {
                                          .n_tokens = n_tokens,
                                          .routing = Routing::kUneven},
                                         linear, prompt_gate_up_tiles(WeightKind::kQuantised)[1]));
+  }
+}
+
+TEST(PromptExperts, MayHaveBiasesAndAClampedActivation) {
+  const auto device = make_lanes_device();
+  for (const Format format : {Format::kMXFP4, Format::kF16}) {
+    const WeightKind kind = format == Format::kF16 ? WeightKind::kFloats : WeightKind::kQuantised;
+    for (const PromptTile& tile : prompt_gate_up_tiles(kind))
+      expect_right(check_prompt_experts(*device,
+                                        {.gate = format,
+                                         .up = format,
+                                         .down = format,
+                                         .n_experts = 5,
+                                         .n_per_token = 2,
+                                         .hidden_size = 96,
+                                         .width = kind == WeightKind::kFloats ? 41 : 64,
+                                         .n_tokens = 19,
+                                         .has_biases = true,
+                                         .activation = GatedActivation::kClampedSwiglu},
+                                        prompt_linear_tiles(kind)[0], tile));
   }
 }
 

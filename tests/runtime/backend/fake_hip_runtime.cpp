@@ -58,6 +58,12 @@ int hipModuleLaunchKernel(void*, unsigned, unsigned, unsigned, unsigned, unsigne
                           void**, void**) {
   return kNotSupported;
 }
+int hipStreamBeginCapture(void*, int) { return kNotSupported; }
+int hipStreamEndCapture(void*, void**) { return kNotSupported; }
+int hipGraphInstantiate(void**, void*, void**, char*, size_t) { return kNotSupported; }
+int hipGraphLaunch(void*, void*) { return kNotSupported; }
+int hipGraphDestroy(void*) { return 0; }
+int hipGraphExecDestroy(void*) { return 0; }
 const char* hipGetErrorString(int status) {
   return status == kNoDevice ? "no ROCm-capable device is detected"
                              : "no kernel image is available for execution on the device";

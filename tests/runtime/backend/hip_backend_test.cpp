@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "runtime/backend/hip/graph_device.h"
 #include "runtime/models/model.h"
 #include "runtime/weights/gguf_file.h"
 #include "tests/runtime/models/temporary_model.h"
@@ -22,6 +23,7 @@ class CountingDevice final : public test::WrappedDevice {
  public:
   struct Counts {
     std::map<std::string, int> launches;
+    int n_graphs_made = 0, n_graph_launches = 0;
     int n_copies_to_device = 0;
     uint64_t n_bytes_to_host = 0;
     int n_launches() const {
@@ -42,6 +44,14 @@ class CountingDevice final : public test::WrappedDevice {
   void launch(KernelId kernel, Grid grid, int n_shared_bytes, const void* args) override {
     ++counts_.launches[std::string(kernel_row(kernel).name)];
     WrappedDevice::launch(kernel, grid, n_shared_bytes, args);
+  }
+  std::unique_ptr<LaunchGraph> make_graph(std::span<const QueuedLaunch> launches) override {
+    ++counts_.n_graphs_made;
+    return WrappedDevice::make_graph(launches);
+  }
+  void launch_graph(LaunchGraph& graph) override {
+    ++counts_.n_graph_launches;
+    WrappedDevice::launch_graph(graph);
   }
 
  private:
@@ -83,10 +93,12 @@ TEST(ADecodeStep, IsEightLaunchesALayerOfExperts) {
   EXPECT_EQ(counts.launches.at("linear_1"), 2 * n_layers + 1);
 }
 
-TEST(ADecodeStep, IsEightLaunchesADenseLayer) {
-  int64_t n_layers = 0;
-  const auto counts = count_step("tiny-dense", 1, n_layers);
-  EXPECT_EQ(counts.n_launches(), 8 * n_layers + 5);
+TEST(ADecodeStep, IsEightLaunchesALayerOfAnyOtherArchitecture) {
+  for (const char* shape : {"tiny-dense", "tiny-llama", "tiny-qwen2"}) {
+    int64_t n_layers = 0;
+    const auto counts = count_step(shape, 1, n_layers);
+    EXPECT_EQ(counts.n_launches(), 8 * n_layers + 5) << shape;
+  }
 }
 
 TEST(ADecodeStep, MovesOneCopyInAndEightBytesOut) {
@@ -114,6 +126,86 @@ TEST(APromptStep, KeepsToDecodesKernelsForUpToEightRows) {
   EXPECT_EQ(counts.launches.at("linear_8"), 2 * n_layers);
   EXPECT_FALSE(counts.launches.contains("prompt_linear_16"));
   EXPECT_TRUE(count_step("tiny-moe", 9, n_layers).launches.contains("prompt_linear_16"));
+}
+
+/// Decodes token by token on two sequences, whose lengths differ and cross a page.
+class Decoder {
+ public:
+  explicit Decoder(std::unique_ptr<Device> device)
+      : backend_(HipBackend::open_untested(std::move(device), 1)),
+        model_(load_model(file_, *backend_, {.n_kv_pages = 8, .max_batch_tokens = 8, .max_logit_rows = 2}, {})
+                   .value()) {}
+
+  /// The next token of the first n_sequences.
+  std::vector<float> step(size_t n_sequences) {
+    std::vector<SequenceSlice> slices;
+    std::vector<TokenId> tokens;
+    std::vector<int32_t> rows;
+    for (size_t s = 0; s < n_sequences; ++s) {
+      slices.push_back({.pages = pages_[s], .n_past = n_past_[s]++, .n_new = 1});
+      tokens.push_back(static_cast<TokenId>(3 * n_past_[s] + static_cast<int32_t>(s)));
+      rows.push_back(static_cast<int32_t>(s));
+    }
+    const int64_t vocab_size = model_->config().vocab_size;
+    std::vector<float> logits(n_sequences * static_cast<size_t>(vocab_size));
+    model_->forward({.tokens = tokens, .sequences = slices, .logit_rows = rows},
+                    {logits.data(), static_cast<int64_t>(n_sequences), vocab_size});
+    return logits;
+  }
+
+ private:
+  TemporaryModel path_{"tiny-moe", "Q4_K_M"};
+  GgufFile file_ = GgufFile::open(path_.path()).value();
+  std::unique_ptr<Backend> backend_;
+  std::unique_ptr<Model> model_;
+  std::vector<PageId> pages_[2] = {{PageId{2}, PageId{0}}, {PageId{3}, PageId{5}}};
+  int32_t n_past_[2] = {0, 28};
+};
+
+TEST(GraphsOfLaunches, AreOneLaunchATokenWithTheSameBits) {
+  CountingDevice::Counts counts;
+  Decoder plain(make_lanes_device()), graphs(make_graph_device(std::make_unique<CountingDevice>(counts)));
+  for (int token = 0; token < 8; ++token) {
+    counts = {};
+    EXPECT_EQ(graphs.step(2), plain.step(2)) << "token " << token;
+    // The first step makes room, the second one is new, of the third one there is a graph.
+    EXPECT_EQ(counts.n_graphs_made, token == 2 ? 1 : 0) << token;
+    EXPECT_EQ(counts.n_graph_launches, token < 2 ? 0 : 1) << token;
+    EXPECT_EQ(counts.n_launches() == 0, token >= 2) << token;
+  }
+}
+
+TEST(GraphsOfLaunches, AreKeptForEachBatch) {
+  CountingDevice::Counts counts;
+  Decoder plain(make_lanes_device()), graphs(make_graph_device(std::make_unique<CountingDevice>(counts)));
+  const auto step_both = [&](size_t n_sequences) {
+    EXPECT_EQ(graphs.step(n_sequences), plain.step(n_sequences));
+  };
+  for (const size_t n_sequences : {2, 2, 2, 1, 1}) step_both(n_sequences);
+  EXPECT_EQ(counts.n_graphs_made, 2);
+  counts = {};
+  for (const size_t n_sequences : {2, 1, 2}) step_both(n_sequences);
+  EXPECT_EQ(counts.n_graphs_made, 0);
+  EXPECT_EQ(counts.n_graph_launches, 3);
+  EXPECT_EQ(counts.n_launches(), 0);
+}
+
+/// As a runtime whose capturing fails.
+class DeviceWithoutGraphs final : public test::WrappedDevice {
+ public:
+  std::unique_ptr<LaunchGraph> make_graph(std::span<const QueuedLaunch>) override {
+    ++n_asked;
+    return nullptr;
+  }
+  int n_asked = 0;
+};
+
+TEST(GraphsOfLaunches, AreDoneWithoutWhereTheDeviceMakesNone) {
+  auto device = std::make_unique<DeviceWithoutGraphs>();
+  const DeviceWithoutGraphs& asked = *device;
+  Decoder plain(make_lanes_device()), graphs(make_graph_device(std::move(device)));
+  for (int token = 0; token < 5; ++token) EXPECT_EQ(graphs.step(1), plain.step(1)) << "token " << token;
+  EXPECT_EQ(asked.n_asked, 1);
 }
 
 TEST(AnAttentionPlan, TakesSequencesOfManyNewRowsByTiles) {

@@ -27,6 +27,7 @@ TEST(AWireMessage, CarriesALoadRequest) {
                        .path = "/models/a \"quoted\"\n.gguf",
                        .backend = "cpu",
                        .n_threads = 3,
+                       .gpu_graphs = "on",
                        .context_length = 40960,
                        .max_sequences = 7,
                        .kv_cache_tokens = uint64_t{1} << 40,
@@ -36,6 +37,7 @@ TEST(AWireMessage, CarriesALoadRequest) {
   EXPECT_EQ(got.path, sent.path);
   EXPECT_EQ(got.backend, sent.backend);
   EXPECT_EQ(got.n_threads, sent.n_threads);
+  EXPECT_EQ(got.gpu_graphs, sent.gpu_graphs);
   EXPECT_EQ(got.context_length, sent.context_length);
   EXPECT_EQ(got.max_sequences, sent.max_sequences);
   EXPECT_EQ(got.kv_cache_tokens, sent.kv_cache_tokens);

@@ -73,7 +73,8 @@ TEST_P(EveryModelOnTheGpu, GivesTheSameBitsForAnyChunkOfThePrompt) {
 INSTANTIATE_TEST_SUITE_P(Models, EveryModelOnTheGpu,
                          testing::Values(Case{"tiny-moe", "F32"}, Case{"tiny-moe", "Q4_K_M"},
                                          Case{"tiny-moe", "Q8_0"}, Case{"tiny-moe", "IQ2_XXS"},
-                                         Case{"tiny-dense", "Q4_0"}, Case{"tiny-dense", "F16"}),
+                                         Case{"tiny-dense", "Q4_0"}, Case{"tiny-dense", "F16"},
+                                         Case{"tiny-llama", "Q4_0"}, Case{"tiny-qwen2", "Q8_0"}),
                          name_of);
 
 class EveryLongPromptOnTheGpu : public testing::TestWithParam<Case> {};
@@ -94,7 +95,7 @@ TEST_P(EveryLongPromptOnTheGpu, GivesTheLogitsOfTheCpuAndTheSameBitsInAnyChunks)
 
 INSTANTIATE_TEST_SUITE_P(Models, EveryLongPromptOnTheGpu,
                          testing::Values(Case{"tiny-moe", "Q4_K_M"}, Case{"tiny-moe", "F32"},
-                                         Case{"tiny-dense", "Q4_0"}),
+                                         Case{"tiny-dense", "Q4_0"}, Case{"tiny-qwen2", "Q8_0"}),
                          name_of);
 
 TEST(TheGpuBackend, FindsTheBestTokenOnTheDevice) {
@@ -131,7 +132,9 @@ TEST(TheGpuBackend, RunsTheConformanceModels) {
   int n_models = 0;
   for (const boost::json::value& model : manifest.at("models").as_array()) {
     const std::string name(model.at("model").as_string());
-    if (!name.starts_with("gguf/qwen3moe") && !name.starts_with("gguf/qwen3-")) continue;
+    if (!name.starts_with("gguf/qwen3moe") && !name.starts_with("gguf/qwen3-") &&
+        !name.starts_with("gguf/llama"))
+      continue;
     const auto& types = model.at("tensor_types").as_object();
     if (std::ranges::any_of(types, [](const auto& type) {
           const FormatTraits* format = find_format_by_name(std::string_view(type.key()));
@@ -147,7 +150,7 @@ TEST(TheGpuBackend, RunsTheConformanceModels) {
     }
     EXPECT_LT(test::nmse(gpu.append(ids, 0, 64), cpu.append(ids, 0, 64)), kBound) << name;
   }
-  EXPECT_GE(n_models, 9);  // among them Q3_K_M, IQ4_XS and MXFP4_MOE
+  EXPECT_GE(n_models, 10);  // among them Q3_K_M, IQ4_XS and MXFP4_MOE
 }
 
 }  // namespace
