@@ -98,29 +98,31 @@ struct WeightPiece<Format::kF32> {
   }
 };
 
-template <>
-struct WeightPiece<Format::kF16> {
+/// Eight values of 16 bits; Value::of(word, i) is the lower or the upper one of a word.
+template <class Value>
+struct HalfWordPiece {
   static constexpr int kColumns = 8;
   float values[kColumns];
   HALOD_DEVICE void load(const unsigned char* row, int piece) {
     const gpu::Piece loaded = gpu::load_piece(row + kPieceBytes * piece);
 #pragma unroll
-    for (int i = 0; i < kColumns; ++i)
-      values[i] = gpu::half_to_float(static_cast<uint16_t>(loaded.words[i / 2] >> (i % 2 * 16)));
+    for (int i = 0; i < kColumns; ++i) values[i] = Value::of(loaded.words[i / 2], i % 2);
   }
 };
-
+struct F16Value {
+  HALOD_DEVICE static float of(uint32_t word, int i) {
+    return gpu::half_to_float(static_cast<uint16_t>(word >> (i * 16)));
+  }
+};
+struct BF16Value {
+  HALOD_DEVICE static float of(uint32_t word, int i) {
+    return gpu::as_float(i == 1 ? word & 0xffff0000U : word << 16);
+  }
+};
 template <>
-struct WeightPiece<Format::kBF16> {
-  static constexpr int kColumns = 8;
-  float values[kColumns];
-  HALOD_DEVICE void load(const unsigned char* row, int piece) {
-    const gpu::Piece loaded = gpu::load_piece(row + kPieceBytes * piece);
-#pragma unroll
-    for (int i = 0; i < kColumns; ++i)
-      values[i] = gpu::as_float(i % 2 ? loaded.words[i / 2] & 0xffff0000U : loaded.words[i / 2] << 16);
-  }
-};
+struct WeightPiece<Format::kF16> : HalfWordPiece<F16Value> {};
+template <>
+struct WeightPiece<Format::kBF16> : HalfWordPiece<BF16Value> {};
 
 // -- rows
 

@@ -1,8 +1,8 @@
 // The code books of IQ1, IQ2 and IQ3: which combinations of eight (IQ1, IQ2) or four (IQ3) small values
 // exist.
 //
-// Stored a few bits per value (code_book_levels.h) and expanded by the compiler to the bytes that the decoders
-// copy.
+// Stored a few bits per value (code_book_levels.h) and expanded by the compiler to the bytes that the
+// decoders copy.
 #pragma once
 
 #include <array>

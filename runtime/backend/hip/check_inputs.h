@@ -122,6 +122,7 @@ class CheckWeights {
         blocks_(encode(n_experts, seed)),
         device_rows_(device, pack(n_experts)) {}
 
+  Format format() const { return format_; }
   WeightRows device_rows() const {
     const auto row_bytes = find_row_layout(format_)->row_bytes(cols_);
     return {.data = device_rows_.data(),

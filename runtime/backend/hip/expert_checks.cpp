@@ -4,21 +4,11 @@
 #include <algorithm>
 
 #include "runtime/backend/hip/check_inputs.h"
+#include "runtime/backend/hip/expert_reference.h"
 #include "runtime/backend/hip/kernel_checks.h"
 
 namespace halod::hip {
 namespace {
-
-/// The products of given rows of x with one expert's matrix.
-std::vector<float> product(const WeightMatrix& weights, const float* x, int64_t n_rows) {
-  std::vector<float> y(static_cast<size_t>(n_rows * weights.rows));
-  reference::matmul({.weight = weights,
-                     .n_rows = weights.rows,
-                     .x = {.values = {x, n_rows, weights.cols}},
-                     .n_tokens = n_rows,
-                     .y = {y.data(), n_rows, weights.rows}});
-  return y;
-}
 
 RouterTopKArgs::Gating reference_gating(Gating gating) {
   switch (gating) {
@@ -72,6 +62,8 @@ class ExpertsCheck {
                        shape_.n_tokens, shape_.has_biases ? ", biased" : "");
   }
 
+  CheckSlots slots() const { return {chosen_, shape_.n_per_token}; }
+
   void check_router() {
     launch(device_, KernelId::router,
            {.x = (shape_.n_experts + kRouterTileRows - 1) / kRouterTileRows, .y = shape_.n_tokens},
@@ -96,7 +88,7 @@ class ExpertsCheck {
           {hidden_values_.data() + t * cols, norm_values_.data(), normed.data() + t * cols, cols, 1e-6F});
     checks_.push_back({what("router's norm", shape_.router), check_nmse(x_.values(), normed)});
     std::vector<float> expected_logits =
-        product(router_.blocks(0), x_.values_for(shape_.router).data(), shape_.n_tokens);
+        expected_product(router_.blocks(0), x_.values_for(shape_.router).data(), shape_.n_tokens);
     router_bias_.add_to(expected_logits, 0);
     const std::vector<float> logits = logits_.read();
     checks_.push_back({what("router's logits", shape_.router), check_nmse(logits, expected_logits)});
@@ -130,19 +122,9 @@ class ExpertsCheck {
                       .n_slots = n_slots_,
                       .activation = shape_.activation,
                       .h = h});
-    const std::vector<float> for_gate = x_.values_for(shape_.gate), for_up = x_.values_for(shape_.up);
-    std::vector<float> expected;
-    for (int slot = 0; slot < n_slots_; ++slot) {
-      const int64_t from = int64_t{slot / shape_.n_per_token} * shape_.hidden_size;
-      const int expert = chosen_[static_cast<size_t>(slot)];
-      std::vector<float> gate = product(gate_.blocks(expert), for_gate.data() + from, 1);
-      std::vector<float> up = product(up_.blocks(expert), for_up.data() + from, 1);
-      gate_bias_.add_to(gate, expert);
-      up_bias_.add_to(up, expert);
-      activate_rows(shape_.activation, gate, up);
-      expected.insert(expected.end(), gate.begin(), gate.end());
-    }
-    checks_.push_back({what("gate_up_1", shape_.gate), check_nmse(h_.values(), expected)});
+    checks_.push_back({what("gate_up_1", shape_.gate),
+                       check_nmse(h_.values(), expected_gate_up(slots(), {gate_, gate_bias_}, {up_, up_bias_},
+                                                                shape_.activation, x_))});
   }
 
   void check_down() {
@@ -157,18 +139,8 @@ class ExpertsCheck {
                            .weights = weights_.data(),
                            .n_per_token = shape_.n_per_token,
                            .residual = residual.data()});
-    const std::vector<float> h = h_.values_for(shape_.down), shares = weights_.read();
-    std::vector<float> expected = before;
-    for (int slot = 0; slot < n_slots_; ++slot) {
-      const int expert = chosen_[static_cast<size_t>(slot)];
-      std::vector<float> y = product(down_.blocks(expert), h.data() + int64_t{slot} * shape_.width, 1);
-      down_bias_.add_to(y, expert);
-      const float* terms[] = {y.data()};
-      reference::weighted_sum({terms, shares.data() + slot, 1,
-                               expected.data() + int64_t{slot / shape_.n_per_token} * shape_.hidden_size,
-                               shape_.hidden_size});
-    }
-    checks_.push_back({what("experts_down", shape_.down), check_nmse(residual.read(), expected)});
+    const ExpectedDown expected = expected_down(slots(), {down_, down_bias_}, h_, weights_.read(), before);
+    checks_.push_back({what("experts_down", shape_.down), check_nmse(residual.read(), expected.residual)});
   }
 
   Device& device_;
@@ -209,8 +181,10 @@ KernelChecks check_dense_gate_up(Device& device, const ExpertsShape& shape) {
                     .n_slots = shape.n_tokens,
                     .activation = shape.activation,
                     .h = h.result()});
-  std::vector<float> expected = product(gate.blocks(0), x.values_for(shape.gate).data(), shape.n_tokens);
-  const std::vector<float> up_rows = product(up.blocks(0), x.values_for(shape.up).data(), shape.n_tokens);
+  std::vector<float> expected =
+      expected_product(gate.blocks(0), x.values_for(shape.gate).data(), shape.n_tokens);
+  const std::vector<float> up_rows =
+      expected_product(up.blocks(0), x.values_for(shape.up).data(), shape.n_tokens);
   activate_rows(shape.activation, expected, up_rows);
   return {{fmt::format("gate_up_{} {} {}x{}, {} rows", at_once, traits(shape.gate).name, shape.width,
                        shape.hidden_size, shape.n_tokens),

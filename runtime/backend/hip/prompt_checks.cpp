@@ -6,20 +6,11 @@
 #include <numeric>
 
 #include "runtime/backend/hip/check_inputs.h"
+#include "runtime/backend/hip/expert_reference.h"
 #include "runtime/backend/hip/kernel_checks.h"
 
 namespace halod::hip {
 namespace {
-
-std::vector<float> product_of(const WeightMatrix& weights, const float* x, int64_t n_rows) {
-  std::vector<float> y(static_cast<size_t>(n_rows * weights.rows));
-  reference::matmul({.weight = weights,
-                     .n_rows = weights.rows,
-                     .x = {.values = {x, n_rows, weights.cols}},
-                     .n_tokens = n_rows,
-                     .y = {y.data(), n_rows, weights.rows}});
-  return y;
-}
 
 template <class T>
 double difference(const std::vector<T>& a, const std::vector<T>& b) {
@@ -85,6 +76,8 @@ class PromptExpertsCheck {
                        nmse});
   }
 
+  CheckSlots slots() const { return {chosen_, shape_.n_per_token}; }
+
   RowGroups groups(int rows_per_x) const {
     return {.offsets = offsets_.data(),
             .order = order_.data(),
@@ -139,19 +132,9 @@ class PromptExpertsCheck {
     add(gate_up_.kernel, "codes", difference(h_.codes(), alone.codes()));
     add(gate_up_.kernel, "scales", difference(h_.groups(), alone.groups()));
 
-    const std::vector<float> for_gate = x_.values_for(shape_.gate), for_up = x_.values_for(shape_.up);
-    std::vector<float> expected;
-    for (int slot = 0; slot < n_slots_; ++slot) {
-      const int64_t from = int64_t{slot / shape_.n_per_token} * shape_.hidden_size;
-      const int expert = chosen_[static_cast<size_t>(slot)];
-      std::vector<float> gate = product_of(gate_.blocks(expert), for_gate.data() + from, 1);
-      std::vector<float> up = product_of(up_.blocks(expert), for_up.data() + from, 1);
-      gate_bias_.add_to(gate, expert);
-      up_bias_.add_to(up, expert);
-      activate_rows(shape_.activation, gate, up);
-      expected.insert(expected.end(), gate.begin(), gate.end());
-    }
-    add(gate_up_.kernel, "values", check_nmse(h_.values(), expected));
+    add(gate_up_.kernel, "values",
+        check_nmse(h_.values(),
+                   expected_gate_up(slots(), {gate_, gate_bias_}, {up_, up_bias_}, shape_.activation, x_)));
   }
 
   void check_down() {
@@ -189,20 +172,9 @@ class PromptExpertsCheck {
                            .residual = alone.data()});
     add(KernelId::experts_sum, "bits", difference(residual.read(), alone.read()));
 
-    const std::vector<float> h = h_.values_for(shape_.down), shares = shares_.read();
-    std::vector<float> expected = before, expected_y;
-    for (int slot = 0; slot < n_slots_; ++slot) {
-      const int expert = chosen_[static_cast<size_t>(slot)];
-      std::vector<float> row = product_of(down_.blocks(expert), h.data() + int64_t{slot} * shape_.width, 1);
-      expected_y.insert(expected_y.end(), row.begin(), row.end());
-      down_bias_.add_to(row, expert);
-      const float* terms[] = {row.data()};
-      reference::weighted_sum({terms, shares.data() + slot, 1,
-                               expected.data() + int64_t{slot / shape_.n_per_token} * hidden_size,
-                               hidden_size});
-    }
-    add(linear_.kernel, "down", check_nmse(y.read(), expected_y));
-    add(KernelId::experts_sum, "values", check_nmse(residual.read(), expected));
+    const ExpectedDown expected = expected_down(slots(), {down_, down_bias_}, h_, shares_.read(), before);
+    add(linear_.kernel, "down", check_nmse(y.read(), expected.products));
+    add(KernelId::experts_sum, "values", check_nmse(residual.read(), expected.residual));
   }
 
   Device& device_;
@@ -269,7 +241,7 @@ KernelChecks check_prompt_linear(Device& device, const LinearShape& shape, const
         shape.cols, shape.n_tokens, shape.add ? ", added" : "", shape.has_bias ? ", biased" : "");
     const std::vector<float> values = results[i].read();
     std::vector<float> expected =
-        product_of(weights[i].blocks(0), x.values_for(shape.formats[i]).data(), shape.n_tokens);
+        expected_product(weights[i].blocks(0), x.values_for(shape.formats[i]).data(), shape.n_tokens);
     for (size_t j = 0; shape.add && j < expected.size(); ++j) expected[j] += before[j];
     if (shape.has_bias) add_to_rows(expected, bias);
     checks.push_back({what, check_nmse(values, expected)});
