@@ -85,6 +85,10 @@ class HeaderHandler {
   bool on_key(std::string_view part, size_t, error_code& ec) {
     key_ = std::exchange(text_, {}) + std::string(part);
     if (depth_ != 1) return true;
+    if (key_.empty()) {
+      field = "header";
+      return fail(ec, "has a tensor without a name");
+    }
     field = printable(key_);
     in_metadata_ = key_ == "__metadata__";
     if (!names_.insert(key_).second) return fail(ec, "occurs twice");
