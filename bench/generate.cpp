@@ -40,7 +40,7 @@ void add_generate_command(CLI::App& app) {
   auto options = std::make_shared<GenerateOptions>();
   CLI::App* command = app.add_subcommand(
       "generate", "Print the greedy continuation of a prompt as JSON ids; end tokens do not end it");
-  command->add_option("--model", options->model, "GGUF file")->required();
+  command->add_option("--model", options->model, "GGUF file, or a model's folder")->required();
   command->add_option("--ids", options->ids, "Token ids of the whole prompt: 1,2,3")->required();
   command->add_option("-n", options->n, "Tokens to generate")->required()->check(CLI::Range(1, 1 << 20));
   command

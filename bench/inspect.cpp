@@ -63,6 +63,10 @@ json::object text_json(const Checkpoint& file, std::vector<Error>& problems) {
     problems.push_back(data.error());
     return text;
   }
+  text["model"] = printable(data->model);
+  text["pre"] = printable(data->pre);
+  text["vocabulary"] = data->tokens.size();
+  text["chat_template"] = !data->chat_template.empty();
   if (const auto tokenizer = Tokenizer::create(*data); !tokenizer) problems.push_back(tokenizer.error());
   if (const auto compiled = ChatTemplate::compile(data->chat_template); !compiled)
     problems.push_back(compiled.error());
@@ -179,7 +183,7 @@ void add_inspect_command(CLI::App& app) {
   CLI::App* command = app.add_subcommand(
       "inspect",
       "Print as JSON what a model file is and what serving it takes (haloctl inspect shows it to people)");
-  command->add_option("path", options->path, "GGUF file")->required();
+  command->add_option("path", options->path, "GGUF file, or a model's folder")->required();
   command->add_option("--context", options->context_length, "Tokens per sequence; 0 = as halod would choose")
       ->check(CLI::Range(0, 1 << 30));
   command->add_option("--sequences", options->n_sequences, "At the same time; 0 = as halod would choose")

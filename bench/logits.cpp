@@ -60,7 +60,7 @@ void add_logits_command(CLI::App& app) {
   auto options = std::make_shared<LogitsOptions>();
   CLI::App* command =
       app.add_subcommand("logits", "Write a prompt's logits as f32 little-endian [positions][vocab]");
-  command->add_option("--model", options->model, "GGUF file")->required();
+  command->add_option("--model", options->model, "GGUF file, or a model's folder")->required();
   command->add_option("--ids", options->ids, "Token ids of the whole prompt: 1,2,3")->required();
   command->add_option("--positions", options->positions, "all, or last:N")->capture_default_str();
   command->add_option("--out", options->out, "File to write")->required();

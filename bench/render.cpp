@@ -11,7 +11,7 @@
 #include "base/error.h"
 #include "bench/command.h"
 #include "runtime/text/chat_template.h"
-#include "runtime/weights/gguf_file.h"
+#include "runtime/weights/checkpoint.h"
 #include "runtime/weights/tokenizer_data.h"
 
 namespace halod::bench {
@@ -24,16 +24,17 @@ struct RenderOptions {
 
 std::string read_all(std::istream& stream) { return {std::istreambuf_iterator<char>(stream), {}}; }
 
-/// The template's source: the file itself, or the one inside a GGUF model.
+/// The template's source: the file itself, or a model's.
 std::string read_template(const std::filesystem::path& path) {
+  if (std::filesystem::is_directory(path))
+    return open_checkpoint(path).value()->tokenizer_data().value().chat_template;
   std::ifstream file(path, std::ios::binary);
   if (!file)
     throw ErrorException(
         {ErrorCode::kNotFound, "cannot read the template file " + path.string(), "--template"});
   std::string source = read_all(file);
   if (!source.starts_with("GGUF")) return source;
-  const GgufFile model = GgufFile::open(path).value();
-  return model.metadata().string_or("tokenizer.chat_template", "").value();
+  return open_checkpoint(path).value()->metadata().string_or("tokenizer.chat_template", "").value();
 }
 
 std::tm parse_time(const std::string& text) {
@@ -67,7 +68,8 @@ void add_render_command(CLI::App& app) {
       "render", "Render a chat template: context JSON on standard input, text on standard output");
   const auto options = std::make_shared<RenderOptions>();
   command
-      ->add_option("--template", options->template_path, "Jinja file, or a GGUF model whose template is used")
+      ->add_option("--template", options->template_path,
+                   "Jinja file, or a model (GGUF file or folder) whose template is used")
       ->required();
   command->add_option("--now", options->now, "Local time for strftime_now, YYYY-MM-DDTHH:MM:SS");
   command->callback([options] { render(*options); });

@@ -179,7 +179,7 @@ void add_speed_command(CLI::App& app) {
   auto options = std::make_shared<SpeedOptions>();
   CLI::App* command =
       app.add_subcommand("speed", "Measure prefill and decode; medians, beside the memory's read bandwidth");
-  command->add_option("--model,-m", options->model, "GGUF file")->required();
+  command->add_option("--model,-m", options->model, "GGUF file, or a model's folder")->required();
   command->add_option("--prompt,-p", options->n_prompt, "Prompt tokens of pp; 0 = skip")
       ->capture_default_str()
       ->check(CLI::Range(0, 1 << 20));

@@ -37,7 +37,7 @@ void add_tokenize_command(CLI::App& app) {
   CLI::App* command = app.add_subcommand(
       "tokenize", "Text on standard input, taken exactly as it is, to a JSON array of token ids");
   const auto options = std::make_shared<TokenizeOptions>();
-  command->add_option("--model", options->model_path, "GGUF file")->required();
+  command->add_option("--model", options->model_path, "GGUF file, or a model's folder")->required();
   command->add_option("--pre", options->pre_tokenizer, "Pre-tokenizer to use instead of the model's own");
   command->add_flag("--special", options->special, "Add and parse special tokens");
   command->callback([options] { tokenize(*options); });

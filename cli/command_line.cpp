@@ -130,7 +130,9 @@ void declare_inspect(Declarer& declare, CommandLine& line) {
   CLI::App& inspect = declare.add(
       "inspect", "say what a model file is, what serving it takes, and whether it runs here; needs no server",
       [&line] { return run_inspect(line.json, line.inspect); });
-  inspect.add_option("path", line.inspect.path, "a GGUF file; of a split one, its first part")
+  inspect
+      .add_option("path", line.inspect.path,
+                  "a GGUF file (of a split one, its first part), or a model's folder")
       ->required()
       ->type_name("FILE");
   inspect

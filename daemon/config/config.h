@@ -26,8 +26,8 @@ struct HttpConfig {
 
 /// One model of models.list.
 struct ModelEntryConfig {
-  std::string path;                  ///< GGUF file
-  std::string name;                  ///< name in the API; empty = the file's name without .gguf
+  std::string path;                  ///< GGUF file, or a folder with config.json and safetensors
+  std::string name;                  ///< name in the API; empty = the file's or folder's name without .gguf
   std::vector<std::string> aliases;  ///< other names that clients may use
   std::string chat_template_file;    ///< Jinja file to use instead of the model's own template
   bool pinned = false;               ///< never unloaded to make room
@@ -41,7 +41,7 @@ struct ModelEntryConfig {
 };
 
 struct ModelsConfig {
-  std::string directory;      ///< searched for *.gguf files, folders below it too; empty = none
+  std::string directory;  ///< searched for *.gguf files and model folders, folders below it too; empty = none
   std::string default_model;  ///< loaded at the start and meant by requests that name none; empty = the first
   bool load_on_request = true;  ///< a request for a model that is not loaded loads it
   uint32_t max_resident = 0;    ///< models in memory at once, 0 … 64; 0 = as many as fit

@@ -9,6 +9,7 @@
 
 #include "kernels/quant/formats.h"
 #include "runtime/weights/checkpoint.h"
+#include "runtime/weights/hf/hf_checkpoint.h"
 #include "runtime/weights/model_config.h"
 
 namespace halod {
@@ -32,10 +33,11 @@ class NameBook {
   std::set<std::string> names_;
 };
 
-/// Model files, each split one once.
+/// Model files, each split one once, and folders that are models.
 Result<std::vector<fs::path>> list_folder(const fs::path& folder) {
   static const std::regex kLaterPart(".*-(?!00001)[0-9]{5}-of-[0-9]{5}\\.gguf$");
   std::vector<fs::path> files;
+  if (HfCheckpoint::is_model(folder)) files.push_back(folder);
   std::error_code ec;
   for (fs::recursive_directory_iterator entry(folder, fs::directory_options::skip_permission_denied, ec), end;
        !ec && entry != end; entry.increment(ec)) {
@@ -44,6 +46,7 @@ Result<std::vector<fs::path>> list_folder(const fs::path& folder) {
     if (entry->path().extension() == ".gguf" && entry->is_regular_file(ignored) &&
         !std::regex_match(path, kLaterPart))
       files.push_back(entry->path());
+    if (entry->is_directory(ignored) && HfCheckpoint::is_model(entry->path())) files.push_back(entry->path());
   }
   if (ec) {
     return Error{ErrorCode::kIo,
@@ -57,6 +60,11 @@ Result<std::vector<fs::path>> list_folder(const fs::path& folder) {
 }  // namespace
 
 std::string model_name_from(const fs::path& file) {
+  // The cache of Hugging Face's own programs: models--Qwen--Qwen3-30B-A3B/snapshots/<commit>.
+  const fs::path folder = file.parent_path();
+  const std::string repository = folder.parent_path().filename().string();
+  if (folder.filename() == "snapshots" && repository.starts_with("models--"))
+    return repository.substr(repository.rfind("--") + 2);
   const std::string stem = file.extension() == ".gguf" ? file.stem().string() : file.filename().string();
   return std::regex_replace(stem, std::regex("-[0-9]{5}-of-[0-9]{5}$"), "");
 }
@@ -67,7 +75,8 @@ Result<std::vector<ModelSpec>> find_models(const ModelsConfig& config) {
   std::set<fs::path> paths;
   for (const ModelEntryConfig& entry : config.list) {
     std::error_code ec;
-    const fs::path path = fs::absolute(entry.path, ec).lexically_normal();
+    fs::path path = fs::absolute(entry.path, ec).lexically_normal();
+    if (!path.has_filename()) path = path.parent_path();  // "folder/"
     std::string name = entry.name.empty() ? model_name_from(path) : entry.name;
     if (auto added = names.add(name); !added) return added.error();
     for (const std::string& alias : entry.aliases) {
@@ -77,7 +86,9 @@ Result<std::vector<ModelSpec>> find_models(const ModelsConfig& config) {
     models.push_back({.name = std::move(name), .path = path, .config = entry});
   }
   if (!config.directory.empty()) {
-    const auto files = list_folder(fs::absolute(config.directory).lexically_normal());
+    fs::path folder = fs::absolute(config.directory).lexically_normal();
+    if (!folder.has_filename()) folder = folder.parent_path();
+    const auto files = list_folder(folder);
     if (!files) return files.error();
     for (const fs::path& path : *files) {
       const std::string name = model_name_from(path);

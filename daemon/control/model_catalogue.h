@@ -14,13 +14,14 @@ namespace halod {
 /// One model that could be loaded.
 struct ModelSpec {
   std::string name;
-  std::filesystem::path path;  ///< absolute; the first part of a split file
+  std::filesystem::path path;  ///< absolute; the first part of a split file, or a folder
   ModelEntryConfig config;     ///< what was configured for it; for a file that was found, the defaults
 
   friend bool operator==(const ModelSpec&, const ModelSpec&) = default;
 };
 
-/// "models/Qwen3-30B-00001-of-00002.gguf" → "Qwen3-30B". Thread: any.
+/// "models/Qwen3-30B-00001-of-00002.gguf" → "Qwen3-30B", "models/Qwen3-0.6B" → "Qwen3-0.6B"; in the cache of
+/// Hugging Face's programs, the repository's name. Thread: any.
 std::string model_name_from(const std::filesystem::path& file);
 
 /// The configured ones in their order, then what the folder holds by name; a name that is taken is not taken
@@ -38,7 +39,7 @@ struct ModelFileInfo {
   int64_t n_parameters = 0;
 };
 
-/// Reads the file's header. Blocks on the disk. Errors: those of the GGUF reader. Thread: any.
+/// Reads the headers of its files. Blocks on the disk. Errors: those of open_checkpoint. Thread: any.
 Result<ModelFileInfo> read_model_file_info(const std::filesystem::path& path);
 
 }  // namespace halod

@@ -44,7 +44,8 @@ asio::awaitable<Result<>> ModelManager::run() {
   if (!found) co_return found.error();
   if (found->empty()) {
     co_return Error{ErrorCode::kNotFound,
-                    fmt::format("there is no model to serve: models.list is empty and {} holds no .gguf file",
+                    fmt::format("there is no model to serve: models.list is empty and {} holds neither a "
+                                ".gguf file nor a model's folder",
                                 config.directory.empty() ? "models.directory" : config.directory),
                     "models"};
   }

@@ -19,7 +19,7 @@ namespace halod {
 class TextModel {
  public:
   /// Reads tokenizer and template from the model file; `template_file`, when not empty, replaces its
-  /// template. Errors: those of the GGUF reader, the tokenizer and the template compiler, naming the file.
+  /// template. Errors: those of open_checkpoint, the tokenizer and the template compiler, naming the file.
   static Result<TextModel> load(const std::filesystem::path& model_file,
                                 const std::filesystem::path& template_file);
   static Result<TextModel> create(const TokenizerData& data, std::string_view template_source);

@@ -55,9 +55,9 @@ Result<std::variant<CommandLine, int>> read_command_line(int argc, char** argv) 
   CLI::App app{"halod: serves Mixture-of-Experts language models over an OpenAI-compatible API", "halod"};
   app.add_option("--config", flags.config_file,
                  fmt::format("configuration file (default: {} where it exists)", kDefaultConfigFile));
-  app.add_option(
-      "--model", flags.model,
-      "GGUF file to serve first, before those of the configuration (default: the bundled demo model)");
+  app.add_option("--model", flags.model,
+                 "GGUF file, or folder with config.json and safetensors, to serve first, before those of the "
+                 "configuration (default: the bundled demo model)");
   app.add_option("--listen", flags.listen, "HOST:PORT; port 0 takes any free one (default: 127.0.0.1:8000)");
   app.add_option("--log-level", flags.log_level,
                  "trace, debug, info, warning, error or critical (default: info)");

@@ -84,7 +84,7 @@ class Summariser {
   uint64_t bytes_per_token(const Tensor& tensor, std::string_view kind) const {
     if (kind == kExperts) return of_chosen_experts(tensor.bytes);
     // One row of it, unless it is the output matrix too.
-    if (kind == kEmbedding && has_output_ && tensor.shape.size() == 2)
+    if (kind == kEmbedding && has_output_ && tensor.shape.size() == 2 && tensor.shape.front() > 0)
       return tensor.bytes / static_cast<uint64_t>(tensor.shape.front());
     return tensor.bytes;
   }

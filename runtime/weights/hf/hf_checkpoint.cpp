@@ -19,7 +19,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::string_view kConfigName = "config.json";
-constexpr std::string_view kOutputName = "lm_head.weight";
+constexpr std::string_view kOutputModule = "lm_head.";
 /// Buffers that some converters write and that halod computes.
 constexpr std::string_view kIgnoredSuffixes[] = {".rotary_emb.inv_freq"};
 
@@ -244,8 +244,10 @@ void HfCheckpoint::add_tensors(const JsonObject& config) {
   const QuantisedParts& quantised = is_packed ? kPackedParts : kGptqParts;
   head_dim_ = head_dim_of(config);
   // Without the key, what is not there is shared.
-  const bool ties_output =
-      config.boolean("tie_word_embeddings").value_or(files_->find(kOutputName) == nullptr);
+  const bool has_output = std::ranges::any_of(files_->tensors(), [](const SafetensorsTensor& tensor) {
+    return tensor.name.starts_with(kOutputModule);
+  });
+  const bool ties_output = config.boolean("tie_word_embeddings").value_or(!has_output);
   for (const auto& [stem, gathered] : gather(*files_, *family_, ties_output)) {
     const Parts& parts = gathered.experts.begin()->second;
     // What a quantised model keeps as it was has a weight.
@@ -273,7 +275,7 @@ void HfCheckpoint::add_tensors(const JsonObject& config) {
   }
   if (!ties_output && find_tensor("output.weight") == nullptr && unsupported_.empty()) {
     config.fail_corrupt("tie_word_embeddings",
-                        fmt::format("is false, but tensor '{}' is missing", kOutputName));
+                        fmt::format("is false, but tensor '{}weight' is missing", kOutputModule));
   }
 }
 

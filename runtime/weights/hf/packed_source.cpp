@@ -28,9 +28,9 @@ PackedGeometry measure_packed(const SafetensorsFiles& files, const HfQuantisatio
                               const PackedLinear& linear) {
   const SafetensorsTensor& codes = *linear.codes;
   // Far beyond any real layer, and small enough that no product below overflows.
-  constexpr int64_t kMaxExtent = int64_t{1} << 24;
+  constexpr int64_t kMaxSide = int64_t{1} << 24;
   if (codes.shape.size() != 2 ||
-      std::ranges::any_of(codes.shape, [](int64_t n) { return n < 1 || n > kMaxExtent; })) {
+      std::ranges::any_of(codes.shape, [](int64_t n) { return n < 1 || n > kMaxSide; })) {
     throw ErrorException(files.error_at(
         codes, ErrorCode::kCorruptFile,
         fmt::format("has shape [{}], where a matrix is wanted", fmt::join(codes.shape, ", "))));

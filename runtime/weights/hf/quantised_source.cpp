@@ -37,10 +37,10 @@ Geometry measure(const SafetensorsFiles& files, const HfQuantisation& quantisati
   const auto& words = linear.qweight->shape;
   const auto& scales = linear.scales->shape;
   // Far beyond any real layer, and small enough that no product below overflows.
-  constexpr int64_t kMaxExtent = int64_t{1} << 24;
+  constexpr int64_t kMaxSide = int64_t{1} << 24;
   const auto is_matrix = [](const std::vector<int64_t>& shape) {
     return shape.size() == 2 &&
-           std::ranges::all_of(shape, [](int64_t n) { return n > 0 && n <= kMaxExtent; });
+           std::ranges::all_of(shape, [](int64_t n) { return n > 0 && n <= kMaxSide; });
   };
   if (!is_matrix(words) || !is_matrix(scales)) {
     fail(files, *linear.qweight, ErrorCode::kCorruptFile,

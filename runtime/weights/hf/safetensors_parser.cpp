@@ -22,7 +22,7 @@ static_assert(std::endian::native == std::endian::little);
 
 // The format's own limit.
 constexpr uint64_t kMaxHeaderBytes = 100'000'000;
-constexpr size_t kMaxDimensions = 8;
+constexpr size_t kMaxShapeLength = 8;
 
 struct Dtype {
   std::string_view name;
@@ -85,6 +85,10 @@ class HeaderHandler {
   bool on_key(std::string_view part, size_t, error_code& ec) {
     key_ = std::exchange(text_, {}) + std::string(part);
     if (depth_ != 1) return true;
+    if (key_.empty()) {
+      field = "header";
+      return fail(ec, "has a tensor without a name");
+    }
     field = printable(key_);
     in_metadata_ = key_ == "__metadata__";
     if (!names_.insert(key_).second) return fail(ec, "occurs twice");
@@ -111,7 +115,7 @@ class HeaderHandler {
   bool on_int64(int64_t number, std::string_view, error_code& ec) {
     if (!in_array_) return fail(ec, "holds a number where the format has none");
     if (number < 0) return fail(ec, fmt::format("holds {} in '{}'", number, key_));
-    const size_t max = key_ == "shape" ? kMaxDimensions : 2;
+    const size_t max = key_ == "shape" ? kMaxShapeLength : 2;
     if (numbers_.size() == max) return fail(ec, fmt::format("has more than {} numbers in '{}'", max, key_));
     numbers_.push_back(number);
     return true;

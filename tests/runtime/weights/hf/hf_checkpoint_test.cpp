@@ -110,6 +110,22 @@ TEST_F(AHuggingFaceFolder, SharesTheEmbeddingWithTheOutputWhereItsConfigurationS
   EXPECT_EQ(open(files).error().field, "lm_heap.weight");
 }
 
+TEST_F(AHuggingFaceFolder, ReadsAQuantisedOutputThatItsConfigurationDoesNotMention) {
+  HfFiles files = small_hf_model(false);
+  replace_in(files["config.json"], R"("tie_word_embeddings": false, )",
+             R"("quantization_config": {"quant_method": "gptq", "bits": 4, "group_size": 32}, )");
+  SafetensorsWriter writer;
+  writer.add("lm_head.qweight", "I32", {8, 16});
+  writer.add("lm_head.qzeros", "I32", {2, 2});
+  writer.add("lm_head.scales", "F16", {2, 16});
+  writer.add("model.embed_tokens.weight", "BF16", {16, 64});
+  files["model.safetensors"] = writer.bytes();
+  const auto file = open(files).value();
+  ASSERT_NE(file->find_tensor("output.weight"), nullptr);
+  EXPECT_EQ(file->find_tensor("output.weight")->format, Format::kInt4G32);
+  EXPECT_EQ(file->find_tensor("output.weight")->shape, (std::vector<int64_t>{16, 64}));
+}
+
 TEST_F(AHuggingFaceFolder, NamesTheTensorThatIsMissingInTheFilesWords) {
   const auto file = open(small_hf_model(true)).value();
   EXPECT_EQ(file->name_in_files("blk.7.attn_q.weight"), "model.layers.7.self_attn.q_proj.weight");
@@ -266,6 +282,17 @@ TEST_F(AHuggingFaceFolder, ListsWhatItCannotReadWhenItIsOnlyInspected) {
   EXPECT_EQ(summarise_model(*unknown).value().architecture, "other");
   EXPECT_NE(unknown->find_tensor("model.norm.weight"), nullptr);
   EXPECT_EQ(read_model_config(*unknown).error().field, "model_type");
+}
+
+TEST_F(AHuggingFaceFolder, IsSummedUpWhateverItsTensorsAre) {
+  SafetensorsWriter writer;
+  writer.add("token_embd.weight", "F16", {0, 8});
+  writer.add("output.weight", "F16", {2, 8});
+  writer.add("scalar", "F32", {});
+  write_files({{"model.safetensors", writer.bytes()}, {"config.json", R"({"model_type": "other"})"}},
+              folder_.path());
+  const auto file = open_checkpoint_to_inspect(folder_.path()).value();
+  EXPECT_EQ(summarise_model(*file).value().n_parameters, 17U);
 }
 
 TEST_F(AHuggingFaceFolder, IsToldFromOtherFolders) {

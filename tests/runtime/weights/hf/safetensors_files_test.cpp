@@ -163,6 +163,7 @@ TEST_F(AHostileSafetensorsFile, IsRefusedNamingFileAndTensor) {
       {R"({"a":{"dtype":{"x":1}}})", "a", "object"},
       {R"({"a":{"x":true}})", "a", "boolean"},
       {R"({"a":{"shape":[[1]]}})", "a", "array"},
+      {R"({"":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})", "header", "without a name"},
       {R"({} x)", "header", "goes on"},
       {R"({"a")", "header", "no JSON"},
       {R"([1])", "header", "does not begin"},
