@@ -21,6 +21,12 @@ struct Step {
   MatrixView<float> q, k,
       v;  ///< projections; [n_tokens, n_heads * head_dim], twice [n_tokens, n_kv_heads * head_dim]
   MatrixView<float> attended;  ///< [n_tokens, n_heads * head_dim]
+  // Of models with gated attention or recurrent layers; columns as many as the widest block needs.
+  MatrixView<float> wide;         ///< queries with their gates; or a recurrent layer's q, k and v
+  MatrixView<float> gate;         ///< of the result
+  MatrixView<float> beta_alpha;   ///< [n_tokens, 2 * n_value_heads]
+  MatrixView<float> beta, alpha;  ///< [n_tokens, n_value_heads]
+  RecurrentStates* states = nullptr;
 };
 
 /// A part of a layer: reads and adds to step.hidden.
@@ -76,13 +82,17 @@ class MoeBlock final : public Block {
   uint64_t weight_bytes_per_token() const override;
 
  private:
+  void load_experts(TensorLoader& loader, int64_t layer_idx);
   void load_biases(TensorLoader& loader, int64_t layer_idx);
+  void load_shared_expert(TensorLoader& loader, int64_t layer_idx);
 
   const ModelConfig& config_;
   std::unique_ptr<PlacedVector> norm_;
   std::unique_ptr<PlacedWeight> router_, gate_, up_, down_;
   std::unique_ptr<PlacedVector> router_bias_, gate_bias_, up_bias_, down_bias_;
   std::optional<ExpertBiases> biases_;
+  std::unique_ptr<PlacedWeight> shared_gate_, shared_up_, shared_down_, shared_scale_;
+  std::optional<SharedExpert> shared_;
 };
 
 /// A mixture of experts where the model has experts, else one feed-forward network.
