@@ -181,8 +181,9 @@ struct MoeArgs {
   const PlacedWeight& down;         ///< n_experts x [hidden_size, moe_intermediate_size]
   int64_t n_experts_per_token = 0;  ///< the weighted sum of so many experts is added
   RouterGating gating = RouterGating::kSoftmax;
-  float weights_scale = 1;               ///< of the experts' shares
-  const ExpertBiases* biases = nullptr;  ///< nullptr = none
+  float weights_scale = 1;                       ///< of the experts' shares
+  const PlacedVector* selection_bias = nullptr;  ///< [n_experts] added to the scores for the choice alone
+  const ExpertBiases* biases = nullptr;          ///< nullptr = none
   ExpertActivation activation = ExpertActivation::kSwiglu;
   const SharedExpert* shared = nullptr;  ///< nullptr = none
 

@@ -12,12 +12,14 @@ std::string layer_tensor(int64_t layer_idx, const std::string& suffix) {
 
 AttentionBlock::AttentionBlock(TensorLoader& loader, const ModelConfig& config, int64_t layer_idx,
                                const AttentionParts& parts)
-    : config_(config), layer_idx_(layer_idx) {
+    : config_(config), layer_idx_(layer_idx), parts_(parts) {
   const int64_t q_size = config.n_heads * config.head_dim, kv_size = config.n_kv_heads * config.head_dim;
   norm_ = loader.vector(layer_tensor(layer_idx, "attn_norm.weight"), config.hidden_size);
-  if (parts.has_head_norms) {
-    q_norm_ = loader.vector(layer_tensor(layer_idx, "attn_q_norm.weight"), config.head_dim);
-    k_norm_ = loader.vector(layer_tensor(layer_idx, "attn_k_norm.weight"), config.head_dim);
+  if (parts.has_head_norms || parts.has_projection_norms) {
+    q_norm_ = loader.vector(layer_tensor(layer_idx, "attn_q_norm.weight"),
+                            parts.has_head_norms ? config.head_dim : q_size);
+    k_norm_ = loader.vector(layer_tensor(layer_idx, "attn_k_norm.weight"),
+                            parts.has_head_norms ? config.head_dim : kv_size);
   }
   q_ = loader.matrix(layer_tensor(layer_idx, "attn_q.weight"),
                      config.has_gated_attention ? 2 * q_size : q_size, config.hidden_size);
@@ -52,11 +54,15 @@ void AttentionBlock::forward(Step& step) const {
     backend.add_bias(step.k, *k_bias_);
     backend.add_bias(step.v, *v_bias_);
   }
+  if (parts_.has_projection_norms) {
+    backend.rms_norm(step.q, *q_norm_, config_.rms_norm_eps, step.q);
+    backend.rms_norm(step.k, *k_norm_, config_.rms_norm_eps, step.k);
+  }
   backend.attention({.q = step.q,
                      .k = step.k,
                      .v = step.v,
-                     .q_norm = q_norm_.get(),
-                     .k_norm = k_norm_.get(),
+                     .q_norm = parts_.has_head_norms ? q_norm_.get() : nullptr,
+                     .k_norm = parts_.has_head_norms ? k_norm_.get() : nullptr,
                      .norm_epsilon = config_.rms_norm_eps,
                      .scale = 1.0F / std::sqrt(static_cast<float>(config_.head_dim)),
                      .rope_pairing = config_.rope.pairing,
@@ -103,6 +109,8 @@ MoeBlock::MoeBlock(TensorLoader& loader, const ModelConfig& config, int64_t laye
   norm_ = loader.vector(layer_tensor(layer_idx, norm), hidden);
   router_ = loader.matrix(layer_tensor(layer_idx, "ffn_gate_inp.weight"), config.n_experts, hidden);
   load_experts(loader, layer_idx);
+  if (config.router_gating == RouterGating::kSigmoid)
+    selection_bias_ = loader.vector(layer_tensor(layer_idx, "exp_probs_b.bias"), config.n_experts);
   if (config.has_expert_bias) load_biases(loader, layer_idx);
   if (config.shared_expert_intermediate_size > 0) load_shared_expert(loader, layer_idx);
 }
@@ -153,6 +161,7 @@ void MoeBlock::forward(Step& step) const {
                     .n_experts_per_token = config_.n_experts_per_token,
                     .gating = config_.router_gating,
                     .weights_scale = config_.expert_weights_scale,
+                    .selection_bias = selection_bias_.get(),
                     .biases = biases_ ? &*biases_ : nullptr,
                     .activation = config_.expert_activation,
                     .shared = shared_ ? &*shared_ : nullptr});

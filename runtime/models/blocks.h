@@ -39,7 +39,8 @@ class Block {
 
 /// What the attention of a family has beyond its projections; biases are where the configuration has them.
 struct AttentionParts {
-  bool has_head_norms = false;  ///< attn_q_norm and attn_k_norm, per head, before the rotation
+  bool has_head_norms = false;        ///< attn_q_norm and attn_k_norm, per head, before the rotation
+  bool has_projection_norms = false;  ///< the same over all heads together
 };
 
 /// hidden += o(attention(q x, k x, v x)), x = rms_norm(hidden): grouped queries, rotary positions.
@@ -55,6 +56,7 @@ class AttentionBlock final : public Block {
 
   const ModelConfig& config_;
   int64_t layer_idx_;
+  AttentionParts parts_;
   std::unique_ptr<PlacedVector> norm_, q_norm_, k_norm_, q_bias_, k_bias_, v_bias_, o_bias_, sinks_;
   std::unique_ptr<PlacedWeight> q_, k_, v_, o_;
 };
@@ -89,7 +91,7 @@ class MoeBlock final : public Block {
   const ModelConfig& config_;
   std::unique_ptr<PlacedVector> norm_;
   std::unique_ptr<PlacedWeight> router_, gate_, up_, down_;
-  std::unique_ptr<PlacedVector> router_bias_, gate_bias_, up_bias_, down_bias_;
+  std::unique_ptr<PlacedVector> selection_bias_, router_bias_, gate_bias_, up_bias_, down_bias_;
   std::optional<ExpertBiases> biases_;
   std::unique_ptr<PlacedWeight> shared_gate_, shared_up_, shared_down_, shared_scale_;
   std::optional<SharedExpert> shared_;

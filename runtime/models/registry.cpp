@@ -19,10 +19,10 @@ struct Architecture {
 };
 
 constexpr std::array kArchitectures = {
-    Architecture{"gpt-oss", make_gpt_oss_layer},     Architecture{"llama", make_llama_layer},
-    Architecture{"qwen2", make_qwen2_layer},         Architecture{"qwen3", make_qwen3_layer},
-    Architecture{"qwen3moe", make_qwen3moe_layer},   Architecture{"qwen3next", make_qwen3next_layer},
-    Architecture{"qwen35moe", make_qwen3next_layer},
+    Architecture{"gpt-oss", make_gpt_oss_layer},       Architecture{"llama", make_llama_layer},
+    Architecture{"minimax-m2", make_minimax_m2_layer}, Architecture{"qwen2", make_qwen2_layer},
+    Architecture{"qwen3", make_qwen3_layer},           Architecture{"qwen3moe", make_qwen3moe_layer},
+    Architecture{"qwen3next", make_qwen3next_layer},   Architecture{"qwen35moe", make_qwen3next_layer},
 };
 
 const Architecture* find_architecture(std::string_view name) {

@@ -47,6 +47,10 @@ constexpr Architecture kArchitectures[] = {
      .ffn = Ffn::kEither,
      .rope = {.pairing = RopePairing::kNeighbours},
      .default_rope_theta = 10000},
+    {.name = "minimax-m2",
+     .ffn = Ffn::kMoe,
+     .rope = {.may_be_partial = true},
+     .gating = RouterGating::kSigmoid},
     {.name = "qwen2", .ffn = Ffn::kDense, .has_attention_bias = true},
     {.name = "qwen3", .ffn = Ffn::kDense},
     {.name = "qwen3moe", .ffn = Ffn::kMoe},
@@ -243,8 +247,11 @@ class ModelConfigReader {
       keys_.only("expert_shared_count", 0, "shared experts are not supported for this architecture");
     keys_.only("leading_dense_block_count", 0,
                "leading dense layers are not supported for this architecture");
-    keys_.only("expert_gating_func", is_moe() ? 1 : 0,
-               "only softmax gating is supported for this architecture");
+    // GGUF's numbers for the three.
+    const auto gating = static_cast<int64_t>(architecture_.gating);
+    constexpr int64_t kNumbers[] = {1, 3, 2};
+    keys_.only("expert_gating_func", is_moe() ? kNumbers[gating] : 0,
+               "another way of weighing experts is not supported for this architecture");
     if (!keys_.boolean_or("expert_weights_norm", true)) {
       keys_.fail_unsupported(keys_.key("expert_weights_norm"),
                              "is false; only normalised expert weights are supported");

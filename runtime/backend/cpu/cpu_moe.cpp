@@ -58,13 +58,15 @@ void CpuBackend::route(const MoeArgs& args) {
   r.slots.resize(n_pairs);
   threads_.parallel_for(n_tokens, 16, [&](int64_t begin, int64_t end, int) {
     for (int64_t t = begin; t < end; ++t) {
-      kernels_.router_top_k({.logits = logits.row_data(t),
-                             .n_experts = n_experts,
-                             .n_chosen = k,
-                             .experts = r.experts.data() + t * k,
-                             .weights = r.weights.data() + t * k,
-                             .gating = kernel_gating(args.gating),
-                             .weights_scale = args.weights_scale});
+      kernels_.router_top_k(
+          {.logits = logits.row_data(t),
+           .n_experts = n_experts,
+           .n_chosen = k,
+           .experts = r.experts.data() + t * k,
+           .weights = r.weights.data() + t * k,
+           .gating = kernel_gating(args.gating),
+           .selection_bias = args.selection_bias ? bias_values(*args.selection_bias) : nullptr,
+           .weights_scale = args.weights_scale});
     }
   });
 

@@ -89,7 +89,7 @@ TEST_F(AModelConfig, NamesTheArchitecturesThatItKnows) {
   EXPECT_EQ(config.error().code, ErrorCode::kUnsupported);
   EXPECT_THAT(config.error().message,
               AllOf(StartsWith("model.gguf: "), HasSubstr("gpt-9"),
-                    HasSubstr("gpt-oss, llama, qwen2, qwen3, qwen3moe, qwen3next, qwen35moe")));
+                    HasSubstr("gpt-oss, llama, minimax-m2, qwen2, qwen3, qwen3moe, qwen3next, qwen35moe")));
 }
 
 TEST_F(AModelConfig, RefusesAbsurdValuesByKey) {
