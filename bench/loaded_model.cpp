@@ -30,7 +30,8 @@ LoadedModel::LoadedModel(const LoadOptions& options) : options_(options) {
   model_ = load_model(*file_, *backend_,
                       {.n_kv_pages = n_pages,
                        .max_batch_tokens = options.max_batch_tokens,
-                       .max_logit_rows = options.max_logit_rows},
+                       .max_logit_rows = options.max_logit_rows,
+                       .max_sequences = options.max_sequences},
                       options.callbacks)
                .value();
 }

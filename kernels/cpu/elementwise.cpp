@@ -73,6 +73,11 @@ void clamped_swiglu(const ClampedSwigluArgs& args) {
   });
 }
 
+void sigmoid_gate(const SigmoidGateArgs& args) {
+  combine_rows(args.x, args.gate, args.n,
+               [](F32x16 x, F32x16 gate) { return x / (broadcast(1.0F) + exp(zero_f32() - gate)); });
+}
+
 void weighted_sum(const WeightedSumArgs& args) {
   int64_t i = 0;
   for (; i + kLanes <= args.n; i += kLanes) {

@@ -6,6 +6,7 @@
 #include "kernels/ops/attention.h"
 #include "kernels/ops/elementwise.h"
 #include "kernels/ops/matmul.h"
+#include "kernels/ops/recurrent.h"
 
 #define HALOD_DECLARE_CPU_KERNELS(isa)                            \
   namespace halod::isa {                                          \
@@ -21,6 +22,9 @@
   void rope(const RopeArgs& args);                                \
   void swiglu(const SwigluArgs& args);                            \
   void clamped_swiglu(const ClampedSwigluArgs& args);             \
+  void sigmoid_gate(const SigmoidGateArgs& args);                 \
+  void causal_conv(const CausalConvArgs& args);                   \
+  void delta_rule(const DeltaRuleArgs& args);                     \
   void weighted_sum(const WeightedSumArgs& args);                 \
   }
 

@@ -46,6 +46,13 @@ struct ClampedSwigluArgs {
   float limit = 7.0F;
 };
 
+/// x[i] *= sigmoid(gate[i]).
+struct SigmoidGateArgs {
+  float* x;
+  const float* gate;
+  int64_t n;
+};
+
 /// y[i] += sum_k weights[k] * x[k][i], in the order of k.
 struct WeightedSumArgs {
   const float* const* x;  ///< [n_terms] rows
@@ -76,6 +83,7 @@ struct RouterTopKArgs {
 std::span<const KernelVariant<RmsNormArgs>> rms_norm_variants();
 std::span<const KernelVariant<RopeArgs>> rope_variants();
 std::span<const KernelVariant<SwigluArgs>> swiglu_variants();
+std::span<const KernelVariant<SigmoidGateArgs>> sigmoid_gate_variants();
 std::span<const KernelVariant<ClampedSwigluArgs>> clamped_swiglu_variants();
 std::span<const KernelVariant<WeightedSumArgs>> weighted_sum_variants();
 std::span<const KernelVariant<RouterTopKArgs>> router_top_k_variants();

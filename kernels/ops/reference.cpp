@@ -158,6 +158,13 @@ void clamped_swiglu(const ClampedSwigluArgs& args) {
   }
 }
 
+void sigmoid_gate(const SigmoidGateArgs& args) {
+  for (int64_t i = 0; i < args.n; ++i) {
+    const double gate = static_cast<double>(args.gate[i]);
+    args.x[i] = static_cast<float>(static_cast<double>(args.x[i]) / (1.0 + std::exp(-gate)));
+  }
+}
+
 void weighted_sum(const WeightedSumArgs& args) {
   for (int64_t i = 0; i < args.n; ++i) {
     double total = 0;

@@ -5,6 +5,7 @@
 #include "kernels/ops/attention.h"
 #include "kernels/ops/elementwise.h"
 #include "kernels/ops/matmul.h"
+#include "kernels/ops/recurrent.h"
 
 namespace halod::reference {
 
@@ -15,6 +16,10 @@ void kv_store(const KvStoreArgs& args);
 void rms_norm(const RmsNormArgs& args);
 void rope(const RopeArgs& args);
 void swiglu(const SwigluArgs& args);
+void sigmoid_gate(const SigmoidGateArgs& args);
+void causal_conv(const CausalConvArgs& args);
+void delta_rule(const DeltaRuleArgs& args);
+void delta_gates(const DeltaGatesArgs& args);
 void clamped_swiglu(const ClampedSwigluArgs& args);
 void weighted_sum(const WeightedSumArgs& args);
 void router_top_k(const RouterTopKArgs& args);

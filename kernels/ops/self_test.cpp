@@ -237,6 +237,88 @@ void test_elementwise(Report& report) {
   }
 }
 
+void test_gates(Report& report) {
+  constexpr int64_t kN = 272;
+  const std::vector<float> a = test_values(kN, 9), b = test_values(kN, 10);
+  std::vector<float> expected = a, y;
+  reference::clamped_swiglu({expected.data(), b.data(), kN});
+  for (const auto& variant : clamped_swiglu_variants()) {
+    report.add("clamped_swiglu", variant, "", [&] {
+      y = a;
+      variant.run({y.data(), b.data(), kN});
+      return nmse(y, expected);
+    });
+  }
+  expected = a;
+  reference::sigmoid_gate({expected.data(), b.data(), kN});
+  for (const auto& variant : sigmoid_gate_variants()) {
+    report.add("sigmoid_gate", variant, "", [&] {
+      y = a;
+      variant.run({y.data(), b.data(), kN});
+      return nmse(y, expected);
+    });
+  }
+}
+
+// ---- recurrent layers: some tokens from zero states
+
+/// What the convolution leaves of five tokens' channels, then its state.
+std::vector<float> convolved(const KernelVariant<CausalConvArgs>& variant) {
+  constexpr int64_t kTokens = 5, kChannels = 48, kTaps = 4;
+  std::vector<float> x = test_values(kTokens * kChannels, 11), state((kTaps - 1) * kChannels);
+  const std::vector<float> weight = test_values(kTaps * kChannels, 12);
+  variant.run({.x = x.data(),
+               .x_stride = kChannels,
+               .n_tokens = kTokens,
+               .n_channels = kChannels,
+               .weight = weight.data(),
+               .weight_stride = kChannels,
+               .n_taps = kTaps,
+               .state = state.data(),
+               .state_stride = kChannels});
+  x.insert(x.end(), state.begin(), state.end());
+  return x;
+}
+
+/// What the delta rule leaves of five tokens' queries, keys and values, then its state.
+std::vector<float> scanned(const KernelVariant<DeltaRuleArgs>& variant) {
+  constexpr int64_t kTokens = 5, kHeadDim = 48;
+  std::vector<float> rows = test_values(kTokens * 3 * kHeadDim, 13), state(kHeadDim * kHeadDim);
+  for (float& value : rows) value *= 0.1F;
+  const std::vector<float> decay(kTokens, 0.9F), beta(kTokens, 0.5F);
+  variant.run({.q = rows.data(),
+               .k = rows.data() + kHeadDim,
+               .v = rows.data() + 2 * kHeadDim,
+               .stride = 3 * kHeadDim,
+               .decay = decay.data(),
+               .beta = beta.data(),
+               .gate_stride = 1,
+               .n_tokens = kTokens,
+               .head_dim = kHeadDim,
+               .state = state.data()});
+  rows.insert(rows.end(), state.begin(), state.end());
+  return rows;
+}
+
+void test_recurrent(Report& report) {
+  const std::vector<float> expected_conv = convolved(causal_conv_variants().back());
+  for (const auto& variant : causal_conv_variants())
+    report.add("causal_conv", variant, "", [&] { return nmse(convolved(variant), expected_conv); });
+  const std::vector<float> expected_scan = scanned(delta_rule_variants().back());
+  for (const auto& variant : delta_rule_variants())
+    report.add("delta_rule", variant, "", [&] { return nmse(scanned(variant), expected_scan); });
+  const std::vector<float> x = test_values(4, 14);
+  for (const auto& variant : delta_gates_variants()) {
+    report.add("delta_gates", variant, "", [&] {
+      std::vector<float> gates(8), expected(8);
+      variant.run({x.data(), x.data(), x.data(), x.data(), 4, gates.data(), gates.data() + 4});
+      reference::delta_gates(
+          {x.data(), x.data(), x.data(), x.data(), 4, expected.data(), expected.data() + 4});
+      return nmse(gates, expected);
+    });
+  }
+}
+
 void test_exact_operations(Report& report) {
   const TestActivations expected(3, 96);
   for (const auto& variant : quantize_activations_variants()) {
@@ -283,6 +365,8 @@ std::vector<SelfTestRow> run_kernel_self_test() {
   test_matmul(report);
   test_attention(report);
   test_elementwise(report);
+  test_gates(report);
+  test_recurrent(report);
   test_exact_operations(report);
   return report.take();
 }

@@ -65,6 +65,15 @@ constexpr auto kRope = rows(avx512::rope, avx2::rope, baseline::rope, reference:
 constexpr auto kSwiglu = rows(avx512::swiglu, avx2::swiglu, baseline::swiglu, reference::swiglu);
 constexpr auto kClampedSwiglu =
     rows(avx512::clamped_swiglu, avx2::clamped_swiglu, baseline::clamped_swiglu, reference::clamped_swiglu);
+constexpr auto kSigmoidGate =
+    rows(avx512::sigmoid_gate, avx2::sigmoid_gate, baseline::sigmoid_gate, reference::sigmoid_gate);
+constexpr auto kCausalConv =
+    rows(avx512::causal_conv, avx2::causal_conv, baseline::causal_conv, reference::causal_conv);
+constexpr auto kDeltaRule =
+    rows(avx512::delta_rule, avx2::delta_rule, baseline::delta_rule, reference::delta_rule);
+// A few dozen exponentials a token, beside matrices of 16,000.
+constexpr std::array kDeltaGates = {
+    KernelVariant<DeltaGatesArgs>{"reference", Isa::kReference, reference::delta_gates}};
 constexpr auto kWeightedSum =
     rows(avx512::weighted_sum, avx2::weighted_sum, baseline::weighted_sum, reference::weighted_sum);
 // A hundred experts a token: nothing to win over the reference, and its exactness keeps close choices stable.
@@ -81,6 +90,10 @@ std::span<const KernelVariant<RmsNormArgs>> rms_norm_variants() { return kRmsNor
 std::span<const KernelVariant<RopeArgs>> rope_variants() { return kRope; }
 std::span<const KernelVariant<SwigluArgs>> swiglu_variants() { return kSwiglu; }
 std::span<const KernelVariant<ClampedSwigluArgs>> clamped_swiglu_variants() { return kClampedSwiglu; }
+std::span<const KernelVariant<SigmoidGateArgs>> sigmoid_gate_variants() { return kSigmoidGate; }
+std::span<const KernelVariant<CausalConvArgs>> causal_conv_variants() { return kCausalConv; }
+std::span<const KernelVariant<DeltaRuleArgs>> delta_rule_variants() { return kDeltaRule; }
+std::span<const KernelVariant<DeltaGatesArgs>> delta_gates_variants() { return kDeltaGates; }
 std::span<const KernelVariant<WeightedSumArgs>> weighted_sum_variants() { return kWeightedSum; }
 std::span<const KernelVariant<RouterTopKArgs>> router_top_k_variants() { return kRouterTopK; }
 

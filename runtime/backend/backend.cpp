@@ -33,8 +33,33 @@ std::string_view to_string(ModelFeature feature) {
       return "biases of experts";
     case ModelFeature::kExpertActivation:
       return "this activation of experts";
+    case ModelFeature::kPartialRope:
+      return "rotary embedding over part of a head";
+    case ModelFeature::kGatedAttention:
+      return "gated attention";
+    case ModelFeature::kSharedExpert:
+      return "shared experts";
+    case ModelFeature::kFusedExperts:
+      return "experts' gate and up in one tensor";
+    case ModelFeature::kRecurrentState:
+      return "recurrent layers";
   }
   return "";
+}
+
+// Models are checked against supports() before they are loaded, so these are never reached.
+void Backend::split_heads(MatrixView<const float>, int64_t, MatrixView<float>, MatrixView<float>) {
+  HALOD_ASSERT(!"split_heads");
+}
+void Backend::gate_by_sigmoid(MatrixView<float>, MatrixView<const float>) {
+  HALOD_ASSERT(!"gate_by_sigmoid");
+}
+void Backend::gated_delta_net(const GatedDeltaNetArgs&, RecurrentStates&) {
+  HALOD_ASSERT(!"gated_delta_net");
+}
+
+Result<std::unique_ptr<RecurrentStates>> Backend::allocate_states(const RecurrentShape&, int64_t) {
+  return Error{ErrorCode::kUnsupported, fmt::format("backend {} has no recurrent layers", name()), "backend"};
 }
 
 int default_cpu_threads() {

@@ -71,11 +71,35 @@ struct KvShape {
   int64_t head_dim = 0;
 };
 
+/// What recurrent layers keep of a sequence, f32: per layer the convolution's last inputs and the heads'
+/// matrices.
+struct RecurrentShape {
+  int64_t n_layers = 0;
+  int64_t conv_channels = 0;
+  int64_t conv_kernel = 0;
+  int64_t n_heads = 0;
+  int64_t head_dim = 0;
+
+  int64_t conv_floats() const { return (conv_kernel - 1) * conv_channels; }
+  int64_t floats_per_layer() const { return conv_floats() + n_heads * head_dim * head_dim; }
+  uint64_t bytes_per_slot() const {
+    return static_cast<uint64_t>(n_layers * floats_per_layer()) * sizeof(float);
+  }
+};
+
+/// Device storage of the recurrent layers' states, in slots.
+class RecurrentStates {
+ public:
+  virtual ~RecurrentStates() = default;
+  virtual uint64_t bytes() const = 0;
+};
+
 /// One sequence's rows within the step, for attention.
 struct AttentionSequence {
   std::span<const PageId> pages;
   int32_t n_past = 0;
   int32_t n_new = 0;
+  int32_t state_slot = 0;  ///< of the recurrent layers; what is in it counts only where n_past > 0
 };
 
 /// What one step computes, in the host's memory: read before begin_step() returns, but for the pages, which
@@ -97,6 +121,11 @@ enum class ModelFeature : uint8_t {
   kRouterGating,  ///< MoeArgs::gating and weights_scale
   kExpertBias,
   kExpertActivation,
+  kPartialRope,     ///< frequencies for less than head_dim / 2 pairs
+  kGatedAttention,  ///< split_heads(), gate_by_sigmoid()
+  kSharedExpert,
+  kFusedExperts,    ///< MoeArgs::has_fused_gate_up
+  kRecurrentState,  ///< allocate_states(), gated_delta_net()
 };
 /// For people: "rotary embedding of neighbours".
 std::string_view to_string(ModelFeature feature);
@@ -139,17 +168,49 @@ struct ExpertBiases {
   const PlacedVector& down;    ///< [n_experts * hidden_size]
 };
 
+/// An expert that every token goes to.
+struct SharedExpert {
+  const PlacedWeight& gate;             ///< [shared_expert_intermediate_size, hidden_size]
+  const PlacedWeight& up;               ///< the same
+  const PlacedWeight& down;             ///< [hidden_size, shared_expert_intermediate_size]
+  const PlacedWeight* scale = nullptr;  ///< [1, hidden_size]: times sigmoid(scale x); nullptr = 1
+};
+
 struct MoeArgs {
   FfnInput input;
-  const PlacedWeight& router;  ///< [n_experts, hidden_size]
-  const PlacedWeight& gate;    ///< n_experts x [moe_intermediate_size, hidden_size]
-  const PlacedWeight& up;
+  const PlacedWeight& router;       ///< [n_experts, hidden_size]
+  const PlacedWeight& gate;         ///< n_experts x [moe_intermediate_size, hidden_size]
+  const PlacedWeight& up;           ///< the same; `gate` again where that has up's rows behind its own
   const PlacedWeight& down;         ///< n_experts x [hidden_size, moe_intermediate_size]
   int64_t n_experts_per_token = 0;  ///< the weighted sum of so many experts is added
   RouterGating gating = RouterGating::kSoftmax;
-  float weights_scale = 1;               ///< of the experts' shares
-  const ExpertBiases* biases = nullptr;  ///< nullptr = none
+  float weights_scale = 1;                       ///< of the experts' shares
+  const PlacedVector* selection_bias = nullptr;  ///< [n_experts] added to the scores for the choice alone
+  const ExpertBiases* biases = nullptr;          ///< nullptr = none
   ExpertActivation activation = ExpertActivation::kSwiglu;
+  const SharedExpert* shared = nullptr;  ///< nullptr = none
+
+  bool has_fused_gate_up() const { return &gate == &up; }
+  int64_t expert_width() const { return has_fused_gate_up() ? gate.rows() / 2 : gate.rows(); }
+};
+
+/// A recurrent layer between its matrices, for every sequence from its own state on.
+struct GatedDeltaNetArgs {
+  MatrixView<float> qkv;   ///< [n_tokens, 2 n_key_heads * head_dim + n_value_heads * head_dim]; overwritten
+  MatrixView<float> gate;  ///< [n_tokens, n_value_heads * head_dim]: z, then norm(result) * silu(z)
+  MatrixView<const float> beta;   ///< [n_tokens, n_value_heads] logits
+  MatrixView<const float> alpha;  ///< the same shape: what the decay depends on
+  const PlacedVector& conv;       ///< [conv_kernel * all channels of qkv], oldest tap first
+  const PlacedVector& dt_bias;    ///< [n_value_heads]
+  const PlacedVector& a;          ///< [n_value_heads], negative
+  const PlacedVector& norm;       ///< [head_dim]
+  float norm_epsilon = 0;
+  int64_t n_key_heads = 0;
+  int64_t n_value_heads = 0;
+  int64_t head_dim = 0;
+  int64_t conv_kernel = 0;
+  bool tiles_value_heads = false;  ///< see RecurrentConfig
+  int64_t layer_idx = 0;           ///< among the recurrent ones
 };
 
 struct DenseFfnArgs {
@@ -198,6 +259,9 @@ class Backend {
   virtual uint64_t kv_page_bytes(const KvShape& shape) const = 0;
   /// Errors: kUnsupported for a shape that no kernel takes; kOutOfMemory.
   virtual Result<std::unique_ptr<KvStorage>> allocate_kv(const KvShape& shape, int64_t n_pages) = 0;
+  /// Room for so many sequences' states. Needs kRecurrentState. Errors: kOutOfMemory.
+  virtual Result<std::unique_ptr<RecurrentStates>> allocate_states(const RecurrentShape& shape,
+                                                                   int64_t n_slots);
   /// Room for a [rows, cols] f32 matrix, kept until the backend is destroyed.
   virtual Result<MatrixView<float>> allocate_activations(int64_t rows, int64_t cols) = 0;
   /// Bytes of activations and kernel scratch so far.
@@ -233,6 +297,15 @@ class Backend {
   /// residual += x * weight^T + bias; bias: [residual.cols], nullptr = none.
   virtual void linear_add(MatrixView<const float> x, const PlacedWeight& weight, const PlacedVector* bias,
                           MatrixView<float> residual) = 0;
+  /// Takes the heads of x apart: each one's first left.cols / n_heads values, and the rest. Needs
+  /// kGatedAttention.
+  virtual void split_heads(MatrixView<const float> x, int64_t n_heads, MatrixView<float> left,
+                           MatrixView<float> right);
+  /// x[t, i] *= sigmoid(gate[t, i]). Needs kGatedAttention.
+  virtual void gate_by_sigmoid(MatrixView<float> x, MatrixView<const float> gate);
+  /// Convolution, delta rule, norm and gate; states go on from n_past, from zero where that is 0. Needs
+  /// kRecurrentState.
+  virtual void gated_delta_net(const GatedDeltaNetArgs& args, RecurrentStates& states);
   /// Adds the biases, norms and rotates q and k, stores k and v into the pages, and attends causally over all
   /// of them.
   virtual void attention(const AttentionArgs& args, KvStorage& kv) = 0;

@@ -16,6 +16,8 @@ double steady_seconds() {
 EngineOptions completed(EngineOptions options, const Model& model) {
   if (options.context_length == 0) options.context_length = model.config().context_length;
   options.context_length = std::min(options.context_length, model.n_kv_pages() * kKvPageTokens);
+  // A prefix's pages without the state at its end are no use.
+  if (model.config().has_recurrent_state()) options.prefix_caching = false;
   if (!options.now_seconds) options.now_seconds = steady_seconds;
   return options;
 }
@@ -144,7 +146,8 @@ void Engine::compute(std::span<const ScheduledSlice> plan) {
     tokens_.insert(tokens_.end(), first, first + slice.n_new);
     slices_.push_back({.pages = sequence.cache.pages(),
                        .n_past = static_cast<int32_t>(sequence.n_computed),
-                       .n_new = slice.n_new});
+                       .n_new = slice.n_new,
+                       .state_slot = sequence.state.slot()});
     if (!slice.gives_token) continue;
     logit_rows_.push_back(static_cast<int32_t>(tokens_.size()) - 1);
     sampled_.push_back(slice.sequence);

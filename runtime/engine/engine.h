@@ -20,9 +20,9 @@ namespace halod {
 struct EngineOptions {
   int64_t context_length =
       0;  ///< tokens of prompt and answer, >= 2; 0 = the model's. At most what the model's KV pages hold.
-  int64_t max_sequences = 8;                 ///< running at once
-  int64_t prefill_chunk = 512;               ///< see SchedulerOptions
-  bool prefix_caching = true;                ///< answers are the same without it, only later
+  int64_t max_sequences = 8;    ///< running at once
+  int64_t prefill_chunk = 512;  ///< see SchedulerOptions
+  bool prefix_caching = true;   ///< answers are the same without it, only later; never for recurrent models
   std::function<double()> now_seconds = {};  ///< a monotonic clock; empty = std::chrono::steady_clock
 };
 

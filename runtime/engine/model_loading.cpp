@@ -92,7 +92,8 @@ Result<LoadedModel> load_model_for_serving(const wire::LoadModel& request, const
   auto model = load_model(file, *loaded.backend,
                           {.n_kv_pages = plan->n_kv_pages,
                            .max_batch_tokens = max_batch_tokens(loaded.engine_options),
-                           .max_logit_rows = plan->max_sequences},
+                           .max_logit_rows = plan->max_sequences,
+                           .max_sequences = plan->max_sequences},
                           callbacks);
   if (!model) return model.error();
   loaded.model = std::move(*model);

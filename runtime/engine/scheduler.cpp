@@ -4,7 +4,8 @@
 
 namespace halod {
 
-Scheduler::Scheduler(const SchedulerOptions& options, KvPagePool& pool) : options_(options), pool_(pool) {
+Scheduler::Scheduler(const SchedulerOptions& options, KvPagePool& pool)
+    : options_(options), pool_(pool), state_slots_(options.max_sequences) {
   HALOD_ASSERT(options.page_tokens >= 1 && options.max_sequences >= 1 && options.prefill_chunk >= 1);
   HALOD_ASSERT(options.context_length >= 2 && pages_for(options.context_length) <= pool.n_pages());
 }
@@ -93,6 +94,7 @@ void Scheduler::preempt_youngest() {
   std::unique_ptr<Sequence> sequence = std::move(running_.back());
   running_.pop_back();
   sequence->cache.release();
+  sequence->state = {};
   sequence->n_computed = 0;
   ++n_preemptions_;
   insert_by_arrival(waiting_, std::move(sequence));
@@ -118,6 +120,7 @@ bool Scheduler::try_admit(Sequence& sequence) {
     return false;
   }
   HALOD_ASSERT(sequence.cache.grow_to(sequence.n_tokens()));
+  sequence.state = state_slots_.take();
   sequence.n_computed = n_cached;
   if (!sequence.n_cached) sequence.n_cached = n_cached;
   return true;

@@ -73,8 +73,9 @@ class Scheduler {
 
   const SchedulerOptions options_;
   KvPagePool& pool_;
-  Queue running_;  // by arrival
-  Queue waiting_;  // by arrival
+  StateSlotPool state_slots_;  // before the queues: their sequences give their slots back
+  Queue running_;              // by arrival
+  Queue waiting_;              // by arrival
   std::vector<ScheduledSlice> plan_;
   uint64_t n_arrivals_ = 0;
   uint64_t n_preemptions_ = 0;

@@ -7,6 +7,7 @@
 
 #include "base/ids.h"
 #include "runtime/cache/sequence_cache.h"
+#include "runtime/cache/state_slots.h"
 #include "runtime/engine/request.h"
 #include "runtime/engine/sampler.h"
 
@@ -28,7 +29,8 @@ struct Sequence {
   int64_t n_prompt = 0;
   int64_t n_computed = 0;  ///< leading tokens whose KV is in `cache`
   SequenceCache cache;
-  TokenCounts counts;  ///< kept only when the sampling parameters need it
+  StateSlotPool::Lease state;  ///< held while it runs
+  TokenCounts counts;          ///< kept only when the sampling parameters need it
 
   uint64_t arrival = 0;               ///< order of submission; set by the scheduler
   std::optional<int64_t> n_cached{};  ///< tokens found in the prefix index when it was first admitted

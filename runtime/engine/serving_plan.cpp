@@ -105,7 +105,12 @@ uint64_t estimated_scratch_bytes(const ModelConfig& config, int64_t n_rows, int6
   const int64_t n_ffn =
       config.is_moe() ? config.n_experts_per_token * (3 * config.moe_intermediate_size + config.hidden_size)
                       : 3 * config.intermediate_size;
-  const int64_t n_per_row = 4 * config.hidden_size + n_attention + n_ffn + config.n_experts;
+  const RecurrentConfig& recurrent = config.recurrent;
+  const int64_t q_size = config.has_gated_attention ? config.n_heads * config.head_dim : 0;
+  const int64_t n_gates = std::max(2 * q_size, recurrent.conv_channels()) +
+                          std::max(q_size, recurrent.value_size()) + 6 * recurrent.n_value_heads;
+  const int64_t n_per_row = 4 * config.hidden_size + n_attention + n_ffn + config.n_experts + n_gates +
+                            3 * config.shared_expert_intermediate_size;
   return static_cast<uint64_t>(n_rows * n_per_row + n_logit_rows * config.vocab_size) * sizeof(float);
 }
 
@@ -126,7 +131,9 @@ Result<ServingNeed> serving_need(const ServingDemand& demand) {
                      .max_sequences = plan.max_sequences,
                      .weight_bytes = demand.weight_bytes,
                      .kv_cache_bytes = static_cast<uint64_t>(plan.n_kv_pages) * demand.kv_page_bytes,
-                     .scratch_bytes = estimated_scratch_bytes(demand.config, n_rows, 2 * plan.max_sequences)};
+                     .scratch_bytes = estimated_scratch_bytes(demand.config, n_rows, 2 * plan.max_sequences) +
+                                      static_cast<uint64_t>(plan.max_sequences) *
+                                          recurrent_shape(demand.config).bytes_per_slot()};
 }
 
 MemoryBudget memory_budget(const MachineMemory& memory) {

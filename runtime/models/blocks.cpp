@@ -12,14 +12,17 @@ std::string layer_tensor(int64_t layer_idx, const std::string& suffix) {
 
 AttentionBlock::AttentionBlock(TensorLoader& loader, const ModelConfig& config, int64_t layer_idx,
                                const AttentionParts& parts)
-    : config_(config), layer_idx_(layer_idx) {
+    : config_(config), layer_idx_(layer_idx), parts_(parts) {
   const int64_t q_size = config.n_heads * config.head_dim, kv_size = config.n_kv_heads * config.head_dim;
   norm_ = loader.vector(layer_tensor(layer_idx, "attn_norm.weight"), config.hidden_size);
-  if (parts.has_head_norms) {
-    q_norm_ = loader.vector(layer_tensor(layer_idx, "attn_q_norm.weight"), config.head_dim);
-    k_norm_ = loader.vector(layer_tensor(layer_idx, "attn_k_norm.weight"), config.head_dim);
+  if (parts.has_head_norms || parts.has_projection_norms) {
+    q_norm_ = loader.vector(layer_tensor(layer_idx, "attn_q_norm.weight"),
+                            parts.has_head_norms ? config.head_dim : q_size);
+    k_norm_ = loader.vector(layer_tensor(layer_idx, "attn_k_norm.weight"),
+                            parts.has_head_norms ? config.head_dim : kv_size);
   }
-  q_ = loader.matrix(layer_tensor(layer_idx, "attn_q.weight"), q_size, config.hidden_size);
+  q_ = loader.matrix(layer_tensor(layer_idx, "attn_q.weight"),
+                     config.has_gated_attention ? 2 * q_size : q_size, config.hidden_size);
   k_ = loader.matrix(layer_tensor(layer_idx, "attn_k.weight"), kv_size, config.hidden_size);
   v_ = loader.matrix(layer_tensor(layer_idx, "attn_v.weight"), kv_size, config.hidden_size);
   o_ = loader.matrix(layer_tensor(layer_idx, "attn_output.weight"), config.hidden_size, q_size);
@@ -29,6 +32,15 @@ AttentionBlock::AttentionBlock(TensorLoader& loader, const ModelConfig& config, 
 }
 
 void AttentionBlock::load_biases(TensorLoader& loader) {
+  // Biases are added within attention(), which comes after these norms.
+  if (parts_.has_projection_norms) {
+    throw ErrorException(
+        {ErrorCode::kUnsupported,
+         fmt::format("{} has norms over whole projections and biases of them; halod does not "
+                     "compute both",
+                     layer_tensor(layer_idx_, "attn_q")),
+         layer_tensor(layer_idx_, "attn_q.bias")});
+  }
   q_bias_ = loader.vector(layer_tensor(layer_idx_, "attn_q.bias"), q_->rows());
   k_bias_ = loader.vector(layer_tensor(layer_idx_, "attn_k.bias"), k_->rows());
   v_bias_ = loader.vector(layer_tensor(layer_idx_, "attn_v.bias"), v_->rows());
@@ -40,27 +52,36 @@ void AttentionBlock::forward(Step& step) const {
   Backend& backend = step.backend;
   backend.rms_norm(step.hidden, *norm_, config_.rms_norm_eps, step.normed);
   const PlacedWeight* projections[] = {q_.get(), k_.get(), v_.get()};
-  const MatrixView<float> outs[] = {step.q, step.k, step.v};
+  const MatrixView<float> gate = config_.has_gated_attention ? step.gate.cols_at(0, step.q.cols) : step.gate;
+  const MatrixView<float> wide =
+      config_.has_gated_attention ? step.wide.cols_at(0, 2 * step.q.cols) : step.wide;
+  const MatrixView<float> outs[] = {config_.has_gated_attention ? wide : step.q, step.k, step.v};
   backend.linear(step.normed, projections, outs);
+  if (config_.has_gated_attention) backend.split_heads(wide, config_.n_heads, step.q, gate);
+  if (parts_.has_projection_norms) {
+    backend.rms_norm(step.q, *q_norm_, config_.rms_norm_eps, step.q);
+    backend.rms_norm(step.k, *k_norm_, config_.rms_norm_eps, step.k);
+  }
   backend.attention({.q = step.q,
                      .k = step.k,
                      .v = step.v,
                      .q_bias = q_bias_.get(),
                      .k_bias = k_bias_.get(),
                      .v_bias = v_bias_.get(),
-                     .q_norm = q_norm_.get(),
-                     .k_norm = k_norm_.get(),
+                     .q_norm = parts_.has_head_norms ? q_norm_.get() : nullptr,
+                     .k_norm = parts_.has_head_norms ? k_norm_.get() : nullptr,
                      .norm_epsilon = config_.rms_norm_eps,
                      .scale = 1.0F / std::sqrt(static_cast<float>(config_.head_dim)),
                      .rope_pairing = config_.rope.pairing,
                      .window = config_.window_of_layer(layer_idx_),
                      .sinks = sinks_.get(),
-                     .layer_idx = layer_idx_,
+                     .layer_idx = config_.place_of_layer(layer_idx_),
                      .n_heads = config_.n_heads,
                      .n_kv_heads = config_.n_kv_heads,
                      .head_dim = config_.head_dim,
                      .out = step.attended},
                     step.kv);
+  if (config_.has_gated_attention) backend.gate_by_sigmoid(step.attended, gate);
   backend.linear_add(step.attended, *o_, o_bias_.get(), step.hidden);
 }
 
@@ -90,13 +111,40 @@ uint64_t DenseFfnBlock::weight_bytes_per_token() const {
 MoeBlock::MoeBlock(TensorLoader& loader, const ModelConfig& config, int64_t layer_idx,
                    const std::string& norm)
     : config_(config) {
-  const int64_t hidden = config.hidden_size, width = config.moe_intermediate_size;
+  const int64_t hidden = config.hidden_size;
   norm_ = loader.vector(layer_tensor(layer_idx, norm), hidden);
   router_ = loader.matrix(layer_tensor(layer_idx, "ffn_gate_inp.weight"), config.n_experts, hidden);
-  gate_ = loader.experts(layer_tensor(layer_idx, "ffn_gate_exps.weight"), config.n_experts, width, hidden);
-  up_ = loader.experts(layer_tensor(layer_idx, "ffn_up_exps.weight"), config.n_experts, width, hidden);
-  down_ = loader.experts(layer_tensor(layer_idx, "ffn_down_exps.weight"), config.n_experts, hidden, width);
+  load_experts(loader, layer_idx);
+  if (config.router_gating == RouterGating::kSigmoid)
+    selection_bias_ = loader.vector(layer_tensor(layer_idx, "exp_probs_b.bias"), config.n_experts);
   if (config.has_expert_bias) load_biases(loader, layer_idx);
+  if (config.shared_expert_intermediate_size > 0) load_shared_expert(loader, layer_idx);
+}
+
+void MoeBlock::load_experts(TensorLoader& loader, int64_t layer_idx) {
+  const auto experts = [&](const char* name, int64_t rows, int64_t cols) {
+    return loader.experts(layer_tensor(layer_idx, name), config_.n_experts, rows, cols);
+  };
+  const int64_t hidden = config_.hidden_size, width = config_.moe_intermediate_size;
+  if (config_.has_fused_experts) {
+    gate_ = experts("ffn_gate_up_exps.weight", 2 * width, hidden);
+  } else {
+    gate_ = experts("ffn_gate_exps.weight", width, hidden);
+    up_ = experts("ffn_up_exps.weight", width, hidden);
+  }
+  down_ = experts("ffn_down_exps.weight", hidden, width);
+}
+
+void MoeBlock::load_shared_expert(TensorLoader& loader, int64_t layer_idx) {
+  const int64_t hidden = config_.hidden_size, width = config_.shared_expert_intermediate_size;
+  const auto matrix = [&](const char* name, int64_t rows, int64_t cols) {
+    return loader.matrix(layer_tensor(layer_idx, name), rows, cols);
+  };
+  shared_gate_ = matrix("ffn_gate_shexp.weight", width, hidden);
+  shared_up_ = matrix("ffn_up_shexp.weight", width, hidden);
+  shared_down_ = matrix("ffn_down_shexp.weight", hidden, width);
+  shared_scale_ = loader.row(layer_tensor(layer_idx, "ffn_gate_inp_shexp.weight"), hidden);
+  shared_.emplace(SharedExpert{*shared_gate_, *shared_up_, *shared_down_, shared_scale_.get()});
 }
 
 void MoeBlock::load_biases(TensorLoader& loader, int64_t layer_idx) {
@@ -114,19 +162,23 @@ void MoeBlock::forward(Step& step) const {
   step.backend.moe({.input = {step.hidden, *norm_, config_.rms_norm_eps, step.normed},
                     .router = *router_,
                     .gate = *gate_,
-                    .up = *up_,
+                    .up = up_ ? *up_ : *gate_,
                     .down = *down_,
                     .n_experts_per_token = config_.n_experts_per_token,
                     .gating = config_.router_gating,
                     .weights_scale = config_.expert_weights_scale,
+                    .selection_bias = selection_bias_.get(),
                     .biases = biases_ ? &*biases_ : nullptr,
-                    .activation = config_.expert_activation});
+                    .activation = config_.expert_activation,
+                    .shared = shared_ ? &*shared_ : nullptr});
 }
 
 uint64_t MoeBlock::weight_bytes_per_token() const {
-  const uint64_t experts = gate_->bytes() + up_->bytes() + down_->bytes();
-  return router_->bytes() + experts / static_cast<uint64_t>(gate_->n_experts()) *
-                                static_cast<uint64_t>(config_.n_experts_per_token);
+  const uint64_t experts = gate_->bytes() + (up_ ? up_->bytes() : 0) + down_->bytes();
+  const uint64_t shared = shared_ ? shared_gate_->bytes() + shared_up_->bytes() + shared_down_->bytes() : 0;
+  return router_->bytes() + shared +
+         experts / static_cast<uint64_t>(gate_->n_experts()) *
+             static_cast<uint64_t>(config_.n_experts_per_token);
 }
 
 std::unique_ptr<Block> make_ffn_block(TensorLoader& loader, const ModelConfig& config, int64_t layer_idx) {

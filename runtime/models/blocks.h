@@ -21,6 +21,12 @@ struct Step {
   MatrixView<float> q, k,
       v;  ///< projections; [n_tokens, n_heads * head_dim], twice [n_tokens, n_kv_heads * head_dim]
   MatrixView<float> attended;  ///< [n_tokens, n_heads * head_dim]
+  // Of models with gated attention or recurrent layers; columns as many as the widest block needs.
+  MatrixView<float> wide;         ///< queries with their gates; or a recurrent layer's q, k and v
+  MatrixView<float> gate;         ///< of the result
+  MatrixView<float> beta_alpha;   ///< [n_tokens, 2 * n_value_heads]
+  MatrixView<float> beta, alpha;  ///< [n_tokens, n_value_heads]
+  RecurrentStates* states = nullptr;
 };
 
 /// A part of a layer: reads and adds to step.hidden.
@@ -33,7 +39,8 @@ class Block {
 
 /// What the attention of a family has beyond its projections; biases are where the configuration has them.
 struct AttentionParts {
-  bool has_head_norms = false;  ///< attn_q_norm and attn_k_norm, per head, before the rotation
+  bool has_head_norms = false;        ///< attn_q_norm and attn_k_norm, per head, before the rotation
+  bool has_projection_norms = false;  ///< the same over all heads together
 };
 
 /// hidden += o(attention(q x, k x, v x)), x = rms_norm(hidden): grouped queries, rotary positions.
@@ -49,6 +56,7 @@ class AttentionBlock final : public Block {
 
   const ModelConfig& config_;
   int64_t layer_idx_;
+  AttentionParts parts_;
   std::unique_ptr<PlacedVector> norm_, q_norm_, k_norm_, q_bias_, k_bias_, v_bias_, o_bias_, sinks_;
   std::unique_ptr<PlacedWeight> q_, k_, v_, o_;
 };
@@ -76,13 +84,17 @@ class MoeBlock final : public Block {
   uint64_t weight_bytes_per_token() const override;
 
  private:
+  void load_experts(TensorLoader& loader, int64_t layer_idx);
   void load_biases(TensorLoader& loader, int64_t layer_idx);
+  void load_shared_expert(TensorLoader& loader, int64_t layer_idx);
 
   const ModelConfig& config_;
   std::unique_ptr<PlacedVector> norm_;
   std::unique_ptr<PlacedWeight> router_, gate_, up_, down_;
-  std::unique_ptr<PlacedVector> router_bias_, gate_bias_, up_bias_, down_bias_;
+  std::unique_ptr<PlacedVector> selection_bias_, router_bias_, gate_bias_, up_bias_, down_bias_;
   std::optional<ExpertBiases> biases_;
+  std::unique_ptr<PlacedWeight> shared_gate_, shared_up_, shared_down_, shared_scale_;
+  std::optional<SharedExpert> shared_;
 };
 
 /// A mixture of experts where the model has experts, else one feed-forward network.

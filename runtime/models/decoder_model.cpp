@@ -1,5 +1,6 @@
 #include "runtime/models/decoder_model.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace halod {
@@ -17,9 +18,11 @@ DecoderModel::DecoderModel(TensorLoader& loader, ModelConfig config, const Model
   load_rotary(loader);
   loader.refuse_unused();
   weight_bytes_ = loader.weight_bytes();
-  kv_ = backend_.allocate_kv({config_.n_layers, config_.n_kv_heads, config_.head_dim}, options_.n_kv_pages)
-            .value();
+  kv_ = backend_.allocate_kv(kv_shape(config_), options_.n_kv_pages).value();
+  if (config_.has_recurrent_state())
+    states_ = backend_.allocate_states(recurrent_shape(config_), options_.max_sequences).value();
   allocate_buffers();
+  allocate_gate_buffers();
 }
 
 void DecoderModel::load_rotary(TensorLoader& loader) {
@@ -41,6 +44,20 @@ void DecoderModel::allocate_buffers() {
   logit_rows_ = backend_.allocate_activations(options_.max_logit_rows, config_.hidden_size).value();
 }
 
+void DecoderModel::allocate_gate_buffers() {
+  const RecurrentConfig& recurrent = config_.recurrent;
+  const int64_t n = options_.max_batch_tokens,
+                q_size = config_.has_gated_attention ? config_.n_heads * config_.head_dim : 0;
+  const int64_t wide = std::max(2 * q_size, recurrent.conv_channels());
+  if (wide == 0) return;
+  wide_ = backend_.allocate_activations(n, wide).value();
+  gate_ = backend_.allocate_activations(n, std::max(q_size, recurrent.value_size())).value();
+  if (recurrent.n_value_heads == 0) return;
+  beta_alpha_ = backend_.allocate_activations(n, 2 * recurrent.n_value_heads).value();
+  beta_ = backend_.allocate_activations(n, recurrent.n_value_heads).value();
+  alpha_ = backend_.allocate_activations(n, recurrent.n_value_heads).value();
+}
+
 uint64_t DecoderModel::weight_bytes_per_token() const {
   uint64_t total = output().bytes();
   for (const DecoderLayer& layer : layers_) {
@@ -56,8 +73,10 @@ void DecoderModel::forward(const Batch& batch, MatrixView<float> logits) {
   HALOD_ASSERT(batch.greedy.empty() || batch.greedy.size() == batch.logit_rows.size());
 
   std::vector<AttentionSequence> sequences;
-  for (const SequenceSlice& slice : batch.sequences)
-    sequences.push_back({slice.pages, slice.n_past, slice.n_new});
+  for (const SequenceSlice& slice : batch.sequences) {
+    HALOD_ASSERT(slice.state_slot >= 0 && slice.state_slot < options_.max_sequences);
+    sequences.push_back({slice.pages, slice.n_past, slice.n_new, slice.state_slot});
+  }
   backend_.begin_step({.tokens = batch.tokens,
                        .sequences = sequences,
                        .logit_rows = batch.logit_rows,
@@ -65,6 +84,9 @@ void DecoderModel::forward(const Batch& batch, MatrixView<float> logits) {
                        .rope_magnitude = rotary_.magnitude});
   const MatrixView<float> hidden = hidden_.rows_at(0, n_tokens);
   backend_.embed(*embedding_, hidden);
+  const auto first_rows = [&](const MatrixView<float>& buffer) {
+    return buffer.rows > 0 ? buffer.rows_at(0, n_tokens) : buffer;
+  };
   Step step{.backend = backend_,
             .kv = *kv_,
             .hidden = hidden,
@@ -72,7 +94,13 @@ void DecoderModel::forward(const Batch& batch, MatrixView<float> logits) {
             .q = q_.rows_at(0, n_tokens),
             .k = k_.rows_at(0, n_tokens),
             .v = v_.rows_at(0, n_tokens),
-            .attended = attended_.rows_at(0, n_tokens)};
+            .attended = attended_.rows_at(0, n_tokens),
+            .wide = first_rows(wide_),
+            .gate = first_rows(gate_),
+            .beta_alpha = first_rows(beta_alpha_),
+            .beta = first_rows(beta_),
+            .alpha = first_rows(alpha_),
+            .states = states_.get()};
   for (const DecoderLayer& layer : layers_) {
     for (const auto& block : layer) block->forward(step);
   }

@@ -30,13 +30,16 @@ class DecoderModel final : public Model {
     return kv_->bytes() / static_cast<uint64_t>(options_.n_kv_pages);
   }
   uint64_t weight_bytes() const override { return weight_bytes_; }
-  uint64_t scratch_bytes() const override { return backend_.scratch_bytes(); }
+  uint64_t scratch_bytes() const override {
+    return backend_.scratch_bytes() + (states_ ? states_->bytes() : 0);
+  }
   uint64_t weight_bytes_per_token() const override;
   void forward(const Batch& batch, MatrixView<float> logits) override;
 
  private:
   void load_rotary(TensorLoader& loader);
   void allocate_buffers();
+  void allocate_gate_buffers();
   const PlacedWeight& output() const { return output_ ? *output_ : *embedding_; }
 
   ModelConfig config_;
@@ -46,10 +49,12 @@ class DecoderModel final : public Model {
   std::unique_ptr<PlacedVector> output_norm_;
   std::vector<DecoderLayer> layers_;
   std::unique_ptr<KvStorage> kv_;
+  std::unique_ptr<RecurrentStates> states_;  // only of models that have them
   uint64_t weight_bytes_ = 0;
 
   RotaryFrequencies rotary_;
   MatrixView<float> hidden_, normed_, q_, k_, v_, attended_, logit_rows_;
+  MatrixView<float> wide_, gate_, beta_alpha_, beta_, alpha_;  // empty where no block needs them
 };
 
 }  // namespace halod

@@ -23,6 +23,7 @@ struct SequenceSlice {
   std::span<const PageId> pages;  ///< owned by the scheduler; outlives the step
   int32_t n_past = 0;
   int32_t n_new = 0;
+  int32_t state_slot = 0;  ///< the sequence's own below ModelOptions::max_sequences, as long as it runs
 };
 
 /// One step: the slices' rows in order make up `tokens`.
@@ -38,6 +39,7 @@ struct ModelOptions {
   int64_t n_kv_pages = 0;        ///< size of the KV pool in pages of kKvPageTokens
   int64_t max_batch_tokens = 0;  ///< upper bound of Batch::tokens
   int64_t max_logit_rows = 0;    ///< upper bound of Batch::logit_rows
+  int64_t max_sequences = 1;     ///< upper bound of SequenceSlice::state_slot, exclusive
 };
 
 /// What a load tells while it goes on. Either may be empty.
@@ -76,6 +78,10 @@ class Model {
 /// kOutOfMemory, kIo; what `between_tensors` returned.
 Result<std::unique_ptr<Model>> load_model(const Checkpoint& file, Backend& backend,
                                           const ModelOptions& options, const LoadCallbacks& callbacks);
+
+/// What the model keeps of its sequences.
+KvShape kv_shape(const ModelConfig& config);
+RecurrentShape recurrent_shape(const ModelConfig& config);
 
 /// KV bytes that one page of `config` takes on `backend`, before anything is loaded; for sizing the pool.
 uint64_t kv_page_bytes(const ModelConfig& config, const Backend& backend);

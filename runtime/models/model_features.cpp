@@ -17,6 +17,11 @@ std::vector<ModelFeature> model_features(const ModelConfig& config) {
          ModelFeature::kRouterGating);
   add_if(config.has_expert_bias, ModelFeature::kExpertBias);
   add_if(config.expert_activation != ExpertActivation::kSwiglu, ModelFeature::kExpertActivation);
+  add_if(config.rope.n_dims != config.head_dim, ModelFeature::kPartialRope);
+  add_if(config.has_gated_attention, ModelFeature::kGatedAttention);
+  add_if(config.shared_expert_intermediate_size > 0, ModelFeature::kSharedExpert);
+  add_if(config.has_fused_experts, ModelFeature::kFusedExperts);
+  add_if(config.has_recurrent_state(), ModelFeature::kRecurrentState);
   return features;
 }
 

@@ -19,9 +19,10 @@ struct Architecture {
 };
 
 constexpr std::array kArchitectures = {
-    Architecture{"gpt-oss", make_gpt_oss_layer},   Architecture{"llama", make_llama_layer},
-    Architecture{"qwen2", make_qwen2_layer},       Architecture{"qwen3", make_qwen3_layer},
-    Architecture{"qwen3moe", make_qwen3moe_layer},
+    Architecture{"gpt-oss", make_gpt_oss_layer},       Architecture{"llama", make_llama_layer},
+    Architecture{"minimax-m2", make_minimax_m2_layer}, Architecture{"qwen2", make_qwen2_layer},
+    Architecture{"qwen3", make_qwen3_layer},           Architecture{"qwen3moe", make_qwen3moe_layer},
+    Architecture{"qwen3next", make_qwen3next_layer},   Architecture{"qwen35moe", make_qwen3next_layer},
 };
 
 const Architecture* find_architecture(std::string_view name) {
@@ -56,7 +57,20 @@ Result<std::unique_ptr<Model>> load_model(const Checkpoint& file, Backend& backe
 }
 
 uint64_t kv_page_bytes(const ModelConfig& config, const Backend& backend) {
-  return backend.kv_page_bytes({config.n_layers, config.n_kv_heads, config.head_dim});
+  return backend.kv_page_bytes(kv_shape(config));
+}
+
+KvShape kv_shape(const ModelConfig& config) {
+  return {config.n_layers_with(Mixer::kAttention), config.n_kv_heads, config.head_dim};
+}
+
+RecurrentShape recurrent_shape(const ModelConfig& config) {
+  const RecurrentConfig& recurrent = config.recurrent;
+  return {.n_layers = config.n_layers_with(Mixer::kGatedDeltaNet),
+          .conv_channels = recurrent.conv_channels(),
+          .conv_kernel = recurrent.conv_kernel,
+          .n_heads = recurrent.n_value_heads,
+          .head_dim = recurrent.head_dim};
 }
 
 }  // namespace halod

@@ -47,6 +47,10 @@ std::unique_ptr<PlacedWeight> TensorLoader::matrix(const std::string& name, int6
   return place(require(name, {rows, cols}));
 }
 
+std::unique_ptr<PlacedWeight> TensorLoader::row(const std::string& name, int64_t cols) {
+  return place(require(name, {cols}));
+}
+
 std::unique_ptr<PlacedWeight> TensorLoader::experts(const std::string& name, int64_t n_experts, int64_t rows,
                                                     int64_t cols) {
   return place(require(name, {n_experts, rows, cols}));
@@ -81,7 +85,11 @@ std::unique_ptr<PlacedVector> TensorLoader::table(const std::string& name, int64
 
 std::unique_ptr<PlacedVector> TensorLoader::place_values(const std::string& name,
                                                          const std::vector<int64_t>& shape) {
-  std::unique_ptr<PlacedVector> placed = backend_.place_vector(values(name, shape)).value();
+  return place(values(name, shape));
+}
+
+std::unique_ptr<PlacedVector> TensorLoader::place(std::span<const float> values) {
+  std::unique_ptr<PlacedVector> placed = backend_.place_vector(values).value();
   weight_bytes_ += placed->bytes();
   return placed;
 }

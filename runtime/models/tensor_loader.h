@@ -5,6 +5,7 @@
 #include <functional>
 #include <memory>
 #include <set>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -22,6 +23,8 @@ class TensorLoader {
   bool has(const std::string& name) const { return file_.find_tensor(name) != nullptr; }
   /// A [rows, cols] matrix on the device.
   std::unique_ptr<PlacedWeight> matrix(const std::string& name, int64_t rows, int64_t cols);
+  /// A vector that is multiplied with: a matrix of one row.
+  std::unique_ptr<PlacedWeight> row(const std::string& name, int64_t cols);
   /// n_experts matrices of [rows, cols].
   std::unique_ptr<PlacedWeight> experts(const std::string& name, int64_t n_experts, int64_t rows,
                                         int64_t cols);
@@ -29,6 +32,8 @@ class TensorLoader {
   std::unique_ptr<PlacedVector> vector(const std::string& name, int64_t n);
   /// A small [rows, cols] table, as a vector of its rows one after the other.
   std::unique_ptr<PlacedVector> table(const std::string& name, int64_t rows, int64_t cols);
+  /// Values that were made of a tensor's.
+  std::unique_ptr<PlacedVector> place(std::span<const float> values);
   /// A small tensor, as f32 for the host.
   std::vector<float> values(const std::string& name, const std::vector<int64_t>& shape);
   /// Refuses a file with a tensor that nobody asked for: what it is for would be left out of the computation.

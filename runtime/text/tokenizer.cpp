@@ -6,10 +6,14 @@
 #include <array>
 #include <bit>
 #include <functional>
+#include <optional>
+#include <utility>
+#include <variant>
 
 #include "runtime/text/byte_level.h"
 #include "runtime/text/byte_pair_merger.h"
 #include "runtime/text/pre_tokenizer.h"
+#include "runtime/text/sentence_piece.h"
 #include "runtime/text/special_tokens.h"
 
 namespace halod {
@@ -77,6 +81,8 @@ class TokenIndex {
 
 bool is_control_type(TokenType type) { return type == TokenType::kControl || type == TokenType::kUnknown; }
 
+bool is_sentence_piece(const TokenizerData& data) { return data.model == "llama"; }
+
 /// Texts by id. Names of special tokens stand as they are; all others spell bytes.
 TokenTexts decode_texts(const TokenizerData& data) {
   TokenTexts texts;
@@ -88,6 +94,11 @@ TokenTexts decode_texts(const TokenizerData& data) {
     const bool is_special =
         is_control_type(data.token_types[i]) || data.token_types[i] == TokenType::kUserDefined;
     bytes.clear();
+    if (is_sentence_piece(data) && !is_special) {
+      append_decoded_piece(data.tokens[i], data.token_types[i], bytes);
+      texts.append(bytes);
+      continue;
+    }
     const bool spells_bytes = !is_special && append_decoded_byte_level(data.tokens[i], bytes);
     texts.append(spells_bytes ? bytes : data.tokens[i]);
   }
@@ -168,12 +179,19 @@ Result<> check_id(const std::optional<TokenId>& id, size_t vocab_size, std::stri
 }
 
 Result<> check(const TokenizerData& data) {
-  if (data.model != "gpt2") {
+  if (data.model != "gpt2" && !is_sentence_piece(data)) {
     return Error{
         ErrorCode::kUnsupported,
-        fmt::format("tokenizer model '{}' is not supported; this build knows 'gpt2' (byte-level BPE)",
+        fmt::format("tokenizer model '{}' is not supported; this build knows 'gpt2' (byte-level BPE) "
+                    "and 'llama' (SentencePiece)",
                     data.model),
         "tokenizer.ggml.model"};
+  }
+  if (is_sentence_piece(data) && data.scores.size() != data.tokens.size()) {
+    return Error{ErrorCode::kCorruptFile,
+                 fmt::format("{} token scores for {} tokens; expected one for each", data.scores.size(),
+                             data.tokens.size()),
+                 "tokenizer.ggml.scores"};
   }
   if (data.tokens.empty()) {
     return Error{ErrorCode::kCorruptFile, "the vocabulary is empty", "tokenizer.ggml.tokens"};
@@ -190,21 +208,28 @@ Result<> check(const TokenizerData& data) {
 
 }  // namespace
 
-struct Tokenizer::State {
-  TokenTexts texts;
-  std::vector<TokenType> types;
+namespace {
+
+/// Words, and merges within them.
+struct BytePairEncoder {
   TokenIndex index;
   PreTokenizer pre_tokenizer;
   BytePairMerger merger;
-  SpecialTokens special;
-  std::optional<TokenId> bos;
-  std::optional<TokenId> eos;
-  std::vector<TokenId> end_of_generation;
-  bool add_bos;
   bool ignores_merges;
 
-  Result<> encode_plain(std::string_view text, BytePairMerger::Workspace& workspace,
-                        std::vector<TokenId>& out) const {
+  static Result<BytePairEncoder> create(const TokenizerData& data, const TokenTexts& texts) {
+    Result<PreTokenizer> pre_tokenizer = PreTokenizer::create(data.pre);
+    if (!pre_tokenizer) return pre_tokenizer.error();
+    TokenIndex index = index_vocabulary(texts, data.token_types);
+    const Result<std::vector<Merge>> merges = resolve_merges(data.merges, texts, index);
+    if (!merges) return merges.error();
+    BytePairMerger merger(find_byte_tokens(texts, index), *merges);
+    const bool ignores_merges = data.ignores_merges.value_or(pre_tokenizer->ignores_merges());
+    return BytePairEncoder{std::move(index), std::move(*pre_tokenizer), std::move(merger), ignores_merges};
+  }
+
+  Result<> encode(std::string_view text, const TokenTexts& texts, BytePairMerger::Workspace& workspace,
+                  std::vector<TokenId>& out) const {
     std::vector<std::string_view> words;
     if (Result<> result = pre_tokenizer.split(text, words); !result) return result;
     for (const std::string_view word : words) {
@@ -219,6 +244,42 @@ struct Tokenizer::State {
   }
 };
 
+/// SentencePiece's, and whether text begins with a space that nobody wrote.
+struct PieceEncoder {
+  SentencePieceEncoder pieces;
+  bool adds_space;
+
+  void encode(std::string_view text, std::vector<TokenId>& out) const {
+    if (adds_space && !text.empty()) {
+      pieces.encode(" " + std::string(text), out);
+    } else {
+      pieces.encode(text, out);
+    }
+  }
+};
+
+}  // namespace
+
+struct Tokenizer::State {
+  TokenTexts texts;
+  std::vector<TokenType> types;
+  std::variant<BytePairEncoder, PieceEncoder> encoder;
+  SpecialTokens special;
+  std::optional<TokenId> bos;
+  std::optional<TokenId> eos;
+  std::vector<TokenId> end_of_generation;
+  bool add_bos;
+
+  /// `text` stands at the beginning or behind a special token.
+  Result<> encode_plain(std::string_view text, BytePairMerger::Workspace& workspace,
+                        std::vector<TokenId>& out) const {
+    if (const auto* byte_pairs = std::get_if<BytePairEncoder>(&encoder))
+      return byte_pairs->encode(text, texts, workspace, out);
+    std::get<PieceEncoder>(encoder).encode(text, out);
+    return {};
+  }
+};
+
 Tokenizer::Tokenizer(std::unique_ptr<const State> state) : state_(std::move(state)) {}
 Tokenizer::Tokenizer(Tokenizer&& other) noexcept = default;
 Tokenizer& Tokenizer::operator=(Tokenizer&& other) noexcept = default;
@@ -226,26 +287,24 @@ Tokenizer::~Tokenizer() = default;
 
 Result<Tokenizer> Tokenizer::create(const TokenizerData& data) {
   if (Result<> result = check(data); !result) return result.error();
-  Result<PreTokenizer> pre_tokenizer = PreTokenizer::create(data.pre);
-  if (!pre_tokenizer) return pre_tokenizer.error();
   TokenTexts texts = decode_texts(data);
-  TokenIndex index = index_vocabulary(texts, data.token_types);
-  const bool ignores_merges = data.ignores_merges.value_or(pre_tokenizer->ignores_merges());
-  Result<std::vector<Merge>> merges = resolve_merges(data.merges, texts, index);
-  if (!merges) return merges.error();
-  BytePairMerger merger(find_byte_tokens(texts, index), *merges);
+  std::optional<std::variant<BytePairEncoder, PieceEncoder>> encoder;
+  if (is_sentence_piece(data)) {
+    encoder.emplace(PieceEncoder{SentencePieceEncoder(data), data.add_space_prefix});
+  } else {
+    Result<BytePairEncoder> byte_pairs = BytePairEncoder::create(data, texts);
+    if (!byte_pairs) return byte_pairs.error();
+    encoder.emplace(std::move(*byte_pairs));
+  }
   return Tokenizer(std::make_unique<const State>(State{
       .texts = std::move(texts),
       .types = data.token_types,
-      .index = std::move(index),
-      .pre_tokenizer = std::move(*pre_tokenizer),
-      .merger = std::move(merger),
+      .encoder = std::move(*encoder),
       .special = SpecialTokens(collect_special(data)),
       .bos = data.bos,
       .eos = data.eos,
       .end_of_generation = data.end_of_generation,
       .add_bos = data.add_bos,
-      .ignores_merges = ignores_merges,
   }));
 }
 

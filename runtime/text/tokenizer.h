@@ -1,4 +1,4 @@
-// Text to token ids and back, for byte-level BPE vocabularies.
+// Text to token ids and back, for byte-level BPE and SentencePiece vocabularies.
 #pragma once
 
 #include <memory>
@@ -23,8 +23,8 @@ struct EncodeOptions {
 /// Immutable once made. Thread: all const methods from any thread at once.
 class Tokenizer {
  public:
-  /// Errors: kUnsupported for another model than "gpt2" and for an unknown pre-tokenizer (the message names
-  /// the known ones); kCorruptFile when the parts contradict each other.
+  /// Errors: kUnsupported for another model than "gpt2" and "llama", and for an unknown pre-tokenizer (the
+  /// message names the known ones); kCorruptFile when the parts contradict each other.
   static Result<Tokenizer> create(const TokenizerData& data);
   Tokenizer(Tokenizer&& other) noexcept;
   Tokenizer& operator=(Tokenizer&& other) noexcept;
@@ -32,8 +32,9 @@ class Tokenizer {
 
   /// Any bytes are accepted: what is not UTF-8 becomes byte tokens. User-defined (added) tokens are always
   /// found in the text, control tokens only with parse_special; where several fit, the leftmost and then the
-  /// longest. Bytes for which the vocabulary has no token are left out. Time: O(n log n) for any text.
-  /// Errors: kInternal when the regular expression engine gives up.
+  /// longest. Bytes for which the vocabulary has no token are left out. Where the vocabulary asks for it,
+  /// text at the beginning and behind a special token gets a space in front, which decode() does not take
+  /// away. Time: O(n log n) for any text. Errors: kInternal when the regular expression engine gives up.
   Result<std::vector<TokenId>> encode(std::string_view text, const EncodeOptions& options = {}) const;
 
   /// The bytes that the token stands for (perhaps half a code point); empty for ids outside the vocabulary.

@@ -28,6 +28,8 @@ struct Architecture {
   RouterGating gating = RouterGating::kSoftmax;
   bool has_expert_bias = false;
   ExpertActivation activation = ExpertActivation::kSwiglu;
+  bool has_delta_nets = false;  ///< and gated attention, and a shared expert
+  bool tiles_value_heads = false;
 };
 
 constexpr Architecture kArchitectures[] = {
@@ -45,9 +47,19 @@ constexpr Architecture kArchitectures[] = {
      .ffn = Ffn::kEither,
      .rope = {.pairing = RopePairing::kNeighbours},
      .default_rope_theta = 10000},
+    {.name = "minimax-m2",
+     .ffn = Ffn::kMoe,
+     .rope = {.may_be_partial = true},
+     .gating = RouterGating::kSigmoid},
     {.name = "qwen2", .ffn = Ffn::kDense, .has_attention_bias = true},
     {.name = "qwen3", .ffn = Ffn::kDense},
     {.name = "qwen3moe", .ffn = Ffn::kMoe},
+    {.name = "qwen3next", .ffn = Ffn::kMoe, .rope = {.may_be_partial = true}, .has_delta_nets = true},
+    {.name = "qwen35moe",
+     .ffn = Ffn::kMoe,
+     .rope = {.may_be_partial = true},
+     .has_delta_nets = true,
+     .tiles_value_heads = true},
 };
 
 std::string supported_architectures() {
@@ -89,6 +101,7 @@ class ModelConfigReader {
     config_.n_layers = keys_.count("block_count", kMaxLayers);
     config_.context_length = keys_.count("context_length", int64_t{1} << 30);
     read_attention();
+    if (architecture_.has_delta_nets) read_delta_nets();
     if (is_moe()) {
       read_experts();
     } else {
@@ -150,6 +163,37 @@ class ModelConfigReader {
     }
   }
 
+  void read_delta_nets() {
+    const int64_t interval = keys_.count_or("full_attention_interval", 4, kMaxLayers);
+    if (interval < 1) keys_.fail_corrupt(keys_.key("full_attention_interval"), "is 0, allowed is 1 or more");
+    for (int64_t i = 0; i < config_.n_layers; ++i)
+      config_.mixers.push_back((i + 1) % interval == 0 ? Mixer::kAttention : Mixer::kGatedDeltaNet);
+    config_.has_gated_attention = true;
+    config_.shared_expert_intermediate_size = keys_.count("expert_shared_feed_forward_length");
+    RecurrentConfig& recurrent = config_.recurrent;
+    recurrent.conv_kernel = keys_.count("ssm.conv_kernel", 64);
+    recurrent.head_dim = keys_.count("ssm.state_size", 1024);
+    recurrent.n_key_heads = keys_.count("ssm.group_count", 1 << 16);
+    recurrent.n_value_heads = keys_.count("ssm.time_step_rank", 1 << 16);
+    recurrent.tiles_value_heads = architecture_.tiles_value_heads;
+    if (recurrent.conv_kernel < 2)
+      keys_.fail_unsupported(keys_.key("ssm.conv_kernel"), "is 1; 2 or more taps are supported");
+    if (recurrent.head_dim % 16 != 0) {
+      keys_.fail_unsupported(keys_.key("ssm.state_size"),
+                             fmt::format("is {}; only multiples of 16 are supported", recurrent.head_dim));
+    }
+    if (recurrent.n_value_heads % recurrent.n_key_heads != 0) {
+      keys_.fail_corrupt(keys_.key("ssm.group_count"),
+                         fmt::format("is {}, which does not divide the {} heads of ssm.time_step_rank",
+                                     recurrent.n_key_heads, recurrent.n_value_heads));
+    }
+    if (keys_.count("ssm.inner_size", int64_t{1} << 30) != recurrent.value_size()) {
+      keys_.fail_corrupt(keys_.key("ssm.inner_size"),
+                         fmt::format("is {}, but {} heads of {} are {}", keys_.count("ssm.inner_size"),
+                                     recurrent.n_value_heads, recurrent.head_dim, recurrent.value_size()));
+    }
+  }
+
   void read_experts() {
     config_.n_experts = keys_.count("expert_count", 1 << 16);
     config_.n_experts_per_token = keys_.count("expert_used_count", 1 << 16);
@@ -159,6 +203,7 @@ class ModelConfigReader {
           fmt::format("is {}, but there are {} experts", config_.n_experts_per_token, config_.n_experts));
     }
     config_.router_gating = architecture_.gating;
+    config_.has_fused_experts = file_.find_tensor("blk.0.ffn_gate_up_exps.weight") != nullptr;
     config_.has_expert_bias = architecture_.has_expert_bias;
     config_.expert_activation = architecture_.activation;
     // Converters write 0 for "none".
@@ -198,11 +243,15 @@ class ModelConfigReader {
     if (architecture_.sliding_period == 0)
       keys_.only("attention.sliding_window", 0,
                  "sliding-window attention is not supported for this architecture");
-    keys_.only("expert_shared_count", 0, "shared experts are not supported for this architecture");
+    if (!architecture_.has_delta_nets)
+      keys_.only("expert_shared_count", 0, "shared experts are not supported for this architecture");
     keys_.only("leading_dense_block_count", 0,
                "leading dense layers are not supported for this architecture");
-    keys_.only("expert_gating_func", is_moe() ? 1 : 0,
-               "only softmax gating is supported for this architecture");
+    // GGUF's numbers for the three.
+    const auto gating = static_cast<int64_t>(architecture_.gating);
+    constexpr int64_t kNumbers[] = {1, 3, 2};
+    keys_.only("expert_gating_func", is_moe() ? kNumbers[gating] : 0,
+               "another way of weighing experts is not supported for this architecture");
     if (!keys_.boolean_or("expert_weights_norm", true)) {
       keys_.fail_unsupported(keys_.key("expert_weights_norm"),
                              "is false; only normalised expert weights are supported");
@@ -220,6 +269,18 @@ class ModelConfigReader {
 };
 
 }  // namespace
+
+int64_t ModelConfig::place_of_layer(int64_t layer_idx) const {
+  int64_t place = 0;
+  for (int64_t i = 0; i < layer_idx; ++i) place += mixer(i) == mixer(layer_idx);
+  return place;
+}
+
+int64_t ModelConfig::n_layers_with(Mixer wanted) const {
+  int64_t n = 0;
+  for (int64_t i = 0; i < n_layers; ++i) n += mixer(i) == wanted;
+  return n;
+}
 
 Result<ModelConfig> read_model_config(const Checkpoint& file) {
   try {

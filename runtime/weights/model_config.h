@@ -43,6 +43,23 @@ enum class ExpertActivation : uint8_t {
   kClampedSwiglu,  ///< gpt-oss': bounded, with another slope
 };
 
+/// What mixes the tokens in a layer.
+enum class Mixer : uint8_t { kAttention, kGatedDeltaNet };
+
+/// Of layers with a recurrent state.
+struct RecurrentConfig {
+  int64_t conv_kernel = 0;    // <arch>.ssm.conv_kernel
+  int64_t head_dim = 0;       // <arch>.ssm.state_size; of keys and of values
+  int64_t n_key_heads = 0;    // <arch>.ssm.group_count
+  int64_t n_value_heads = 0;  // <arch>.ssm.time_step_rank
+  bool tiles_value_heads =
+      false;  // value head j goes with key head j % n_key_heads, not with j / their ratio
+
+  int64_t value_size() const { return n_value_heads * head_dim; }
+  /// Queries, keys and values side by side.
+  int64_t conv_channels() const { return 2 * n_key_heads * head_dim + value_size(); }
+};
+
 /// Plain values; read_model_config checks their ranges and that the model's tensors agree with them when
 /// loaded.
 struct ModelConfig {
@@ -71,11 +88,25 @@ struct ModelConfig {
   bool has_expert_bias = false;    // of the router and of the experts' matrices
   ExpertActivation expert_activation = ExpertActivation::kSwiglu;
 
+  bool has_fused_experts = false;               // ffn_gate_up_exps stands for ffn_gate_exps and ffn_up_exps
+  bool has_gated_attention = false;             // attn_q gives each head's query and a gate of its result
+  int64_t shared_expert_intermediate_size = 0;  // <arch>.expert_shared_feed_forward_length; 0 = none
+  std::vector<Mixer> mixers = {};               // by layer; empty: attention everywhere
+  RecurrentConfig recurrent = {};
+
   bool is_moe() const { return n_experts > 0; }
   /// Keys that a layer's attention sees at most; 0 = all.
   int64_t window_of_layer(int64_t layer_idx) const {
     return sliding_period > 0 && layer_idx % sliding_period < sliding_period - 1 ? sliding_window : 0;
   }
+  Mixer mixer(int64_t layer_idx) const {
+    return mixers.empty() ? Mixer::kAttention : mixers[static_cast<size_t>(layer_idx)];
+  }
+  /// Among the layers with the same kind of mixer: where in the KV cache or in the states a layer's part is.
+  int64_t place_of_layer(int64_t layer_idx) const;
+  int64_t n_layers_with(Mixer wanted) const;
+  /// Whether a sequence has more of a past than keys and values: what cannot be cut off at a token.
+  bool has_recurrent_state() const { return n_layers_with(Mixer::kAttention) < n_layers; }
 };
 
 /// Reads the keys above. Errors: kCorruptFile naming file, key and value when one is missing or absurd;

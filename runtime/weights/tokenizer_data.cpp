@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 #include <span>
 
@@ -28,22 +29,28 @@ class TokenizerDataReader {
 
   TokenizerData read() {
     data_.model = metadata_.string("tokenizer.ggml.model").value();
-    if (data_.model != "gpt2") {
-      throw ErrorException(
-          Error{ErrorCode::kUnsupported,
-                fmt::format("{}: tokenizer.ggml.model is '{}'; only 'gpt2' (byte-level BPE) is supported",
-                            metadata_.file_name(), printable(data_.model)),
-                "tokenizer.ggml.model"});
+    const bool is_sentence_piece = data_.model == "llama";
+    if (data_.model != "gpt2" && !is_sentence_piece) {
+      throw ErrorException(Error{
+          ErrorCode::kUnsupported,
+          fmt::format("{}: tokenizer.ggml.model is '{}'; supported are 'gpt2' (byte-level BPE) and 'llama' "
+                      "(SentencePiece)",
+                      metadata_.file_name(), printable(data_.model)),
+          "tokenizer.ggml.model"});
     }
     data_.pre = metadata_.string_or("tokenizer.ggml.pre", "default").value();
     read_tokens();
     read_token_types();
-    read_merges();
+    if (is_sentence_piece) {
+      read_scores();
+    } else {
+      read_merges();
+    }
     data_.bos = token_id("tokenizer.ggml.bos_token_id");
     data_.eos = token_id("tokenizer.ggml.eos_token_id");
     find_ends_of_generation();
-    // Llama 3 files from before the key existed rely on it being on.
-    const bool default_add_bos = data_.pre == "llama-bpe" && data_.bos.has_value();
+    // Llama files from before the key existed rely on it being on.
+    const bool default_add_bos = (is_sentence_piece || data_.pre == "llama-bpe") && data_.bos.has_value();
     data_.add_bos = metadata_.boolean_or("tokenizer.ggml.add_bos_token", default_add_bos).value();
     if (data_.add_bos && !data_.bos)
       fail("tokenizer.ggml.add_bos_token", "is true, but tokenizer.ggml.bos_token_id is missing");
@@ -82,6 +89,24 @@ class TokenizerDataReader {
       if (types[i] < 0 || types[i] > 6)
         fail(kKey, fmt::format("holds {} for token {}, allowed are 0 to 6", types[i], i));
       if (types[i] != 0) data_.token_types[i] = static_cast<TokenType>(types[i]);
+    }
+  }
+
+  void read_scores() {
+    constexpr std::string_view kKey = "tokenizer.ggml.scores";
+    const std::span<const double> scores = metadata_.reals(kKey).value();
+    if (scores.size() != data_.tokens.size())
+      fail(kKey, fmt::format("holds {} scores for {} tokens", scores.size(), data_.tokens.size()));
+    data_.scores.assign(scores.begin(), scores.end());
+    if (std::ranges::any_of(data_.scores, [](float score) { return std::isnan(score); }))
+      fail(kKey, "holds a score that is not a number");
+    data_.add_space_prefix = metadata_.boolean_or("tokenizer.ggml.add_space_prefix", true).value();
+    constexpr std::string_view kNormaliser = "tokenizer.ggml.precompiled_charsmap";
+    if (metadata_.contains(kNormaliser)) {
+      throw ErrorException(Error{ErrorCode::kUnsupported,
+                                 fmt::format("{}: {} is there; text normalisers are not supported",
+                                             metadata_.file_name(), kNormaliser),
+                                 std::string(kNormaliser)});
     }
   }
 

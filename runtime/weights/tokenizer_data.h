@@ -23,11 +23,13 @@ enum class TokenType : uint8_t {
 };
 
 struct TokenizerData {
-  std::string model;                ///< "gpt2" for byte-level BPE
+  std::string model;                ///< "gpt2" for byte-level BPE, "llama" for SentencePiece
   std::string pre;                  ///< pre-tokenizer name: "qwen2", "llama-bpe", "gpt-2"
-  std::vector<std::string> tokens;  ///< byte-level text by token id
+  std::vector<std::string> tokens;  ///< byte-level text by token id; of SentencePiece the pieces
   std::vector<TokenType> token_types;
-  std::vector<std::string> merges;  ///< "left right", best first
+  std::vector<std::string> merges;  ///< "left right", best first; not of SentencePiece
+  std::vector<float> scores;        ///< of SentencePiece alone: by token id, the best merge has the largest
+  bool add_space_prefix = false;    ///< of SentencePiece alone: text begins with a space
   std::optional<TokenId> bos;
   std::optional<TokenId> eos;
   std::vector<TokenId> end_of_generation;  ///< eos, eot and the like: all that end an answer

@@ -23,13 +23,19 @@ class FakeModel : public Model {
     int64_t n_kv_pages = 64;
     int64_t max_batch_tokens = 512;
     int64_t max_logit_rows = 8;
+    bool is_recurrent = false;  ///< a sequence's past is in its state slot too, which must not be another's
   };
 
   explicit FakeModel(const Options& options) : options_(options) {
     config_.architecture = "fake";
     config_.vocab_size = options.vocab_size;
     config_.context_length = options.context_length;
+    if (options.is_recurrent) {
+      config_.n_layers = 2;
+      config_.mixers = {Mixer::kGatedDeltaNet, Mixer::kAttention};
+    }
     slots_.resize(static_cast<size_t>(options.n_kv_pages * kKvPageTokens));
+    states_.resize(static_cast<size_t>(options.max_logit_rows));
   }
 
   const ModelConfig& config() const override { return config_; }
@@ -91,6 +97,7 @@ class FakeModel : public Model {
     const int64_t n_all = int64_t{slice.n_past} + slice.n_new;
     require(slice.n_new >= 1 && n_all <= config_.context_length, "slice length");
     require(static_cast<int64_t>(slice.pages.size()) * kKvPageTokens >= n_all, "pages cover the slice");
+    if (options_.is_recurrent) require_state(slice);
     uint64_t history = 0;
     for (int64_t position = 0; position < n_all; ++position) {
       Slot& stored = slot(slice, position);
@@ -102,7 +109,20 @@ class FakeModel : public Model {
       require(stored.position == position, "page table: a page holds another position's tokens");
       history = mix(history ^ static_cast<uint64_t>(stored.token + 1));
       if (position >= slice.n_past) histories.push_back(history);
+      if (options_.is_recurrent && position + 1 == n_all)
+        states_[static_cast<size_t>(slice.state_slot)] = {n_all, history};
     }
+  }
+  /// The slot must hold exactly the sequence's past, which its pages tell.
+  void require_state(const SequenceSlice& slice) {
+    require(slice.state_slot >= 0 && slice.state_slot < options_.max_logit_rows, "state slot");
+    if (slice.n_past == 0) return;
+    uint64_t history = 0;
+    for (int64_t position = 0; position < slice.n_past; ++position)
+      history = mix(history ^ static_cast<uint64_t>(slot(slice, position).token + 1));
+    const State& state = states_[static_cast<size_t>(slice.state_slot)];
+    require(state.n_tokens == slice.n_past && state.history == history,
+            "the state slot holds another sequence's past");
   }
   /// Spread like a small model's: most between -4 and 4.
   static void fill_logits(uint64_t history, std::span<float> logits) {
@@ -115,7 +135,13 @@ class FakeModel : public Model {
     return slots_[static_cast<size_t>(int64_t{page} * kKvPageTokens + position % kKvPageTokens)];
   }
 
+  struct State {
+    int64_t n_tokens = 0;
+    uint64_t history = 0;
+  };
+
   std::vector<Slot> slots_;
+  std::vector<State> states_;
   Options options_;
   ModelConfig config_;
 };

@@ -41,6 +41,10 @@ CpuBackend::Kernels CpuBackend::select_kernels(bool exact) {
       .rope = select(rope_variants(), exact),
       .swiglu = select(swiglu_variants(), exact),
       .clamped_swiglu = select(clamped_swiglu_variants(), exact),
+      .sigmoid_gate = select(sigmoid_gate_variants(), exact),
+      .causal_conv = select(causal_conv_variants(), exact),
+      .delta_rule = select(delta_rule_variants(), exact),
+      .delta_gates = select(delta_gates_variants(), exact),
       .weighted_sum = select(weighted_sum_variants(), exact),
       .router_top_k = select(router_top_k_variants(), exact),
   };
@@ -101,7 +105,7 @@ Result<MatrixView<float>> CpuBackend::allocate_activations(int64_t rows, int64_t
 
 uint64_t CpuBackend::scratch_bytes() const {
   uint64_t total = x_scratch_.bytes() + hidden_scratch_.bytes() + gate_.bytes() + up_.bytes() +
-                   router_logits_.bytes() + expert_outputs_.bytes() + rope_.bytes();
+                   router_logits_.bytes() + expert_outputs_.bytes() + rope_.bytes() + gates_.bytes();
   for (const MappedMemory& memory : activations_) total += memory.size();
   return total;
 }
@@ -111,7 +115,9 @@ void CpuBackend::begin_step(const StepInputs& inputs) {
   step_.sequences.assign(inputs.sequences.begin(), inputs.sequences.end());
   step_.logit_rows.assign(inputs.logit_rows.begin(), inputs.logit_rows.end());
   step_.places.clear();
+  step_.first_rows.clear();
   for (const AttentionSequence& sequence : step_.sequences) {
+    step_.first_rows.push_back(static_cast<int64_t>(step_.places.size()));
     for (int64_t i = 0; i < sequence.n_new; ++i) step_.places.push_back({&sequence, sequence.n_past + i});
   }
   HALOD_ASSERT(step_.places.size() == step_.tokens.size());

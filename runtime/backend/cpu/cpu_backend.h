@@ -16,6 +16,7 @@
 #include "kernels/ops/attention.h"
 #include "kernels/ops/elementwise.h"
 #include "kernels/ops/matmul.h"
+#include "kernels/ops/recurrent.h"
 #include "runtime/backend/backend.h"
 #include "runtime/backend/cpu/cpu_weights.h"
 
@@ -33,6 +34,8 @@ class CpuBackend final : public Backend {
   Result<std::unique_ptr<PlacedVector>> place_vector(std::span<const float> values) override;
   uint64_t kv_page_bytes(const KvShape& shape) const override;
   Result<std::unique_ptr<KvStorage>> allocate_kv(const KvShape& shape, int64_t n_pages) override;
+  Result<std::unique_ptr<RecurrentStates>> allocate_states(const RecurrentShape& shape,
+                                                           int64_t n_slots) override;
   Result<MatrixView<float>> allocate_activations(int64_t rows, int64_t cols) override;
   uint64_t scratch_bytes() const override;
 
@@ -47,6 +50,10 @@ class CpuBackend final : public Backend {
               std::span<const MatrixView<float>> outs) override;
   void linear_add(MatrixView<const float> x, const PlacedWeight& weight, const PlacedVector* bias,
                   MatrixView<float> residual) override;
+  void split_heads(MatrixView<const float> x, int64_t n_heads, MatrixView<float> left,
+                   MatrixView<float> right) override;
+  void gate_by_sigmoid(MatrixView<float> x, MatrixView<const float> gate) override;
+  void gated_delta_net(const GatedDeltaNetArgs& args, RecurrentStates& states) override;
   void attention(const AttentionArgs& args, KvStorage& kv) override;
   void moe(const MoeArgs& args) override;
   void dense_ffn(const DenseFfnArgs& args) override;
@@ -64,6 +71,10 @@ class CpuBackend final : public Backend {
     void (*rope)(const RopeArgs&);
     void (*swiglu)(const SwigluArgs&);
     void (*clamped_swiglu)(const ClampedSwigluArgs&);
+    void (*sigmoid_gate)(const SigmoidGateArgs&);
+    void (*causal_conv)(const CausalConvArgs&);
+    void (*delta_rule)(const DeltaRuleArgs&);
+    void (*delta_gates)(const DeltaGatesArgs&);
     void (*weighted_sum)(const WeightedSumArgs&);
     void (*router_top_k)(const RouterTopKArgs&);
   };
@@ -111,8 +122,9 @@ class CpuBackend final : public Backend {
     std::vector<TokenId> tokens;
     std::vector<AttentionSequence> sequences;
     std::vector<int32_t> logit_rows;
-    std::vector<RowPlace> places;  ///< into `sequences`
-    MatrixView<float> rope;        ///< [n_tokens, 2 * frequencies]: cosines, sines
+    std::vector<RowPlace> places;     ///< into `sequences`
+    std::vector<int64_t> first_rows;  ///< of each sequence
+    MatrixView<float> rope;           ///< [n_tokens, 2 * frequencies]: cosines, sines
   };
 
   /// ThreadPool::parallel_for where there is enough work to share, otherwise on this thread.
@@ -128,8 +140,10 @@ class CpuBackend final : public Backend {
   /// gate = activation(gate, up), n values.
   void activate(ExpertActivation activation, float* gate, const float* up, int64_t n);
   void experts_gate_up(const MoeArgs& args, const Activations& x, MatrixView<float> hidden);
+  void add_shared_expert(const MoeArgs& args);
   void experts_down(const MoeArgs& args, const Activations& hidden, MatrixView<float> outputs);
   void matmul(const Activations& x, const CpuWeight& weight, MatrixView<float> y, bool accumulate);
+  void convolve(const GatedDeltaNetArgs& args, RecurrentStates& states);
   void normalise_rotate_store(const AttentionArgs& args, KvStorage& kv);
   void compute_rope(std::span<const float> inverse_frequencies, float magnitude);
 
@@ -139,7 +153,7 @@ class CpuBackend final : public Backend {
   ThreadPool threads_;
   std::vector<MappedMemory> activations_;
   QuantizedScratch x_scratch_, hidden_scratch_;
-  Scratch<float> gate_, up_, router_logits_, expert_outputs_, rope_;
+  Scratch<float> gate_, up_, router_logits_, expert_outputs_, rope_, gates_;
   std::vector<Scratch<float>> up_tile_;  ///< per worker
   Routing routing_;
   std::set<std::pair<std::string_view, std::string_view>> matmuls_;  ///< format and variant of placed weights

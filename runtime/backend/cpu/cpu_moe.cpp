@@ -1,7 +1,9 @@
 // The mixture of experts on the CPU: tokens grouped by expert, one parallel region per stage over (expert,
 // rows).
 #include <algorithm>
+#include <array>
 #include <cstring>
+#include <vector>
 
 #include "kernels/cpu/tile_layout.h"
 #include "runtime/backend/cpu/cpu_backend.h"
@@ -56,13 +58,15 @@ void CpuBackend::route(const MoeArgs& args) {
   r.slots.resize(n_pairs);
   threads_.parallel_for(n_tokens, 16, [&](int64_t begin, int64_t end, int) {
     for (int64_t t = begin; t < end; ++t) {
-      kernels_.router_top_k({.logits = logits.row_data(t),
-                             .n_experts = n_experts,
-                             .n_chosen = k,
-                             .experts = r.experts.data() + t * k,
-                             .weights = r.weights.data() + t * k,
-                             .gating = kernel_gating(args.gating),
-                             .weights_scale = args.weights_scale});
+      kernels_.router_top_k(
+          {.logits = logits.row_data(t),
+           .n_experts = n_experts,
+           .n_chosen = k,
+           .experts = r.experts.data() + t * k,
+           .weights = r.weights.data() + t * k,
+           .gating = kernel_gating(args.gating),
+           .selection_bias = args.selection_bias ? bias_values(*args.selection_bias) : nullptr,
+           .weights_scale = args.weights_scale});
     }
   });
 
@@ -86,15 +90,15 @@ void CpuBackend::route(const MoeArgs& args) {
 
 void CpuBackend::experts_gate_up(const MoeArgs& args, const Activations& x, MatrixView<float> hidden) {
   const CpuWeight &gate = cpu_weight(args.gate), &up = cpu_weight(args.up);
-  const int64_t tasks_per_expert = n_tasks_per_expert(gate.rows());
-  const int64_t n_multiplications =
-      2 * static_cast<int64_t>(routing_.slots.size()) * gate.rows() * gate.cols();
+  const int64_t width = args.expert_width(), first_up_row = args.has_fused_gate_up() ? width : 0;
+  const int64_t tasks_per_expert = n_tasks_per_expert(width);
+  const int64_t n_multiplications = 2 * static_cast<int64_t>(routing_.slots.size()) * width * gate.cols();
   parallel_for(static_cast<int64_t>(routing_.active.size()) * tasks_per_expert, 1, n_multiplications,
                [&](int64_t begin, int64_t end, int worker_idx) {
                  for (int64_t task = begin; task < end; ++task) {
                    const int32_t expert = routing_.active[static_cast<size_t>(task / tasks_per_expert)];
                    const int64_t first_row = task % tasks_per_expert * kRowsPerTask,
-                                 n_rows = std::min(kRowsPerTask, gate.rows() - first_row);
+                                 n_rows = std::min(kRowsPerTask, width - first_row);
                    const auto first = static_cast<size_t>(routing_.first_slot[static_cast<size_t>(expert)]);
                    const int64_t n_tokens =
                        routing_.first_slot[static_cast<size_t>(expert) + 1] - static_cast<int64_t>(first);
@@ -112,15 +116,16 @@ void CpuBackend::experts_gate_up(const MoeArgs& args, const Activations& x, Matr
                    float* up_tile =
                        up_tile_[static_cast<size_t>(worker_idx)].at_least(n_tokens * kRowsPerTask);
                    matmul_args.weight = up.expert(expert);
+                   matmul_args.first_row = first_up_row + first_row;
                    matmul_args.y_rows = nullptr;
                    matmul_args.y = {up_tile, n_tokens, kRowsPerTask};
-                   matmul_args.y_origin = first_row;
+                   matmul_args.y_origin = matmul_args.first_row;
                    up.variant().run(matmul_args);
                    for (int64_t t = 0; t < n_tokens; ++t) {
                      float* gate_values = hidden.row_data(slots[t]) + first_row;
                      float* up_values = up_tile + t * kRowsPerTask;
                      if (args.biases) {
-                       const int64_t bias_at = expert * gate.rows() + first_row;
+                       const int64_t bias_at = expert * width + first_row;
                        add(bias_values(args.biases->gate) + bias_at, gate_values, n_rows);
                        add(bias_values(args.biases->up) + bias_at, up_values, n_rows);
                      }
@@ -162,7 +167,8 @@ void CpuBackend::moe(const MoeArgs& args) {
   const CpuWeight &gate = cpu_weight(args.gate), &up = cpu_weight(args.up), &down = cpu_weight(args.down);
   const Activations x =
       prepare(input.normed, gate.variant().needs_codes || up.variant().needs_codes, x_scratch_);
-  const MatrixView<float> hidden(gate_.at_least(n_slots * gate.rows()), n_slots, gate.rows());
+  const int64_t width = args.expert_width();
+  const MatrixView<float> hidden(gate_.at_least(n_slots * width), n_slots, width);
   experts_gate_up(args, x, hidden);
   const MatrixView<float> outputs(expert_outputs_.at_least(n_slots * down.rows()), n_slots, down.rows());
   experts_down(args, prepare(hidden, down.variant().needs_codes, hidden_scratch_), outputs);
@@ -181,6 +187,37 @@ void CpuBackend::moe(const MoeArgs& args) {
       }
       kernels_.weighted_sum({terms.data(), routing_.weights.data() + t * k, k, input.residual.row_data(t),
                              input.residual.cols});
+    }
+  });
+  if (args.shared) add_shared_expert(args);
+}
+
+void CpuBackend::add_shared_expert(const MoeArgs& args) {
+  const SharedExpert& shared = *args.shared;
+  const MatrixView<float> x = args.input.normed;
+  const int64_t n_tokens = x.rows, width = shared.gate.rows();
+  const MatrixView<float> gate(gate_.at_least(n_tokens * width), n_tokens, width),
+      up(up_.at_least(n_tokens * width), n_tokens, width),
+      out(expert_outputs_.at_least(n_tokens * x.cols), n_tokens, x.cols),
+      scales(router_logits_.at_least(n_tokens), n_tokens, 1);
+  const PlacedWeight* weights[] = {&shared.gate, &shared.up};
+  const MatrixView<float> outs[] = {gate, up};
+  linear(x, weights, outs);
+  threads_.parallel_for(n_tokens, 4, [&](int64_t begin, int64_t end, int) {
+    for (int64_t t = begin; t < end; ++t) activate(args.activation, gate.row_data(t), up.row_data(t), width);
+  });
+  linear(gate, std::array{&shared.down}, {&out, 1});
+  std::fill_n(scales.data, n_tokens, 1.0F);
+  if (shared.scale) {
+    linear(x, std::array{shared.scale}, {&scales, 1});
+    const std::vector<float> logits(scales.data, scales.data + n_tokens);
+    std::fill_n(scales.data, n_tokens, 1.0F);
+    kernels_.sigmoid_gate({scales.data, logits.data(), n_tokens});
+  }
+  threads_.parallel_for(n_tokens, 8, [&](int64_t begin, int64_t end, int) {
+    for (int64_t t = begin; t < end; ++t) {
+      const float* term = out.row_data(t);
+      kernels_.weighted_sum({&term, scales.row_data(t), 1, args.input.residual.row_data(t), out.cols});
     }
   });
 }

@@ -125,7 +125,23 @@ uint64_t HipBackend::scratch_bytes() const {
 bool HipBackend::takes_format(Format format) const { return find_row_layout(format) != nullptr; }
 
 bool HipBackend::supports(ModelFeature feature) const {
-  return feature != ModelFeature::kSlidingWindow && feature != ModelFeature::kAttentionSinks;
+  switch (feature) {
+    case ModelFeature::kNeighbourRope:
+    case ModelFeature::kBias:
+    case ModelFeature::kRouterGating:
+    case ModelFeature::kExpertBias:
+    case ModelFeature::kExpertActivation:
+      return true;
+    case ModelFeature::kSlidingWindow:
+    case ModelFeature::kAttentionSinks:
+    case ModelFeature::kPartialRope:
+    case ModelFeature::kGatedAttention:
+    case ModelFeature::kSharedExpert:
+    case ModelFeature::kFusedExperts:
+    case ModelFeature::kRecurrentState:
+      break;
+  }
+  return false;
 }
 
 uint64_t HipBackend::available_bytes() const {

@@ -43,6 +43,11 @@ TEST(TheKernelSelfTest, LeavesNoRowOfAnyTableOut) {
   expect_all("swiglu", swiglu_variants());
   expect_all("weighted_sum", weighted_sum_variants());
   expect_all("router_top_k", router_top_k_variants());
+  expect_all("clamped_swiglu", clamped_swiglu_variants());
+  expect_all("sigmoid_gate", sigmoid_gate_variants());
+  expect_all("causal_conv", causal_conv_variants());
+  expect_all("delta_rule", delta_rule_variants());
+  expect_all("delta_gates", delta_gates_variants());
 }
 
 }  // namespace

@@ -87,6 +87,25 @@ TEST(AnAnswer, IsTheSameWhenItWasPreempted) {
   expect_answers_as_alone(fake, requests);
 }
 
+TEST(AnAnswer, OfARecurrentModelIsTheSameWhateverSlotItsStateIsIn) {
+  // As above, so that sequences come and go in the slots, and with a prefix that they share.
+  FakeEngine fake({.max_sequences = 6, .prefill_chunk = 40}, 8, 256, true);
+  std::vector<GenerationRequest> requests;
+  for (size_t i = 0; i < 12; ++i) {
+    requests.push_back(make_request(i + 1, 45, 120, sampling_cases()[i % 3]));
+    requests.back().prompt = testing_support::make_prompt(45, 5);
+    requests.back().prompt.push_back(static_cast<int32_t>(i));
+  }
+  for (const auto& request : requests) fake.engine.submit(request);
+  for (int i = 0; i < 30; ++i) fake.engine.step();
+  fake.engine.cancel(RequestId{2});
+  fake.run();
+  EXPECT_GT(fake.engine.stats().n_preemptions, 0U);
+  EXPECT_EQ(fake.engine.stats().n_cached_tokens, 0U) << "pages without their state are no prefix";
+  requests.erase(requests.begin() + 1);
+  expect_answers_as_alone(fake, requests);
+}
+
 TEST(AnAnswer, IsTheSameWhenItsPromptWasCached) {
   for (const int64_t prefill_chunk : {5, 64, 512}) {
     FakeEngine fake({.prefill_chunk = prefill_chunk});

@@ -14,11 +14,13 @@
 namespace halod::testing_support {
 
 struct FakeEngine {
-  explicit FakeEngine(const EngineOptions& options = {}, int64_t n_pages = 64, int64_t context_length = 256)
+  explicit FakeEngine(const EngineOptions& options = {}, int64_t n_pages = 64, int64_t context_length = 256,
+                      bool is_recurrent = false)
       : model({.context_length = context_length,
                .n_kv_pages = n_pages,
                .max_batch_tokens = max_batch_tokens(options),
-               .max_logit_rows = options.max_sequences}),
+               .max_logit_rows = options.max_sequences,
+               .is_recurrent = is_recurrent}),
         engine(model, options, sink) {}
 
   void run() {

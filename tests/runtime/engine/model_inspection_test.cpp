@@ -101,9 +101,6 @@ TEST_F(AModelInspection, NamesEverythingThatKeepsAModelFromRunning) {
     for (const Error& problem : found->problems)
       EXPECT_EQ(problem.code, ErrorCode::kUnsupported) << problem.message;
   }
-  const ModelInspection gpt_oss = inspect(folder / "gpt-oss-a.gguf", {}).value();
-  ASSERT_EQ(gpt_oss.problems.size(), 1U);
-  EXPECT_THAT(gpt_oss.problems[0].message, HasSubstr("'gpt-oss'"));
 }
 
 }  // namespace

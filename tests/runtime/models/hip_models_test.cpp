@@ -11,6 +11,7 @@
 
 #include "bench/loaded_model.h"
 #include "kernels/hip/weight_layout.h"
+#include "runtime/models/model_features.h"
 #include "tests/runtime/models/temporary_model.h"
 #include "tests/support/random_values.h"
 
@@ -105,6 +106,20 @@ TEST(TheGpuBackend, FindsTheBestTokenOnTheDevice) {
   const std::vector<float> logits = gpu.append(prompt);
   gpu.rewind(4);
   EXPECT_EQ(gpu.append_greedily(prompt.back()), LoadedModel::argmax(logits));
+}
+
+TEST(TheGpuBackend, NamesWhatAModelNeedsThatItDoesNotDo) {
+  const TemporaryModel file("tiny-dense", "F16");
+  const LoadedModel gpu = load(file.path(), "hip-lanes");
+  ModelConfig config = gpu.config();
+  EXPECT_TRUE(check_features(config, gpu.backend()));
+  config.shared_expert_intermediate_size = 64;
+  const auto checked = check_features(config, gpu.backend());
+  ASSERT_FALSE(checked);
+  EXPECT_EQ(checked.error().code, ErrorCode::kUnsupported);
+  EXPECT_NE(checked.error().message.find("shared experts"), std::string::npos)
+      << checked.error().message;
+  EXPECT_TRUE(check_features(config, load(file.path(), "cpu").backend()));
 }
 
 /// Its weights are trained, so that codes of 8 bits and choices of experts stand nearer to their ties: by

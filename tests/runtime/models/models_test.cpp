@@ -32,7 +32,8 @@ LoadedModel load(const TemporaryModel& model, bool exact = false, int n_threads 
   return LoadedModel({.path = model.path(),
                       .backend = {.n_threads = n_threads, .exact = exact},
                       .context_length = 256,
-                      .max_logit_rows = 64});
+                      .max_logit_rows = 64,
+                      .max_sequences = 3});
 }
 
 struct Case {

@@ -195,7 +195,7 @@ TEST(ATokenizer, RefusesAnUnknownPreTokenizerAndNamesTheKnownOnes) {
 
 TEST(ATokenizer, RefusesVocabulariesThatContradictThemselves) {
   auto data = make_tiny_vocabulary({});
-  data.model = "llama";
+  data.model = "t5";
   EXPECT_EQ(Tokenizer::create(data).error().code, ErrorCode::kUnsupported);
   data = make_tiny_vocabulary({});
   data.token_types.pop_back();

@@ -88,8 +88,9 @@ TEST_F(AModelConfig, NamesTheArchitecturesThatItKnows) {
   const auto config = read("gpt-9", {});
   ASSERT_FALSE(config);
   EXPECT_EQ(config.error().code, ErrorCode::kUnsupported);
-  EXPECT_THAT(config.error().message, AllOf(StartsWith("model.gguf: "), HasSubstr("gpt-9"),
-                                            HasSubstr("gpt-oss, llama, qwen2, qwen3, qwen3moe")));
+  EXPECT_THAT(config.error().message,
+              AllOf(StartsWith("model.gguf: "), HasSubstr("gpt-9"),
+                    HasSubstr("gpt-oss, llama, minimax-m2, qwen2, qwen3, qwen3moe, qwen3next, qwen35moe")));
 }
 
 TEST_F(AModelConfig, RefusesAbsurdValuesByKey) {
@@ -200,6 +201,40 @@ TEST_F(AModelConfig, OfGptOssHasAWindowOnEveryOtherLayer) {
   EXPECT_EQ(config.expert_activation, ExpertActivation::kClampedSwiglu);
   EXPECT_FALSE(config.rope.rounds_correction_range);
   EXPECT_EQ(read("qwen3", {}).value().window_of_layer(0), 0);
+}
+
+TEST_F(AModelConfig, OfQwen3NextMixesDeltaNetsAndAttention) {
+  Changes keys = {{"qwen3next.block_count", int64_t{8}},
+                  {"qwen3next.rope.dimension_count", int64_t{2}},
+                  {"qwen3next.expert_count", int64_t{8}},
+                  {"qwen3next.expert_used_count", int64_t{2}},
+                  {"qwen3next.expert_feed_forward_length", int64_t{12}},
+                  {"qwen3next.expert_shared_feed_forward_length", int64_t{10}},
+                  {"qwen3next.ssm.conv_kernel", int64_t{4}},
+                  {"qwen3next.ssm.state_size", int64_t{32}},
+                  {"qwen3next.ssm.group_count", int64_t{2}},
+                  {"qwen3next.ssm.time_step_rank", int64_t{6}},
+                  {"qwen3next.ssm.inner_size", int64_t{192}}};
+  const ModelConfig config = read("qwen3next", keys).value();
+  EXPECT_EQ(config.mixer(2), Mixer::kGatedDeltaNet);
+  EXPECT_EQ(config.mixer(3), Mixer::kAttention);
+  EXPECT_EQ(config.place_of_layer(7), 1);
+  EXPECT_EQ(config.place_of_layer(4), 3);
+  EXPECT_EQ(config.n_layers_with(Mixer::kGatedDeltaNet), 6);
+  EXPECT_TRUE(config.has_recurrent_state() && config.has_gated_attention);
+  EXPECT_EQ(config.recurrent.conv_channels(), 2 * 2 * 32 + 6 * 32);
+  EXPECT_EQ(config.rope.n_dims, 2);
+  EXPECT_EQ(config.shared_expert_intermediate_size, 10);
+  EXPECT_FALSE(read("qwen3", {}).value().has_recurrent_state());
+  const std::pair<const char*, int64_t> contradictions[] = {
+      {"qwen3next.rope.dimension_count", 8}, {"qwen3next.ssm.group_count", 4},
+      {"qwen3next.ssm.inner_size", 191},     {"qwen3next.full_attention_interval", 0},
+      {"qwen3next.ssm.state_size", 24},      {"qwen3next.ssm.conv_kernel", 1}};
+  for (const auto& [key, value] : contradictions) {
+    Changes changed = keys;
+    changed[key] = value;
+    EXPECT_EQ(read("qwen3next", changed).error().field, key);
+  }
 }
 
 TEST_F(AModelConfig, OfLlamaHasAnOldFilesFrequencyBaseAndMixtralsExperts) {

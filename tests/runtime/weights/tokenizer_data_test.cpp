@@ -82,10 +82,29 @@ TEST(TokenizerDataFromMetadata, AddsBosToOldLlama3FilesOnly) {
 }
 
 TEST(TokenizerDataFromMetadata, IsUnsupportedForOtherTokenizers) {
-  const auto data = read({{"tokenizer.ggml.model", "llama"}});
+  const auto data = read({{"tokenizer.ggml.model", "t5"}});
   ASSERT_FALSE(data);
   EXPECT_EQ(data.error().code, ErrorCode::kUnsupported);
   EXPECT_EQ(data.error().field, "tokenizer.ggml.model");
+}
+
+TEST(TokenizerDataFromMetadata, HoldsScoresInsteadOfMergesOfSentencePiece) {
+  const Changes llama = {{"tokenizer.ggml.model", "llama"},
+                         {"tokenizer.ggml.merges", std::nullopt},
+                         {"tokenizer.ggml.bos_token_id", int64_t{3}},
+                         {"tokenizer.ggml.scores", MetadataArray(std::vector<double>{-1, -2, -0.5, 0, 0})}};
+  const TokenizerData data = read(llama).value();
+  EXPECT_THAT(data.scores, ElementsAre(-1.0F, -2.0F, -0.5F, 0.0F, 0.0F));
+  EXPECT_TRUE(data.add_bos && data.add_space_prefix);
+  const std::pair<const char*, std::optional<MetadataValue>> problems[] = {
+      {"tokenizer.ggml.scores", std::nullopt},
+      {"tokenizer.ggml.scores", MetadataArray(std::vector<double>{1})},
+      {"tokenizer.ggml.precompiled_charsmap", MetadataArray(std::vector<int64_t>{1})}};
+  for (const auto& [key, value] : problems) {
+    Changes changed = llama;
+    changed[key] = value;
+    EXPECT_EQ(read(changed).error().field, key);
+  }
 }
 
 TEST(TokenizerDataFromMetadata, RefusesContradictionsByKey) {
