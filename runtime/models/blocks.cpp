@@ -127,6 +127,15 @@ void MoeBlock::load_experts(TensorLoader& loader, int64_t layer_idx) {
   };
   const int64_t hidden = config_.hidden_size, width = config_.moe_intermediate_size;
   if (config_.has_fused_experts) {
+    // Kernels begin at multiples of 16 rows, and the second half begins at `width`.
+    if (width % 16 != 0) {
+      const std::string name = layer_tensor(layer_idx, "ffn_gate_up_exps.weight");
+      throw ErrorException({ErrorCode::kUnsupported,
+                            fmt::format("tensor '{}' holds gate and up of {} rows each; only multiples of 16 "
+                                        "are supported in one tensor",
+                                        name, width),
+                            name});
+    }
     gate_ = experts("ffn_gate_up_exps.weight", 2 * width, hidden);
   } else {
     gate_ = experts("ffn_gate_exps.weight", width, hidden);
