@@ -100,7 +100,7 @@ void TensorLoader::refuse_unused() const {
     throw ErrorException({ErrorCode::kUnsupported,
                           fmt::format("{}: tensor '{}' is none that halod computes with for this "
                                       "architecture; without it the answers would be wrong",
-                                      file_.path().string(), tensor.name),
+                                      file_.path().string(), file_.name_in_files(tensor.name)),
                           tensor.name});
   }
 }
