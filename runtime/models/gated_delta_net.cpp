@@ -65,7 +65,7 @@ void GatedDeltaNetBlock::forward(Step& step) const {
                            .tiles_value_heads = recurrent.tiles_value_heads,
                            .layer_idx = config_.place_of_layer(layer_idx_)},
                           *step.states);
-  backend.linear_add(gate, *out_, step.hidden);
+  backend.linear_add(gate, *out_, nullptr, step.hidden);
 }
 
 uint64_t GatedDeltaNetBlock::weight_bytes_per_token() const {
