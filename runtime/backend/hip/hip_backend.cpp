@@ -124,10 +124,6 @@ uint64_t HipBackend::scratch_bytes() const {
 
 bool HipBackend::takes_format(Format format) const { return find_row_layout(format) != nullptr; }
 
-bool HipBackend::supports(ModelFeature feature) const {
-  return feature != ModelFeature::kSlidingWindow && feature != ModelFeature::kAttentionSinks;
-}
-
 uint64_t HipBackend::available_bytes() const {
   // From sysfs: the runtime's own count leaves out what a GPU without memory of its own may map of the
   // machine's.

@@ -38,7 +38,7 @@ class HipBackend final : public Backend {
   Result<MatrixView<float>> allocate_activations(int64_t rows, int64_t cols) override;
   uint64_t scratch_bytes() const override;
   bool takes_format(Format format) const override;
-  bool supports(ModelFeature feature) const override;
+  bool supports(ModelFeature) const override { return true; }
   uint64_t available_bytes() const override;
   bool takes_memory_at_once() const override { return true; }
 
@@ -100,7 +100,7 @@ class HipBackend final : public Backend {
     const int32_t* logit_rows = nullptr;
     const float* rope = nullptr;
     int32_t n_rotated = 0;  ///< leading values of a head
-    AttentionPlan plan;  ///< and on the device:
+    AttentionPlan plan;     ///< and on the device:
     const int32_t* row_ids = nullptr;
     std::array<const AttentionTile*, 4> tiles = {};
   };
