@@ -124,6 +124,21 @@ uint64_t HipBackend::scratch_bytes() const {
 
 bool HipBackend::takes_format(Format format) const { return find_row_layout(format) != nullptr; }
 
+bool HipBackend::supports(ModelFeature feature) const {
+  // One by one, so that a new one is not promised before its kernels are there.
+  switch (feature) {
+    case ModelFeature::kNeighbourRope:
+    case ModelFeature::kBias:
+    case ModelFeature::kRouterGating:
+    case ModelFeature::kExpertBias:
+    case ModelFeature::kExpertActivation:
+    case ModelFeature::kSlidingWindow:
+    case ModelFeature::kAttentionSinks:
+      return true;
+  }
+  return false;
+}
+
 uint64_t HipBackend::available_bytes() const {
   // From sysfs: the runtime's own count leaves out what a GPU without memory of its own may map of the
   // machine's.

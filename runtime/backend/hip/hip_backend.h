@@ -38,7 +38,7 @@ class HipBackend final : public Backend {
   Result<MatrixView<float>> allocate_activations(int64_t rows, int64_t cols) override;
   uint64_t scratch_bytes() const override;
   bool takes_format(Format format) const override;
-  bool supports(ModelFeature) const override { return true; }
+  bool supports(ModelFeature feature) const override;
   uint64_t available_bytes() const override;
   bool takes_memory_at_once() const override { return true; }
 
