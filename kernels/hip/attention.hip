@@ -4,6 +4,7 @@
 // KV head.
 #include "kernels/hip/activations.h"
 #include "kernels/hip/args.h"
+#include "kernels/hip/attention_args.h"
 #include "kernels/hip/dialect/gpu.h"
 #include "kernels/hip/dot.h"
 
@@ -155,8 +156,9 @@ struct RunningSoftmax {
     }
   }
 
-  HALOD_DEVICE void add_page(const unsigned char* page, int n_valid, int head_dim, float scale,
-                             const float* q, float* weights) {
+  /// Of the page's keys those from first_valid to n_valid - 1, one at least.
+  HALOD_DEVICE void add_page(const unsigned char* page, int first_valid, int n_valid, int head_dim,
+                             float scale, const float* q, float* weights) {
     float scores[n_heads] = {};
     for (int d = 0; d < head_dim; d += 8) {
       float key[8];
@@ -171,7 +173,8 @@ struct RunningSoftmax {
     }
 #pragma unroll
     for (int h = 0; h < n_heads; ++h) {
-      const float score = gpu::lane() < n_valid ? scores[h] * scale : -gpu::infinity();
+      const bool is_seen = gpu::lane() >= first_valid && gpu::lane() < n_valid;
+      const float score = is_seen ? scores[h] * scale : -gpu::infinity();
       const float largest = gpu::max(maxima[h], gpu::wave_max(score));
       const float weight = gpu::exp(score - largest), correction = gpu::exp(maxima[h] - largest);
       maxima[h] = largest;
@@ -186,6 +189,7 @@ struct RunningSoftmax {
     const unsigned char* page_values = page + kPageTokens * head_dim * 2;
     if (first_key < keys_at_once) {
       for (int key = first_key; key < n_valid; key += keys_at_once) {
+        if (key < first_valid) continue;
         float of_key[n_heads], value[8];
         load_shared(weights + key * n_heads, of_key);
         unpack_halves(gpu::load_piece(page_values + (key * head_dim + column) * 2), value);
@@ -274,9 +278,11 @@ HALOD_DEVICE void combine_splits(const SplitAttentionArgs& args, const Attention
   const int dim = args.head_dim, n_sums = n_heads * dim, stride = n_heads * (dim + 2);
   if (gpu::thread() < n_heads) {
     const int h = gpu::thread();
-    float largest = -gpu::infinity();
+    const int head = chunk.first_head + (h < chunk.n_used ? h : chunk.n_used - 1);
+    const float sink = args.sinks ? args.sinks[head] : -gpu::infinity();
+    float largest = sink;
     for (int s = 0; s < splits; ++s) largest = gpu::max(largest, partials[s * stride + n_sums + h]);
-    float total = 0.0F;
+    float total = gpu::exp(sink - largest);
     for (int s = 0; s < splits; ++s)
       total +=
           partials[s * stride + n_sums + n_heads + h] * gpu::exp(partials[s * stride + n_sums + h] - largest);
@@ -310,7 +316,9 @@ HALOD_DEVICE void attention(const SplitAttentionArgs& args) {
   const int split = gpu::block_x(), row = gpu::block_y() / args.n_chunks, dim = args.head_dim;
   const HeadChunk<n_heads> chunk(args, gpu::block_y() % args.n_chunks);
   const StepRow place = args.rows[row];
-  const int n_keys = place.position + 1, splits = n_splits(n_keys);
+  const int n_keys = place.position + 1, first_seen = first_seen_key(place.position, args.window);
+  const int first_page = first_seen / kPageTokens, end_page = (n_keys + kPageTokens - 1) / kPageTokens;
+  const int splits = splits_of_pages(end_page - first_page);
   if (split >= splits) return;
   const AttentionShared<n_heads> shared(dim);
 
@@ -323,16 +331,16 @@ HALOD_DEVICE void attention(const SplitAttentionArgs& args) {
   }
   gpu::sync();  // all queries, before any wave scores with them
 
-  const int n_pages = (n_keys + kPageTokens - 1) / kPageTokens, per_split = pages_per_split(n_pages);
-  const int end = (split + 1) * per_split < n_pages ? (split + 1) * per_split : n_pages;
+  const int per_split = pages_per_split(end_page - first_page), begin = first_page + split * per_split;
+  const int end = begin + per_split < end_page ? begin + per_split : end_page;
   RunningSoftmax<n_heads> softmax;
-  for (int page = split * per_split + gpu::wave(); page < end; page += kSplitWaves) {
+  for (int page = begin + gpu::wave(); page < end; page += kSplitWaves) {
     const uint32_t page_id = args.pages[place.first_page + page];
-    const int left = n_keys - page * kPageTokens;
+    const int left = n_keys - page * kPageTokens, before = first_seen - page * kPageTokens;
     softmax.add_page(args.kv + (static_cast<size_t>(page_id) * static_cast<size_t>(args.n_kv_heads) +
                                 static_cast<size_t>(chunk.kv_head)) *
                                    head_page_bytes(dim),
-                     left < kPageTokens ? left : kPageTokens, dim, args.scale, shared.q,
+                     before, left < kPageTokens ? left : kPageTokens, dim, args.scale, shared.q,
                      shared.weights + gpu::wave() * n_heads * kPageTokens);
   }
   join_waves(softmax, shared, dim);

@@ -11,12 +11,13 @@
 // Bits. A result must be the same whether its row came alone or among others, so it depends on the row's
 // query, its keys and the window alone. Keys are cut into splits by their own position (key_split() of
 // args.h); a split is summed from nothing, page by page, and splits are merged one after the other in their
-// order, by merge_maxima() and merged() wherever that happens. A page or a split whose keys are all masked
-// leaves everything as it is. What a column of a product does not depend on: which queries are its
-// neighbours.
+// order, by merge_maxima() and merged() wherever that happens, a sink as the last of them. A page or a split
+// whose keys are all masked leaves everything as it is, so that those before the window may be skipped. What
+// a column of a product does not depend on: which queries are its neighbours.
 #pragma once
 
 #include "kernels/hip/args.h"
+#include "kernels/hip/attention_args.h"
 #include "kernels/hip/dialect/gpu.h"
 #include "kernels/hip/weight_layout.h"
 
@@ -44,6 +45,17 @@ struct AttentionSums {
   float maximum = -gpu::infinity();
   float total = 0.0F;                          ///< of this lane's keys, every second
   gpu::FloatAccumulator values[n_steps] = {};  ///< 16 columns of the values each
+
+  /// One more logit in the softmax, without a value, after all splits.
+  HALOD_DEVICE void add_sink(float sink) {
+    const MergeFactors factors = merge_maxima(maximum, sink);
+    total = merged(factors, total, gpu::lane() < kFragment ? 1.0F : 0.0F);
+#pragma unroll
+    for (int d = 0; d < n_steps; ++d) {
+#pragma unroll
+      for (int i = 0; i < 8; ++i) values[d].values[i] = merged(factors, values[d].values[i], 0.0F);
+    }
+  }
 
   HALOD_DEVICE void merge(const AttentionSums& split) {
     const MergeFactors factors = merge_maxima(maximum, split.maximum);

@@ -9,6 +9,7 @@
 // where they are longer.
 #include "kernels/hip/activations.h"
 #include "kernels/hip/args.h"
+#include "kernels/hip/attention_args.h"
 #include "kernels/hip/attention_tile.h"
 #include "kernels/hip/dialect/gpu.h"
 #include "kernels/hip/weight_layout.h"
@@ -17,18 +18,29 @@ namespace halod::hip {
 
 inline constexpr int kFlashDecodeThreads = kFlashDecodeWaves * gpu::kWave;
 
-/// One head's results of all splits to 32 columns of the output row.
+/// The splits that a row's keys lie in.
+struct SeenSplits {
+  int first, end;
+};
+
+/// One head's results of all splits, and its sink's, to 32 columns of the output row.
 template <int dim>
-HALOD_DEVICE void merge_splits(const float* partials, int n_splits, int head, int column,
-                               const ActivationResult& out, size_t first_of_head) {
+HALOD_DEVICE void merge_splits(const float* partials, const SeenSplits& splits, int head, const float* sink,
+                               int column, const ActivationResult& out, size_t first_of_head) {
   float maximum = -gpu::infinity(), totals[2] = {}, sum = 0.0F;
-  for (int s = 0; s < n_splits; ++s) {
+  for (int s = splits.first; s < splits.end; ++s) {
     const float* partial = partials + static_cast<size_t>(s) * flash_partial_floats(dim);
     const float* of_head = partial + kFragment * dim + 3 * head;
     const MergeFactors factors = merge_maxima(maximum, of_head[0]);
 #pragma unroll
     for (int i = 0; i < 2; ++i) totals[i] = merged(factors, totals[i], of_head[1 + i]);
     sum = merged(factors, sum, partial[head * dim + column + gpu::lane()]);
+  }
+  if (sink) {
+    const MergeFactors factors = merge_maxima(maximum, *sink);
+    totals[0] = merged(factors, totals[0], 1.0F);
+    totals[1] = merged(factors, totals[1], 0.0F);
+    sum = merged(factors, sum, 0.0F);
   }
   const float value = sum * (1.0F / (totals[0] + totals[1]));
   const size_t at = first_of_head + static_cast<size_t>(column);
@@ -44,8 +56,9 @@ HALOD_DEVICE void flash_decode(const FlashDecodeArgs& args) {
   const int first_in_group = chunk % chunks_per_group * kFragment, left = group - first_in_group;
   const int n_heads = left < kFragment ? left : kFragment;
   const StepRow place = args.rows[row];
-  const int n_splits = n_key_splits(place.position + 1);
-  if (split >= n_splits) return;
+  const int first_page = first_seen_key(place.position, args.window) / kPageTokens;
+  const SeenSplits splits = {key_split(first_page), n_key_splits(place.position + 1)};
+  if (split < splits.first || split >= splits.end) return;
 
   constexpr int kSteps = dim / kFragment / kFlashDecodeWaves;
   const int in_fragment = gpu::lane() % kFragment, first_column = gpu::wave() * kSteps * kFragment;
@@ -74,6 +87,7 @@ HALOD_DEVICE void flash_decode(const FlashDecodeArgs& args) {
   const int end = next_split < n_pages ? next_split : n_pages;
   AttentionSums<kSteps> sums;
   int page = split_first_page(split);
+  if (page < first_page) page = first_page;
   load(page);
 #pragma unroll 1
   for (; page < end; ++page) {
@@ -102,11 +116,13 @@ HALOD_DEVICE void flash_decode(const FlashDecodeArgs& args) {
       if (gpu::lane() < kFragment) of_head[0] = sums.maximum;
     }
   }
-  if (!gpu::arrive_last(args.counters + gpu::block_y(), static_cast<uint32_t>(n_splits), flag)) return;
+  const auto n_splits = static_cast<uint32_t>(splits.end - splits.first);
+  if (!gpu::arrive_last(args.counters + gpu::block_y(), n_splits, flag)) return;
   constexpr int kGroupsPerHead = dim / kGroupColumns;
   for (int i = gpu::wave(); i < n_heads * kGroupsPerHead; i += kFlashDecodeWaves) {
     const int head = i / kGroupsPerHead;
-    merge_splits<dim>(partials, n_splits, head, i % kGroupsPerHead * kGroupColumns, args.out,
+    const float* sink = args.sinks ? args.sinks + kv_head * group + first_in_group + head : nullptr;
+    merge_splits<dim>(partials, splits, head, sink, i % kGroupsPerHead * kGroupColumns, args.out,
                       first_of_heads + static_cast<size_t>(head * dim));
   }
 }

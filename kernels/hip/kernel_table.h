@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "kernels/hip/args.h"
+#include "kernels/hip/attention_args.h"
 
 // name, arguments, family, threads per block, most vector registers, most shared bytes, instructions that
 // must be in it

@@ -11,6 +11,7 @@
 // allows the matrix unit's whole rate, at half of its own. 16.5 kB per block.
 #include "kernels/hip/activations.h"
 #include "kernels/hip/args.h"
+#include "kernels/hip/attention_args.h"
 #include "kernels/hip/attention_tile.h"
 #include "kernels/hip/dialect/gpu.h"
 #include "kernels/hip/dot.h"
@@ -78,7 +79,6 @@ HALOD_DEVICE void prompt_attention(const PromptAttentionArgs& args) {
   unsigned char* values = keys + kPageTokens * dim * 2;
   gpu::check_shared_memory(values + kPageTokens / 8 * prompt_attention_octet_bytes(dim));
   const int last_key = place.position + tile.n_rows - 1, last_page = last_key / kPageTokens;
-  const int first_seen = args.window == 0 ? 0 : place.position - args.window + 1;
   const int last_of_wave = place.position + first_in_tile + n_rows - 1;
   PageLoader<dim, kPromptAttentionThreads> loader;
   const auto load = [&](int page) {
@@ -88,7 +88,7 @@ HALOD_DEVICE void prompt_attention(const PromptAttentionArgs& args) {
     loader.load(args.kv + head_page * static_cast<size_t>(kv_head_page_bytes(dim)),
                 last_key + 1 - page * kPageTokens);
   };
-  int page = first_seen > 0 ? first_seen / kPageTokens : 0;
+  int page = first_seen_key(place.position, args.window) / kPageTokens;
   load(page);
   AttentionSums<kSteps> sums, of_split;
   int split = key_split(page), split_end = split_first_page(split + 1);
@@ -108,6 +108,7 @@ HALOD_DEVICE void prompt_attention(const PromptAttentionArgs& args) {
   }
   gpu::sync_shared();  // all waves have read the last page, before results take its place
   sums.merge(of_split);
+  if (args.sinks) sums.add_sink(args.sinks[head]);
   write_rows<dim>(sums, args.out, tile.first_row + first_in_tile, n_rows, row_columns, head * dim,
                   reinterpret_cast<float*>(gpu::shared_memory()) + gpu::wave() * kFragment * kResultPitch);
 }

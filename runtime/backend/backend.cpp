@@ -29,6 +29,8 @@ std::string_view to_string(ModelFeature feature) {
       return "attention sinks";
     case ModelFeature::kRouterGating:
       return "this router's way to weigh experts";
+    case ModelFeature::kSelectionBias:
+      return "biases for the choice of experts";
     case ModelFeature::kExpertBias:
       return "biases of experts";
     case ModelFeature::kExpertActivation:

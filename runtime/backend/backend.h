@@ -118,7 +118,8 @@ enum class ModelFeature : uint8_t {
   kBias,           ///< of AttentionArgs and linear_add()
   kSlidingWindow,  ///< AttentionArgs::window
   kAttentionSinks,
-  kRouterGating,  ///< MoeArgs::gating and weights_scale
+  kRouterGating,   ///< MoeArgs::gating and weights_scale
+  kSelectionBias,  ///< MoeArgs::selection_bias
   kExpertBias,
   kExpertActivation,
   kPartialRope,     ///< frequencies for less than head_dim / 2 pairs

@@ -15,6 +15,7 @@ std::vector<ModelFeature> model_features(const ModelConfig& config) {
   add_if(config.has_attention_sinks, ModelFeature::kAttentionSinks);
   add_if(config.router_gating != RouterGating::kSoftmax || config.expert_weights_scale != 1,
          ModelFeature::kRouterGating);
+  add_if(config.router_gating == RouterGating::kSigmoid, ModelFeature::kSelectionBias);
   add_if(config.has_expert_bias, ModelFeature::kExpertBias);
   add_if(config.expert_activation != ExpertActivation::kSwiglu, ModelFeature::kExpertActivation);
   add_if(config.rope.n_dims != config.head_dim, ModelFeature::kPartialRope);

@@ -7,7 +7,7 @@
 #include <span>
 #include <vector>
 
-#include "kernels/hip/args.h"
+#include "kernels/hip/attention_args.h"
 #include "runtime/backend/backend.h"
 
 namespace halod::hip {

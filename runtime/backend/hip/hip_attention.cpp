@@ -69,7 +69,8 @@ void HipBackend::attend_by_tiles(const AttentionArgs& args, const unsigned char*
   const std::vector<AttentionTile>& planned = step_.plan.tiles_for(at_once);
   const AttentionTile* tiles = step_.tiles[static_cast<size_t>(&planned - step_.plan.tiles.data())];
   const int rows_per_tile = prompt_attention_rows(at_once);
-  const double per_row = 4.0 * static_cast<double>(args.n_heads * args.head_dim) * step_.longest;
+  const int64_t n_keys = args.window > 0 ? std::min<int64_t>(args.window, step_.longest) : step_.longest;
+  const double per_row = 4.0 * static_cast<double>(args.n_heads * args.head_dim * n_keys);
   const auto n_tiles = static_cast<int64_t>(planned.size());
   const int64_t tiles_per_launch = rows_per_launch(per_row, rows_per_tile) / rows_per_tile;
   for (int64_t tile = 0; tile < n_tiles; tile += tiles_per_launch) {
@@ -87,7 +88,8 @@ void HipBackend::attend_by_tiles(const AttentionArgs& args, const unsigned char*
                             .n_heads = static_cast<int32_t>(args.n_heads),
                             .n_kv_heads = static_cast<int32_t>(args.n_kv_heads),
                             .heads_at_once = at_once,
-                            .window = 0});
+                            .window = static_cast<int32_t>(args.window),
+                            .sinks = hip_vector(args.sinks)});
   }
 }
 
@@ -118,7 +120,8 @@ void HipBackend::attend_by_rows(const AttentionArgs& args, const unsigned char* 
                            .n_kv_heads = static_cast<int32_t>(args.n_kv_heads),
                            .n_chunks = static_cast<int32_t>(n_chunks),
                            .n_splits = n_splits,
-                           .window = 0});
+                           .window = static_cast<int32_t>(args.window),
+                           .sinks = hip_vector(args.sinks)});
   }
 }
 
@@ -134,7 +137,8 @@ void HipBackend::attend_by_vectors(const AttentionArgs& args, const unsigned cha
   uint32_t* counters = counters_.of<uint32_t>(rows_at_once * n_chunks);
   for (int64_t row = 0; row < n_rows; row += rows_at_once) {
     launch(*device_, attention_kernel(heads),
-           {.x = n_splits(step_.longest), .y = std::min(rows_at_once, n_rows - row) * n_chunks},
+           {.x = most_splits(most_pages_seen(step_.longest, static_cast<int>(args.window))),
+            .y = std::min(rows_at_once, n_rows - row) * n_chunks},
            attention_shared_bytes(heads, dim),
            SplitAttentionArgs{.q = args.q.row_data(row),
                               .rows = step_.rows + row,
@@ -147,7 +151,9 @@ void HipBackend::attend_by_vectors(const AttentionArgs& args, const unsigned cha
                               .n_heads = static_cast<int32_t>(args.n_heads),
                               .n_kv_heads = static_cast<int32_t>(args.n_kv_heads),
                               .head_dim = dim,
-                              .n_chunks = static_cast<int32_t>(n_chunks)});
+                              .n_chunks = static_cast<int32_t>(n_chunks),
+                              .window = static_cast<int32_t>(args.window),
+                              .sinks = hip_vector(args.sinks)});
   }
 }
 

@@ -125,15 +125,17 @@ uint64_t HipBackend::scratch_bytes() const {
 bool HipBackend::takes_format(Format format) const { return find_row_layout(format) != nullptr; }
 
 bool HipBackend::supports(ModelFeature feature) const {
+  // One by one, so that a new one is not promised before its kernels are there.
   switch (feature) {
     case ModelFeature::kNeighbourRope:
     case ModelFeature::kBias:
     case ModelFeature::kRouterGating:
     case ModelFeature::kExpertBias:
     case ModelFeature::kExpertActivation:
-      return true;
     case ModelFeature::kSlidingWindow:
     case ModelFeature::kAttentionSinks:
+      return true;
+    case ModelFeature::kSelectionBias:
     case ModelFeature::kPartialRope:
     case ModelFeature::kGatedAttention:
     case ModelFeature::kSharedExpert:

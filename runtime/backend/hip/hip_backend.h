@@ -100,7 +100,7 @@ class HipBackend final : public Backend {
     const int32_t* logit_rows = nullptr;
     const float* rope = nullptr;
     int32_t n_rotated = 0;  ///< leading values of a head
-    AttentionPlan plan;  ///< and on the device:
+    AttentionPlan plan;     ///< and on the device:
     const int32_t* row_ids = nullptr;
     std::array<const AttentionTile*, 4> tiles = {};
   };

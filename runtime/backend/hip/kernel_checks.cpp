@@ -165,6 +165,7 @@ struct AttentionInputs {
   std::vector<float> q, k, v, rope;  ///< of all keys of all rows' sequences; q of the rows alone
   std::vector<float> q_norm, k_norm;
   std::vector<float> q_bias, k_bias, v_bias;
+  std::vector<float> sinks;
 };
 
 int n_rotated(const AttentionShape& shape) { return shape.n_rotated > 0 ? shape.n_rotated : shape.head_dim; }
@@ -200,7 +201,9 @@ std::vector<float> expected_attention(const AttentionShape& shape, const Attenti
                             .head_dim = dim,
                             .scale = 1.0F / std::sqrt(static_cast<float>(dim)),
                             .pages = pointers,
+                            .first_key = first_seen_key(n_keys - 1, shape.window),
                             .n_keys = n_keys,
+                            .sinks = shape.has_sinks ? in.sinks.data() + h : nullptr,
                             .type = KvType::kF16});
     }
   }
@@ -230,7 +233,8 @@ KernelChecks check_attention(Device& device, const AttentionShape& shape) {
                      .k_norm = check_values(dim, 14),
                      .q_bias = check_values(q_size, 16),
                      .k_bias = check_values(kv_size, 17),
-                     .v_bias = check_values(kv_size, 18)};
+                     .v_bias = check_values(kv_size, 18),
+                     .sinks = check_values(shape.n_heads, 19)};
   std::vector<float> angles(static_cast<size_t>(longest * turned));
   for (int j = 0; j < longest; ++j) {
     for (int i = 0; i < turned / 2; ++i) {
@@ -244,6 +248,7 @@ KernelChecks check_attention(Device& device, const AttentionShape& shape) {
       device, static_cast<int64_t>(pages.size()) * shape.n_kv_heads * kv_head_page_bytes(dim));
   DeviceArray<float> q_norm(device, in.q_norm), k_norm(device, in.k_norm);
   DeviceArray<float> q_bias(device, in.q_bias), k_bias(device, in.k_bias), v_bias(device, in.v_bias);
+  const DeviceArray<float> sinks(device, in.sinks);
   DeviceArray<float> q(device, n_rows * q_size), k(device, n_rows * kv_size), v(device, n_rows * kv_size),
       rope(device, n_rows * turned);
   DeviceArray<StepRow> rows(device, n_rows);
@@ -301,7 +306,8 @@ KernelChecks check_attention(Device& device, const AttentionShape& shape) {
   DeviceArray<float> partials(device, n_rows * n_chunks * kMaxSplits * partial_floats(heads, dim));
   DeviceArray<uint32_t> counters(device, n_rows * n_chunks);
   const KernelId kernel = attention_kernel(heads);
-  launch(device, kernel, {.x = n_splits(longest), .y = n_rows * n_chunks}, attention_shared_bytes(heads, dim),
+  launch(device, kernel, {.x = most_splits(most_pages_seen(longest, shape.window)), .y = n_rows * n_chunks},
+         attention_shared_bytes(heads, dim),
          SplitAttentionArgs{.q = q.data(),
                             .rows = rows.data(),
                             .pages = device_pages.data(),
@@ -313,7 +319,9 @@ KernelChecks check_attention(Device& device, const AttentionShape& shape) {
                             .n_heads = shape.n_heads,
                             .n_kv_heads = shape.n_kv_heads,
                             .head_dim = dim,
-                            .n_chunks = n_chunks});
+                            .n_chunks = n_chunks,
+                            .window = shape.window,
+                            .sinks = shape.has_sinks ? sinks.data() : nullptr});
   const std::vector<float> values = out.values();
   KernelChecks checks;
   for (int64_t s = 0; s < n_rows; ++s) {
@@ -323,8 +331,9 @@ KernelChecks check_attention(Device& device, const AttentionShape& shape) {
         expected_attention(shape, in, std::move(q_row), in.k.data() + s * longest * kv_size,
                            in.v.data() + s * longest * kv_size, angles.data(), shape.n_keys[row]);
     checks.push_back(
-        {fmt::format("{} {}/{} heads of {}, {} keys", kernel_row(kernel).name, shape.n_heads,
-                     shape.n_kv_heads, dim, shape.n_keys[row]),
+        {fmt::format("{} {}/{} heads of {}, {} keys, window {}{}", kernel_row(kernel).name, shape.n_heads,
+                     shape.n_kv_heads, dim, shape.n_keys[row], shape.window,
+                     shape.has_sinks ? ", sinks" : ""),
          check_nmse(std::span(values).subspan(row * static_cast<size_t>(q_size), static_cast<size_t>(q_size)),
                     expected),
          kAttentionBound});

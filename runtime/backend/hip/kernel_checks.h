@@ -48,6 +48,8 @@ struct AttentionShape {
   bool has_biases = false;
   int n_rotated = 0;  ///< leading values of a head; 0 = all
   bool pairs_neighbours = false;
+  int window = 0;
+  bool has_sinks = false;
 };
 KernelChecks check_attention(Device& device, const AttentionShape& shape);
 
@@ -92,6 +94,7 @@ struct PromptAttentionShape {
   };
   std::vector<Sequence> sequences;
   int window = 0;
+  bool has_sinks = false;
 };
 /// Against attention in double over the f16 keys and values; and the bits of the tiles' kernel against those
 /// of the single rows'.

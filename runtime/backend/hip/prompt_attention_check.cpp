@@ -33,6 +33,7 @@ class PromptAttentionInputs {
       n_pages += (sequence.n_past + sequence.n_new + kPageTokens - 1) / kPageTokens;
     }
     q = check_values(int64_t{n_rows} * shape.n_heads * shape.head_dim, 60);
+    sinks = check_values(shape.n_heads, 59);
     const auto page_bytes = static_cast<size_t>(shape.n_kv_heads * kv_head_page_bytes(shape.head_dim));
     pages.bytes.assign(static_cast<size_t>(n_pages) * page_bytes, 0xff);
     // The last page first: no two neighbours lie as they follow.
@@ -63,6 +64,11 @@ class PromptAttentionInputs {
       largest = std::max(largest, scores.back());
     }
     double total = 0;
+    if (shape_.has_sinks) {
+      const double sink = static_cast<double>(sinks[static_cast<size_t>(head)]);
+      largest = std::max(largest, sink);
+      total = std::exp(sink - largest);
+    }
     std::vector<double> sums(static_cast<size_t>(dim));
     for (int key = first; key <= position; ++key) {
       const double weight = std::exp(scores[static_cast<size_t>(key - first)] - largest);
@@ -80,6 +86,7 @@ class PromptAttentionInputs {
   float scale() const { return 1.0F / static_cast<float>(shape_.head_dim); }
 
   std::vector<float> q;
+  std::vector<float> sinks;  ///< [n_heads]
   ScatteredPages pages;
   std::vector<StepRow> rows;
 
@@ -122,11 +129,13 @@ struct OnDevice {
       : q(device, inputs.q),
         rows(device, inputs.rows),
         pages(device, inputs.pages.ids),
-        kv(device, inputs.pages.bytes) {}
+        kv(device, inputs.pages.bytes),
+        sinks(device, inputs.sinks) {}
   DeviceArray<float> q;
   DeviceArray<StepRow> rows;
   DeviceArray<uint32_t> pages;
   DeviceArray<unsigned char> kv;
+  DeviceArray<float> sinks;
 };
 
 void attend_by_tiles(Device& device, const PromptAttentionShape& shape, const PromptAttentionInputs& inputs,
@@ -155,7 +164,8 @@ void attend_by_tiles(Device& device, const PromptAttentionShape& shape, const Pr
                              .n_heads = shape.n_heads,
                              .n_kv_heads = shape.n_kv_heads,
                              .heads_at_once = at_once,
-                             .window = shape.window});
+                             .window = shape.window,
+                             .sinks = shape.has_sinks ? on_device.sinks.data() : nullptr});
   device.synchronize();  // the tiles' memory ends here
 }
 
@@ -191,7 +201,8 @@ bool attend_by_rows(Device& device, const PromptAttentionShape& shape, const Pro
                          .n_kv_heads = shape.n_kv_heads,
                          .n_chunks = n_chunks,
                          .n_splits = n_splits,
-                         .window = shape.window});
+                         .window = shape.window,
+                         .sinks = shape.has_sinks ? on_device.sinks.data() : nullptr});
   return std::ranges::all_of(counters.read(), [](uint32_t count) { return count == 0; });
 }
 
@@ -226,9 +237,9 @@ KernelChecks check_prompt_attention(Device& device, const PromptAttentionShape& 
       }
     }
   }
-  const std::string what =
-      fmt::format("{} {}/{} heads, {} rows of {} sequences, window {}", kernel_row(kernels.prompt).name,
-                  shape.n_heads, shape.n_kv_heads, n_rows, shape.sequences.size(), shape.window);
+  const std::string what = fmt::format(
+      "{} {}/{} heads, {} rows of {} sequences, window {}{}", kernel_row(kernels.prompt).name, shape.n_heads,
+      shape.n_kv_heads, n_rows, shape.sequences.size(), shape.window, shape.has_sinks ? ", sinks" : "");
   const std::string_view decode = kernel_row(kernels.decode).name;
   // The 8-bit form is that of the values, as another kernel makes it.
   CheckActivations rounded(device, n_rows, row_columns);

@@ -78,7 +78,9 @@ void add_decode_tests(std::vector<SelfTest>& tests) {
                                       .n_keys = {9},
                                       .has_norms = false,
                                       .has_biases = true,
-                                      .pairs_neighbours = pairs_neighbours});
+                                      .pairs_neighbours = pairs_neighbours,
+                                      .window = pairs_neighbours ? 4 : 0,
+                                      .has_sinks = pairs_neighbours});
     });
   }
 }
@@ -120,11 +122,16 @@ void add_prompt_tests(std::vector<SelfTest>& tests) {
     add_experts(Format::kF16, WeightKind::kFloats, is_gpt_oss);
   }
   for (const int head_dim : {64, 128}) {
-    tests.push_back([=](Device& device) {
-      return check_prompt_attention(
-          device,
-          {.n_heads = 2, .n_kv_heads = 1, .head_dim = head_dim, .sequences = {{.n_past = 125, .n_new = 5}}});
-    });
+    for (const int window : {0, 20}) {
+      tests.push_back([=](Device& device) {
+        return check_prompt_attention(device, {.n_heads = 2,
+                                               .n_kv_heads = 1,
+                                               .head_dim = head_dim,
+                                               .sequences = {{.n_past = 125, .n_new = 5}},
+                                               .window = window,
+                                               .has_sinks = window > 0});
+      });
+    }
   }
 }
 

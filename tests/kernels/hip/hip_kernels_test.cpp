@@ -284,17 +284,45 @@ TEST(GpuAttention, RotatesNeighboursOrHalvesOfAWholeHeadOrItsFirstValues) {
   }
 }
 
+TEST(GpuAttention, SeesTheWindowAlone) {
+  EXPECT_EQ(most_pages_seen(1000, 0), 32);
+  EXPECT_EQ(most_pages_seen(40, 1000), 2);
+  EXPECT_EQ(most_pages_seen(1000, 1), 1);
+  EXPECT_EQ(most_pages_seen(1000, 2), 2);  // the last key of a page and the first of the next
+  EXPECT_EQ(most_pages_seen(1000, 33), 2);
+  EXPECT_EQ(most_pages_seen(1000, 34), 3);
+  const auto device = make_lanes_device();
+  for (const int window : {1, 2, 32, 33, 140, 1000})
+    expect_passed(check_attention(*device, {.n_heads = 3,
+                                            .n_kv_heads = 1,
+                                            .head_dim = 48,
+                                            .n_keys = {1, 33, 97, 170},
+                                            .window = window,
+                                            .has_sinks = window == 33}));
+}
+
+TEST(GpuAttention, GivesSinksTheirShare) {
+  const auto device = make_lanes_device();
+  for (const int n_heads : {2, 6, 20})
+    expect_passed(check_attention(
+        *device,
+        {.n_heads = n_heads, .n_kv_heads = 2, .head_dim = 32, .n_keys = {1, 140}, .has_sinks = true}));
+}
+
 TEST(GpuAttention, CutsLongContextsIntoLongerSplits) {
-  EXPECT_EQ(n_splits(1), 1);
-  EXPECT_EQ(n_splits(128), 1);
-  EXPECT_EQ(n_splits(129), 2);
-  EXPECT_EQ(n_splits(4096), 32);
+  EXPECT_EQ(splits_of_pages(1), 1);
+  EXPECT_EQ(splits_of_pages(4), 1);
+  EXPECT_EQ(splits_of_pages(5), 2);
+  EXPECT_EQ(splits_of_pages(128), 32);
   for (const int n_keys : {4097, 5000, 32768, 1 << 20}) {
-    EXPECT_LE(n_splits(n_keys), kMaxSplits);
-    EXPECT_GT(n_splits(n_keys), kMaxSplits / 2);
+    const int n_pages = (n_keys + kPageTokens - 1) / kPageTokens;
+    EXPECT_LE(splits_of_pages(n_pages), kMaxSplits);
+    EXPECT_GT(splits_of_pages(n_pages), kMaxSplits / 2);
   }
   const auto device = make_lanes_device();
-  expect_passed(check_attention(*device, {.n_heads = 2, .n_kv_heads = 1, .head_dim = 32, .n_keys = {4225}}));
+  // The shorter one of the two has more splits.
+  expect_passed(
+      check_attention(*device, {.n_heads = 2, .n_kv_heads = 1, .head_dim = 32, .n_keys = {4225, 4096}}));
 }
 
 TEST(GpuSelfTest, PassesOnAnIntactDevice) {

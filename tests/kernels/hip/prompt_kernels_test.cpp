@@ -211,6 +211,20 @@ TEST(PromptAttention, HasTheBitsOfDecodeInALongContext) {
       *device, {.n_heads = 2, .n_kv_heads = 1, .head_dim = 64, .sequences = {{.n_past = 4348, .n_new = 8}}}));
 }
 
+TEST(PromptAttention, GivesSinksTheirShare) {
+  const auto device = make_lanes_device();
+  for (const int head_dim : {64, 128}) {
+    for (const int window : {0, 40})
+      expect_right(check_prompt_attention(
+          *device, {.n_heads = 4,
+                    .n_kv_heads = 2,
+                    .head_dim = head_dim,
+                    .sequences = {{.n_past = 0, .n_new = 5}, {.n_past = 125, .n_new = 9}},
+                    .window = window,
+                    .has_sinks = true}));
+  }
+}
+
 TEST(PromptAttention, TakesPromptsOfAnyLength) {
   const auto device = make_lanes_device();
   for (const int n_new : {1, 15, 16, 17, 33, 65, 130})

@@ -94,7 +94,7 @@ TEST(ADecodeStep, IsEightLaunchesALayerOfExperts) {
 }
 
 TEST(ADecodeStep, IsEightLaunchesALayerOfAnyOtherArchitecture) {
-  for (const char* shape : {"tiny-dense", "tiny-llama", "tiny-qwen2"}) {
+  for (const char* shape : {"tiny-dense", "tiny-llama", "tiny-qwen2", "tiny-gpt-oss"}) {
     int64_t n_layers = 0;
     const auto counts = count_step(shape, 1, n_layers);
     EXPECT_EQ(counts.n_launches(), 8 * n_layers + 5) << shape;
