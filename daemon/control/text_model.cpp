@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <fstream>
+#include <span>
 #include <sstream>
 
 #include "runtime/text/output_parser.h"
@@ -78,7 +79,12 @@ Result<TextModel::RenderedChat> TextModel::render_chat(boost::json::object conte
   const Result<std::vector<TokenId>> ids =
       tokenizer_.encode(*prompt, {.add_special = false, .parse_special = true});
   if (!ids) return ids.error();
-  return RenderedChat{.prompt = to_ints(*ids), .opens_reasoning = prompt_opens_reasoning(*prompt)};
+  RenderedChat chat{.prompt = to_ints(*ids), .opens_reasoning = prompt_opens_reasoning(*prompt)};
+  if (harmony_) {
+    const std::span<const TokenId> message = harmony_->open_message(*ids);
+    chat.harmony_message.assign(message.begin(), message.end());
+  }
+  return chat;
 }
 
 std::vector<int32_t> TextModel::stop_token_ids() const { return to_ints(tokenizer_.end_of_generation()); }
