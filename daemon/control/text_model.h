@@ -37,6 +37,7 @@ class TextModel {
     std::vector<TokenId> harmony_message;
   };
   /// `context`: messages, tools and the template's other variables; bos_token and eos_token are added here.
+  /// Reasoning that comes back with a tool call (`reasoning_content`) is named as gpt-oss' template names it.
   /// Errors: kInvalidArgument with the template's own message (field "messages").
   Result<RenderedChat> render_chat(boost::json::object context) const;
 

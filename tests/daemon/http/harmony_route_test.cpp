@@ -1,4 +1,9 @@
 // Chats of a model that answers in gpt-oss' harmony format.
+#include <boost/json/parse.hpp>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+
 #include "tests/daemon/http/http_fixture.h"
 #include "tests/runtime/text/tiny_vocabulary.h"
 
@@ -124,6 +129,31 @@ TEST_F(AHarmonyDaemon, ContinuesAMessageThatTheTemplateOpened) {
   const json::object message =
       ask(R"("chat_template_kwargs": {"prefill": "<|channel|>analysis<|message|>"})", "stop");
   EXPECT_EQ(message.at("reasoning_content"), "Hello.");
+}
+
+TEST(GptOssTemplate, GetsTheReasoningBehindAToolCallBack) {
+  const std::filesystem::path file =
+      std::filesystem::path(HALOD_CONFORMANCE_DIR) / "templates/openai-gpt-oss-120b.jinja";
+  if (!std::filesystem::exists(file)) GTEST_SKIP() << "no template at " << file;
+  std::ostringstream source;
+  source << std::ifstream(file, std::ios::binary).rdbuf();
+  const TextModel model = TextModel::create(harmony_vocabulary(), source.str()).value();
+  json::object context = json::parse(R"({"tools": null, "add_generation_prompt": true, "messages": [
+      {"role": "user", "content": "1+1?"},
+      {"role": "assistant", "content": "I add.", "reasoning_content": "Add.",
+       "tool_calls": [{"type": "function", "function": {"name": "add", "arguments": {"a": 1}}}]},
+      {"role": "tool", "content": "2"}]})")
+                             .as_object();
+  const auto rendered = model.render_chat(context);
+  ASSERT_TRUE(rendered) << rendered.error().message;
+  std::vector<TokenId> ids;
+  for (const int32_t id : rendered->prompt) ids.push_back(TokenId{id});
+  EXPECT_THAT(model.tokenizer().decode(ids),
+              ::testing::EndsWith("<|start|>assistant<|channel|>analysis<|message|>Add.\n\nI add.<|end|>"
+                                  "<|start|>assistant to=functions.add<|channel|>commentary json<|message|>"
+                                  "{\"a\": 1}<|call|><|start|>functions.add to=assistant"
+                                  "<|channel|>commentary<|message|>\"2\"<|end|><|start|>assistant"));
+  EXPECT_EQ(model.tokenizer().decode(rendered->harmony_message), "<|start|>assistant");
 }
 
 TEST_F(AHarmonyDaemon, ShowsAnAnswerWithoutHeadersAsItIs) {
