@@ -8,7 +8,26 @@
 namespace halod {
 AnswerText::AnswerText(const Tokenizer& tokenizer, Options options)
     : tokenizer_(&tokenizer), options_(std::move(options)), stop_(options_.stop) {
-  if (options_.parser) parser_.emplace(*options_.parser);
+  if (!options_.parser) return;
+  if (!options_.harmony_message.empty()) marks_ = HarmonyMarks::find(tokenizer);
+  if (marks_) {
+    start_harmony();
+  } else {
+    parser_.emplace(*options_.parser);
+  }
+}
+
+/// The prompt may have opened more than the header that answers begin with; what it says is not said again.
+void AnswerText::start_harmony() {
+  harmony_.emplace(*options_.parser);
+  for (const TokenId id : options_.harmony_message) {
+    if (const auto mark = marks_->mark(id)) {
+      harmony_->mark(*mark);
+    } else {
+      harmony_->push(tokenizer_->token_text(id));
+    }
+  }
+  harmony_->end_prompt();
 }
 
 void AnswerText::add(OutputDelta delta, AnswerUpdate& update) {
@@ -20,7 +39,9 @@ void AnswerText::add(OutputDelta delta, AnswerUpdate& update) {
 
 void AnswerText::add_text(const std::string& text, AnswerUpdate& update) {
   if (text.empty()) return;
-  if (parser_) {
+  if (harmony_) {
+    add(harmony_->push(text), update);
+  } else if (parser_) {
     add(parser_->push(text), update);
   } else {
     update.delta.content += text;
@@ -31,6 +52,7 @@ bool AnswerText::push(const GeneratedToken& token, AnswerUpdate& update) {
   ++n_tokens_;
   if (std::ranges::find(options_.stop_token_ids, token.token_id) != options_.stop_token_ids.end())
     return false;
+  if (harmony_) return push_harmony(token, update);
   if (options_.logprobs) update.logprobs.push_back(token);
   // Control tokens structure the prompt; one in the middle of an answer is no text.
   const TokenId id{token.token_id};
@@ -39,10 +61,37 @@ bool AnswerText::push(const GeneratedToken& token, AnswerUpdate& update) {
   return stop_.stopped();
 }
 
-void AnswerText::finish(FinishReason reason, AnswerUpdate& update) {
+/// Headers are no text: they are neither cut at stop strings nor have they log-probabilities to show.
+bool AnswerText::push_harmony(const GeneratedToken& token, AnswerUpdate& update) {
+  const TokenId id{token.token_id};
+  if (const auto mark = marks_->mark(id)) {
+    flush_text(update);
+    if (!stop_.stopped()) add(harmony_->mark(*mark), update);
+    return stop_.stopped();
+  }
+  if (tokenizer_->is_control(id)) return false;
+  const std::string_view bytes = tokenizer_->token_text(id);
+  const bool is_header = harmony_->is_header(bytes);
+  const std::string text = utf8_.push(bytes);
+  if (is_header) {
+    add(harmony_->push(text), update);
+    return false;
+  }
+  if (options_.logprobs) update.logprobs.push_back(token);
+  add(harmony_->begin_text(), update);
+  add_text(stop_.push(text), update);
+  return stop_.stopped();
+}
+
+void AnswerText::flush_text(AnswerUpdate& update) {
   add_text(stop_.push(utf8_.flush()), update);
   if (!stop_.stopped()) add_text(stop_.flush(), update);
+}
+
+void AnswerText::finish(FinishReason reason, AnswerUpdate& update) {
+  flush_text(update);
   if (parser_) add(parser_->finish(), update);
+  if (harmony_) add(harmony_->finish(), update);
   update.end = reason == FinishReason::length && !stop_.stopped() ? AnswerEnd::kLength
                : called_tools_                                    ? AnswerEnd::kToolCalls
                                                                   : AnswerEnd::kStop;

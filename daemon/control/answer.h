@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "daemon/control/generation.h"
+#include "runtime/text/harmony_parser.h"
 #include "runtime/text/output_parser.h"
 #include "runtime/text/stop_strings.h"
 #include "runtime/text/tokenizer.h"
@@ -38,6 +39,8 @@ class AnswerText {
     std::vector<std::string> stop;
     std::vector<int32_t> stop_token_ids;
     std::optional<OutputParserOptions> parser;  ///< none: everything is content
+    /// TextModel::RenderedChat's: not empty for an answer in harmony, which needs a parser too.
+    std::vector<TokenId> harmony_message = {};
     bool logprobs = false;
   };
   /// `tokenizer` outlives this.
@@ -52,12 +55,17 @@ class AnswerText {
  private:
   void add(OutputDelta delta, AnswerUpdate& update);
   void add_text(const std::string& text, AnswerUpdate& update);
+  void start_harmony();
+  bool push_harmony(const GeneratedToken& token, AnswerUpdate& update);
+  void flush_text(AnswerUpdate& update);
 
   const Tokenizer* tokenizer_;
   Options options_;
   Utf8Stream utf8_;
   StopStrings stop_;
   std::optional<OutputParser> parser_;
+  std::optional<HarmonyMarks> marks_;  // with harmony_, instead of parser_
+  std::optional<HarmonyParser> harmony_;
   bool called_tools_ = false;
   uint32_t n_tokens_ = 0;
 };

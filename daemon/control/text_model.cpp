@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <fstream>
+#include <span>
 #include <sstream>
 
 #include "runtime/text/output_parser.h"
@@ -20,6 +21,27 @@ std::vector<int32_t> to_ints(std::span<const TokenId> ids) {
 
 std::string name_of(const Tokenizer& tokenizer, const std::optional<TokenId>& id) {
   return id ? std::string(tokenizer.token_text(*id)) : std::string();
+}
+
+/// gpt-oss' template calls the reasoning before a tool call `thinking`, shows it only there, and refuses
+/// content beside it; what it would refuse goes to where it puts content that stands alone, the analysis.
+void name_thinking(boost::json::object& context) {
+  boost::json::value* messages = context.if_contains("messages");
+  if (!messages || !messages->is_array()) return;
+  for (boost::json::value& value : messages->get_array()) {
+    boost::json::object* message = value.if_object();
+    if (!message || !message->contains("tool_calls") || message->contains("thinking")) continue;
+    const boost::json::value* reasoning = message->if_contains("reasoning_content");
+    if (!reasoning || !reasoning->is_string() || reasoning->get_string().empty()) continue;
+    boost::json::string thinking = reasoning->get_string();
+    boost::json::value& content = (*message)["content"];
+    if (content.is_string() && !content.get_string().empty()) {
+      thinking += "\n\n";
+      thinking += content.get_string();
+    }
+    content = "";
+    (*message)["thinking"] = std::move(thinking);
+  }
 }
 
 Error in_file(const std::filesystem::path& file, Error error) {
@@ -70,6 +92,7 @@ Result<std::vector<int32_t>> TextModel::encode_prompt(std::string_view text) con
 Result<TextModel::RenderedChat> TextModel::render_chat(boost::json::object context) const {
   context["bos_token"] = name_of(tokenizer_, tokenizer_.bos());
   context["eos_token"] = name_of(tokenizer_, tokenizer_.eos());
+  if (harmony_) name_thinking(context);
   const Result<std::string> prompt = chat_template_.render(context, local_time_now());
   if (!prompt)
     return Error{prompt.error().code, fmt::format("the chat template refused: {}", prompt.error().message),
@@ -78,7 +101,12 @@ Result<TextModel::RenderedChat> TextModel::render_chat(boost::json::object conte
   const Result<std::vector<TokenId>> ids =
       tokenizer_.encode(*prompt, {.add_special = false, .parse_special = true});
   if (!ids) return ids.error();
-  return RenderedChat{.prompt = to_ints(*ids), .opens_reasoning = prompt_opens_reasoning(*prompt)};
+  RenderedChat chat{.prompt = to_ints(*ids), .opens_reasoning = prompt_opens_reasoning(*prompt)};
+  if (harmony_) {
+    const std::span<const TokenId> message = harmony_->open_message(*ids);
+    chat.harmony_message.assign(message.begin(), message.end());
+  }
+  return chat;
 }
 
 std::vector<int32_t> TextModel::stop_token_ids() const { return to_ints(tokenizer_.end_of_generation()); }

@@ -4,12 +4,14 @@
 #include <boost/json/object.hpp>
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/error.h"
 #include "runtime/text/chat_template.h"
+#include "runtime/text/harmony_parser.h"
 #include "runtime/text/tokenizer.h"
 #include "runtime/weights/tokenizer_data.h"
 
@@ -31,8 +33,11 @@ class TextModel {
   struct RenderedChat {
     std::vector<int32_t> prompt;
     bool opens_reasoning = false;  ///< the answer begins inside a think block
+    /// The message that the answer continues, from its <|start|> on; empty where the format is not harmony.
+    std::vector<TokenId> harmony_message;
   };
   /// `context`: messages, tools and the template's other variables; bos_token and eos_token are added here.
+  /// Reasoning that comes back with a tool call (`reasoning_content`) is named as gpt-oss' template names it.
   /// Errors: kInvalidArgument with the template's own message (field "messages").
   Result<RenderedChat> render_chat(boost::json::object context) const;
 
@@ -41,10 +46,13 @@ class TextModel {
 
  private:
   TextModel(Tokenizer tokenizer, ChatTemplate chat_template)
-      : tokenizer_(std::move(tokenizer)), chat_template_(std::move(chat_template)) {}
+      : tokenizer_(std::move(tokenizer)),
+        chat_template_(std::move(chat_template)),
+        harmony_(HarmonyMarks::find(tokenizer_)) {}
 
   Tokenizer tokenizer_;
   ChatTemplate chat_template_;
+  std::optional<HarmonyMarks> harmony_;  // gpt-oss' vocabulary
 };
 
 }  // namespace halod

@@ -74,7 +74,10 @@ Result<PreparedAnswer> prepare_chat(const json::object& body, const ServedModel&
   std::vector<Prompt> prompts(1);
   prompts.front().ids = std::move(rendered->prompt);
   add_sequences(prompts, model, answer);
-  for (AnswerText::Options& choice : answer.choices) choice.parser = parser;
+  for (AnswerText::Options& choice : answer.choices) {
+    choice.parser = parser;
+    choice.harmony_message = rendered->harmony_message;
+  }
   return answer;
 }
 

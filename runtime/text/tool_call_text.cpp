@@ -189,4 +189,12 @@ ParsedToolCall parse_xml_tool_call(std::string_view text, const json::array& too
   return {ToolCallOutcome::kComplete, {.name = std::string(*name), .arguments = arguments + "}"}};
 }
 
+std::optional<std::string> parse_tool_arguments(std::string_view text) {
+  text = trim(text);
+  if (text.empty()) return "{}";
+  json::value value;
+  if (check_json(text, value) != ToolCallOutcome::kComplete) return std::nullopt;
+  return std::string(text);
+}
+
 }  // namespace halod

@@ -1,7 +1,9 @@
-// The two ways in which models write a tool call.
+// The ways in which models write a tool call.
 #pragma once
 
 #include <boost/json/array.hpp>
+#include <optional>
+#include <string>
 #include <string_view>
 
 #include "runtime/text/output_parser.h"
@@ -27,5 +29,9 @@ ParsedToolCall parse_json_tool_call(std::string_view text);
 /// function tag may be missing. One line break on each side of a value is not part of it. A value is text
 /// unless `tools` gives its parameter another type and it is JSON. Thread: any.
 ParsedToolCall parse_xml_tool_call(std::string_view text, const boost::json::array& tools);
+
+/// `{…}` with white space around it: the arguments of a call whose name is known otherwise, byte for byte.
+/// Nothing written is "{}"; nothing is returned for what is no JSON object. Thread: any.
+std::optional<std::string> parse_tool_arguments(std::string_view text);
 
 }  // namespace halod

@@ -123,7 +123,10 @@ void HttpClient::reset_connection() {
   socket_.close();
 }
 
-ADaemon::ADaemon() : plane_([](const ModelSpec&) { return make_test_text(kTemplate); }) {
+ADaemon::ADaemon() : ADaemon([](const ModelSpec&) { return make_test_text(kTemplate); }) {}
+
+ADaemon::ADaemon(std::function<Result<TextModel>(const ModelSpec&)> make_text)
+    : plane_(std::move(make_text)) {
   engine_.next_token = [this](const GenerationRequest&, uint32_t answer_idx) {
     return answer_idx < answer.size() ? static_cast<int32_t>(static_cast<unsigned char>(answer[answer_idx]))
                                       : 256;

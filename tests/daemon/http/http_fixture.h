@@ -11,6 +11,7 @@
 #include <boost/asio/use_future.hpp>
 #include <boost/json/value.hpp>
 #include <deque>
+#include <functional>
 #include <future>
 #include <map>
 #include <memory>
@@ -90,6 +91,8 @@ class FakeService : public ServiceControl {
 class ADaemon : public ::testing::Test {
  protected:
   ADaemon();
+  /// With models of another text than make_test_text's.
+  explicit ADaemon(std::function<Result<TextModel>(const ModelSpec&)> make_text);
   ~ADaemon() override;
 
   void start();
