@@ -34,6 +34,16 @@ std::string name_of(const fs::path& folder) {
   return (path.has_filename() ? path : path.parent_path()).filename().string();
 }
 
+UnsupportedTensor unsupported(const SafetensorsTensor& tensor) {
+  return {.name = tensor.name,
+          .format = tensor.dtype,
+          .format_in_file = tensor.dtype,
+          .shape = tensor.shape,
+          .file_idx = tensor.file_idx,
+          .offset = tensor.offset,
+          .size_bytes = tensor.size_bytes};
+}
+
 using Parts = HfCheckpoint::Parts;
 using Gathered = HfCheckpoint::Gathered;
 
@@ -193,13 +203,7 @@ void HfCheckpoint::add_float_tensor(const std::string& stem, std::string_view pa
                          fmt::format("has shape [{}], which no weight has", fmt::join(first.shape, ", "))));
   }
   if (format_of_dtype(first.dtype) == nullptr) {
-    unsupported_.push_back({.name = first.name,
-                            .format = first.dtype,
-                            .format_in_file = first.dtype,
-                            .shape = first.shape,
-                            .file_idx = first.file_idx,
-                            .offset = first.offset,
-                            .size_bytes = first.size_bytes});
+    unsupported_.push_back(unsupported(first));
     return;
   }
   add_source(fmt::format("{}.{}", stem, parameter), gathered,
@@ -285,13 +289,7 @@ void HfCheckpoint::add_tensors_as_they_are() {
     if (is_plain && format_of_dtype(tensor.dtype) != nullptr) {
       add_source(tensor.name, make_float_source(*files_, {&tensor}, false));
     } else {
-      unsupported_.push_back({.name = tensor.name,
-                              .format = tensor.dtype,
-                              .format_in_file = tensor.dtype,
-                              .shape = tensor.shape,
-                              .file_idx = tensor.file_idx,
-                              .offset = tensor.offset,
-                              .size_bytes = tensor.size_bytes});
+      unsupported_.push_back(unsupported(tensor));
     }
   }
 }

@@ -67,47 +67,27 @@ std::vector<Element> read_rows(const SafetensorsFiles& files, const SafetensorsT
   return rows;
 }
 
-class PackedSource final : public TensorSource {
+class PackedSource final : public ConvertedRows {
  public:
   PackedSource(const SafetensorsFiles& files, int bits, const PackedGeometry& geometry,
                std::vector<PackedLinear> experts, std::vector<int64_t> shape)
-      : TensorSource(geometry.format, std::move(shape)),
+      : ConvertedRows(geometry.format, std::move(shape), geometry.rows, geometry.cols),
         files_(files),
         bits_(bits),
         geometry_(geometry),
-        experts_(std::move(experts)),
-        row_bytes_(traits(geometry.format).row_bytes(geometry.cols)) {}
-
-  Result<> read(uint64_t byte_offset, std::span<std::byte> out) const override {
-    const auto row_bytes = static_cast<uint64_t>(row_bytes_);
-    HALOD_ASSERT(byte_offset % row_bytes == 0 && out.size() % row_bytes == 0);
-    auto row = static_cast<int64_t>(byte_offset / row_bytes);
-    auto n_rows = static_cast<int64_t>(out.size() / row_bytes);
-    try {
-      for (std::byte* to = out.data(); n_rows > 0;) {
-        const int64_t first = row % geometry_.rows, n = std::min(n_rows, geometry_.rows - first);
-        convert(experts_[static_cast<size_t>(row / geometry_.rows)], first, n, to);
-        to += n * row_bytes_;
-        row += n;
-        n_rows -= n;
-      }
-    } catch (const ErrorException& exception) {
-      return exception.error();
-    }
-    return {};
-  }
+        experts_(std::move(experts)) {}
 
   void prefetch(uint64_t byte_offset, uint64_t n_bytes) const override {
-    const auto expert_bytes = static_cast<uint64_t>(geometry_.rows * row_bytes_);
-    const uint64_t expert_idx = byte_offset / expert_bytes;
+    const uint64_t expert_idx = byte_offset / expert_bytes();
     if (expert_idx >= experts_.size()) return;
     // The words of a row are nearly as many bytes as its blocks.
     const SafetensorsTensor& codes = *experts_[static_cast<size_t>(expert_idx)].codes;
-    files_.file_of(codes).prefetch(codes.offset + byte_offset % expert_bytes, n_bytes);
+    files_.file_of(codes).prefetch(codes.offset + byte_offset % expert_bytes(), n_bytes);
   }
 
  private:
-  void convert(const PackedLinear& linear, int64_t first, int64_t n, std::byte* out) const {
+  void convert(size_t expert_idx, int64_t first, int64_t n, std::byte* out) const override {
+    const PackedLinear& linear = experts_[expert_idx];
     const int64_t n_per_word = 32 / bits_, words_per_row = geometry_.cols / n_per_word;
     const int64_t n_groups = geometry_.cols / geometry_.group_size;
     const auto words = read_rows<uint32_t>(files_, *linear.codes, first, n);
@@ -145,7 +125,6 @@ class PackedSource final : public TensorSource {
   int bits_;
   PackedGeometry geometry_;
   std::vector<PackedLinear> experts_;
-  int64_t row_bytes_;
 };
 
 }  // namespace

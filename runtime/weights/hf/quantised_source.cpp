@@ -39,8 +39,7 @@ Geometry measure(const SafetensorsFiles& files, const HfQuantisation& quantisati
   // Far beyond any real layer, and small enough that no product below overflows.
   constexpr int64_t kMaxSide = int64_t{1} << 24;
   const auto is_matrix = [](const std::vector<int64_t>& shape) {
-    return shape.size() == 2 &&
-           std::ranges::all_of(shape, [](int64_t n) { return n > 0 && n <= kMaxSide; });
+    return shape.size() == 2 && std::ranges::all_of(shape, [](int64_t n) { return n > 0 && n <= kMaxSide; });
   };
   if (!is_matrix(words) || !is_matrix(scales)) {
     fail(files, *linear.qweight, ErrorCode::kCorruptFile,
@@ -97,41 +96,20 @@ class Strip {
   std::vector<Element> elements_;
 };
 
-class QuantisedSource final : public TensorSource {
+class QuantisedSource final : public ConvertedRows {
  public:
   QuantisedSource(const SafetensorsFiles& files, const HfQuantisation& quantisation, const Geometry& geometry,
                   std::vector<QuantisedLinear> experts, std::vector<int64_t> shape)
-      : TensorSource(geometry.format, std::move(shape)),
+      : ConvertedRows(geometry.format, std::move(shape), geometry.rows, geometry.cols),
         files_(files),
         quantisation_(quantisation),
         geometry_(geometry),
-        experts_(std::move(experts)),
-        row_bytes_(traits(geometry.format).row_bytes(geometry.cols)) {}
-
-  Result<> read(uint64_t byte_offset, std::span<std::byte> out) const override {
-    const auto row_bytes = static_cast<uint64_t>(row_bytes_);
-    HALOD_ASSERT(byte_offset % row_bytes == 0 && out.size() % row_bytes == 0);
-    auto row = static_cast<int64_t>(byte_offset / row_bytes);
-    auto n_rows = static_cast<int64_t>(out.size() / row_bytes);
-    try {
-      for (std::byte* to = out.data(); n_rows > 0;) {
-        const int64_t first = row % geometry_.rows, n = std::min(n_rows, geometry_.rows - first);
-        convert(experts_[static_cast<size_t>(row / geometry_.rows)], first, n, to);
-        to += n * row_bytes_;
-        row += n;
-        n_rows -= n;
-      }
-    } catch (const ErrorException& exception) {
-      return exception.error();
-    }
-    return {};
-  }
+        experts_(std::move(experts)) {}
 
   /// A few rows of W are spread over all of a layer in the file, so that all of it is wanted with its first.
   void prefetch(uint64_t byte_offset, uint64_t n_bytes) const override {
-    const auto expert_bytes = static_cast<uint64_t>(geometry_.rows * row_bytes_);
-    const uint64_t expert_idx = (byte_offset + expert_bytes - 1) / expert_bytes;
-    if (expert_idx >= experts_.size() || expert_idx * expert_bytes >= byte_offset + n_bytes) return;
+    const uint64_t expert_idx = (byte_offset + expert_bytes() - 1) / expert_bytes();
+    if (expert_idx >= experts_.size() || expert_idx * expert_bytes() >= byte_offset + n_bytes) return;
     prefetch(experts_[static_cast<size_t>(expert_idx)]);
   }
 
@@ -141,7 +119,8 @@ class QuantisedSource final : public TensorSource {
       files_.file_of(*tensor).prefetch(tensor->offset, tensor->size_bytes);
   }
 
-  void convert(const QuantisedLinear& linear, int64_t first, int64_t n, std::byte* out) const {
+  void convert(size_t expert_idx, int64_t first, int64_t n, std::byte* out) const override {
+    const QuantisedLinear& linear = experts_[expert_idx];
     if (first == 0) prefetch(linear);
     check_order(linear);
     const int64_t n_per_word = 32 / quantisation_.bits;
@@ -223,7 +202,6 @@ class QuantisedSource final : public TensorSource {
   HfQuantisation quantisation_;
   Geometry geometry_;
   std::vector<QuantisedLinear> experts_;
-  int64_t row_bytes_;
 };
 
 }  // namespace

@@ -109,6 +109,28 @@ std::unique_ptr<const TensorSource> make_computed_source(std::vector<float> valu
   return std::make_unique<ComputedSource>(std::move(values));
 }
 
+ConvertedRows::ConvertedRows(Format format, std::vector<int64_t> shape, int64_t rows, int64_t cols)
+    : TensorSource(format, std::move(shape)), rows_(rows), row_bytes_(traits(format).row_bytes(cols)) {}
+
+Result<> ConvertedRows::read(uint64_t byte_offset, std::span<std::byte> out) const {
+  const auto row_bytes = static_cast<uint64_t>(row_bytes_);
+  HALOD_ASSERT(byte_offset % row_bytes == 0 && out.size() % row_bytes == 0);
+  auto row = static_cast<int64_t>(byte_offset / row_bytes);
+  auto n_rows = static_cast<int64_t>(out.size() / row_bytes);
+  try {
+    for (std::byte* to = out.data(); n_rows > 0;) {
+      const int64_t first = row % rows_, n = std::min(n_rows, rows_ - first);
+      convert(static_cast<size_t>(row / rows_), first, n, to);
+      to += n * row_bytes_;
+      row += n;
+      n_rows -= n;
+    }
+  } catch (const ErrorException& exception) {
+    return exception.error();
+  }
+  return {};
+}
+
 const FormatTraits* format_of_dtype(std::string_view dtype) {
   for (const Format format : {Format::kF32, Format::kF16, Format::kBF16}) {
     if (traits(format).name == dtype) return &traits(format);

@@ -33,6 +33,22 @@ class TensorSource {
   std::vector<int64_t> shape_;
 };
 
+/// Weights whose rows are made from what the files have: [rows, cols] of each expert, one after the other.
+class ConvertedRows : public TensorSource {
+ public:
+  Result<> read(uint64_t byte_offset, std::span<std::byte> out) const final;
+
+ protected:
+  ConvertedRows(Format format, std::vector<int64_t> shape, int64_t rows, int64_t cols);
+
+  /// Rows first to first + n of one expert, in the format. Throws ErrorException.
+  virtual void convert(size_t expert_idx, int64_t first, int64_t n, std::byte* out) const = 0;
+  uint64_t expert_bytes() const { return static_cast<uint64_t>(rows_ * row_bytes_); }
+
+ private:
+  int64_t rows_, row_bytes_;
+};
+
 /// The format whose bytes a float tensor of this dtype has; nullptr for other dtypes.
 const FormatTraits* format_of_dtype(std::string_view dtype);
 
