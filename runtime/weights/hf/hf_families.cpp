@@ -102,7 +102,7 @@ constexpr HfModule kMlp[] = {
     {"mlp.up_proj", "ffn_up"},
     {"mlp.down_proj", "ffn_down"},
 };
-constexpr HfModule kExperts[] = {
+constexpr HfModule kExpertModules[] = {
     {"mlp.gate", "ffn_gate_inp"},
     {"mlp.experts.*.gate_proj", "ffn_gate_exps"},
     {"mlp.experts.*.up_proj", "ffn_up_exps"},
@@ -111,7 +111,7 @@ constexpr HfModule kExperts[] = {
 
 using Modules = std::span<const HfModule>;
 constexpr Modules kQwen3Modules[] = {kDecoder, kAttention, kHeadNorms, kMlp};
-constexpr Modules kQwen3MoeModules[] = {kDecoder, kAttention, kHeadNorms, kExperts};
+constexpr Modules kQwen3MoeModules[] = {kDecoder, kAttention, kHeadNorms, kExpertModules};
 constexpr Modules kQwen2Modules[] = {kDecoder, kBiasedAttention, kMlp};
 constexpr Modules kLlamaModules[] = {kDecoder, kLlamaAttention, kMlp};
 
