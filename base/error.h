@@ -33,7 +33,7 @@ ErrorCode error_code_from(std::string_view name);
 struct Error {
   ErrorCode code = ErrorCode::kInternal;
   std::string message;        ///< names the thing, the place, both numbers and the remedy
-  std::string field = {};     ///< the request field, metadata key or configuration key at fault; may be empty
+  std::string field = {};     ///< request field, key of metadata or configuration, or file at fault; may be empty
   uint64_t needed_bytes = 0;  ///< kOutOfMemory, where it is known: of everything, and what there is for it
   uint64_t available_bytes = 0;
 

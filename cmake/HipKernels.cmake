@@ -63,7 +63,7 @@ function(halod_add_code_object source target result)
   get_filename_component(name ${source} NAME_WE)
   set(object ${CMAKE_CURRENT_BINARY_DIR}/${name}.${target}.hsaco)
   add_custom_command(OUTPUT ${object}
-    COMMAND ${HALOD_HIP_CLANG} ${HALOD_HIP_FLAGS} --offload-arch=${target} -MD -MF ${object}.d -MT ${object}
+    COMMAND ${CMAKE_CXX_COMPILER_LAUNCHER} ${HALOD_HIP_CLANG} ${HALOD_HIP_FLAGS} --offload-arch=${target} -MD -MF ${object}.d -MT ${object}
             -c ${CMAKE_CURRENT_SOURCE_DIR}/${source} -o ${object}
     DEPENDS ${CMAKE_CURRENT_SOURCE_DIR}/${source} DEPFILE ${object}.d
     COMMENT "GPU kernels ${source} for ${target}" VERBATIM)

@@ -23,14 +23,16 @@ Result<std::shared_ptr<const OpenFile>> OpenFile::open(const std::filesystem::pa
     const int error_number = errno;
     const bool is_missing = error_number == ENOENT || error_number == ENOTDIR;
     return Error{is_missing ? ErrorCode::kNotFound : ErrorCode::kIo,
-                 fmt::format("{}: cannot be opened: {}", path.string(), system_message(error_number))};
+                 fmt::format("{}: cannot be opened: {}", path.string(), system_message(error_number)),
+                 path.filename().string()};
   }
   struct stat status = {};
   const bool has_status = fstat(descriptor, &status) == 0;
   const auto size = static_cast<uint64_t>(status.st_size);
   std::shared_ptr<const OpenFile> file(new OpenFile(descriptor, path.filename().string(), size));
   if (!has_status || !S_ISREG(status.st_mode)) {
-    return Error{ErrorCode::kIo, fmt::format("{}: is not a regular file", path.string())};
+    return Error{ErrorCode::kIo, fmt::format("{}: is not a regular file", path.string()),
+                 path.filename().string()};
   }
   return file;
 }
@@ -44,14 +46,17 @@ Result<> OpenFile::read_exactly(uint64_t offset, std::span<std::byte> out) const
         ::pread(descriptor_, out.data(), std::min(out.size(), kMaxBytesPerCall), static_cast<off_t>(offset));
     if (n_read < 0 && errno == EINTR) continue;
     if (n_read < 0) {
-      return Error{ErrorCode::kIo, fmt::format("{}: reading {} bytes at offset {} failed: {}", name_,
-                                               out.size(), offset, system_message(errno))};
+      return Error{ErrorCode::kIo,
+                   fmt::format("{}: reading {} bytes at offset {} failed: {}", name_, out.size(), offset,
+                               system_message(errno)),
+                   name_};
     }
     if (n_read == 0) {
       return Error{
           ErrorCode::kCorruptFile,
           fmt::format("{}: ends at offset {}, {} bytes too early; it had {} bytes when it was opened", name_,
-                      offset, out.size(), size_)};
+                      offset, out.size(), size_),
+          name_};
     }
     offset += static_cast<uint64_t>(n_read);
     out = out.subspan(static_cast<size_t>(n_read));

@@ -1,24 +1,42 @@
 #!/bin/sh
-# Fuzzes the readers of untrusted files, half of the time each: tests/fuzz/run.sh [SECONDS]. Exit status 1 when something was found.
+# Fuzzes the readers of untrusted files side by side, each for SECONDS: tests/fuzz/run.sh [SECONDS [SEED]]. Exit status 1 when something was
+# found. Without a seed every run tries other inputs; the test command gives one, so that a change is judged by the same inputs as the one before.
 #
 # A finding is left in build/fuzz/findings: fix it, and keep the input (made small with `gguf_fuzz -minimize_crash=1`) in
 # tests/fuzz/regressions (of GGUF files), where every test run replays it, or as a case of the reader's test. What was learnt stays in
-# build/fuzz/corpus for the next run.
+# build/fuzz/corpus-* for the next run.
 set -eu
 seconds=${1:-60}
+seed=${2:-0}  # libFuzzer's word for one of its own
 root=$(cd "$(dirname "$0")/../.." && pwd)
 cd "$root"
+readers="gguf safetensors"
 cmake --preset fuzz >/dev/null
-cmake --build build/fuzz --target gguf_fuzz gguf_seeds safetensors_fuzz safetensors_seeds -- -j2
-mkdir -p build/fuzz/corpus build/fuzz/corpus-safetensors build/fuzz/findings
-build/fuzz/bin/gguf_seeds build/fuzz/seeds
-build/fuzz/bin/safetensors_seeds build/fuzz/seeds-safetensors
+# shellcheck disable=SC2046 # a list of targets
+cmake --build build/fuzz --target $(for reader in $readers; do echo "${reader}_fuzz" "${reader}_seeds"; done) -- -j2
+mkdir -p build/fuzz/findings
+
 # A small header must never lead to a large allocation: 64 MB in one piece or 512 MB in all count as findings.
 fuzz() {
-  fuzzer=$1
-  shift
-  "build/fuzz/bin/$fuzzer" -max_total_time=$((seconds / 2)) -timeout=10 -rss_limit_mb=512 -malloc_limit_mb=64 -max_len=16384 \
-    -print_final_stats=1 -artifact_prefix=build/fuzz/findings/ "$@"
+  reader=$1
+  mkdir -p "build/fuzz/corpus-$reader"
+  "build/fuzz/bin/${reader}_seeds" "build/fuzz/seeds-$reader"
+  set -- "build/fuzz/corpus-$reader" "build/fuzz/seeds-$reader"
+  [ "$reader" != gguf ] || set -- "$@" tests/fuzz/regressions
+  [ ! -f "tests/fuzz/$reader.dict" ] || set -- "-dict=tests/fuzz/$reader.dict" "$@"
+  "build/fuzz/bin/${reader}_fuzz" -max_total_time="$seconds" -seed="$seed" -timeout=10 -rss_limit_mb=512 -malloc_limit_mb=64 \
+    -max_len=16384 -print_final_stats=1 -artifact_prefix="build/fuzz/findings/$reader-" "$@" >"build/fuzz/$reader.log" 2>&1
 }
-fuzz gguf_fuzz -dict=tests/fuzz/gguf.dict build/fuzz/corpus build/fuzz/seeds tests/fuzz/regressions
-fuzz safetensors_fuzz build/fuzz/corpus-safetensors build/fuzz/seeds-safetensors
+
+pids=
+for reader in $readers; do
+  fuzz "$reader" &
+  pids="$pids $!"
+done
+status=0
+for pid in $pids; do wait "$pid" || status=1; done
+for reader in $readers; do
+  echo "--- $reader (all of it in build/fuzz/$reader.log)"
+  tail -n 40 "build/fuzz/$reader.log"
+done
+exit $status

@@ -70,8 +70,9 @@ void SafetensorsFiles::add_shards(const fs::path& folder) {
   std::set<std::string> shards;
   for (const auto& [name, value] : weight_map->fields()) {
     const std::string shard = weight_map->required_string(name);
-    // A name from a stranger's file must not lead out of the folder.
-    if (shard.empty() || shard.find('/') != std::string::npos || shard.front() == '.')
+    // A name from a stranger's file must not lead out of the folder; the system would end it at a zero byte.
+    if (shard.empty() || shard.find_first_of(std::string_view("/\0", 2)) != std::string::npos ||
+        shard.front() == '.')
       weight_map->fail_corrupt(name, fmt::format("names the file '{}'", printable(shard)));
     shards.insert(shard);
   }

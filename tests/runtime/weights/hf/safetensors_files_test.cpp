@@ -91,6 +91,9 @@ TEST_F(SafetensorsOnDisk, AreRefusedWhereIndexAndShardsContradict) {
        "weight_map.model.embed_tokens.weight", "is in model-00001-of-00002.safetensors"},
       {"a way out of the folder", replace(index, R"(":"model-00001)", R"(":"../model-00001)"),
        "weight_map.model.embed_tokens.weight", "'../model-00001-of-00002.safetensors'"},
+      {"a name that the system would end early",
+       replace(index, R"(":"model-00001)", R"(":"\u0000model-00001)"), "weight_map.model.embed_tokens.weight",
+       R"('\x00model-00001)"},
       {"no map", replace(index, "weight_map", "weights"), "weight_map", "is missing"},
       {"no JSON", [&](HfFiles& files) { files[index] = "{"; }, index, "is no JSON"},
       {"one tensor twice",
@@ -109,6 +112,15 @@ TEST_F(SafetensorsOnDisk, AreRefusedWhereIndexAndShardsContradict) {
     EXPECT_EQ(opened.error().field, c.field);
     EXPECT_THAT(opened.error().message, HasSubstr(c.part_of_message));
   }
+}
+
+TEST_F(SafetensorsOnDisk, NameAFileThatIsNone) {
+  std::filesystem::create_directory(folder_.path() / kSafetensorsName);
+  const auto opened = SafetensorsFiles::open(folder_.path());
+  ASSERT_FALSE(opened);
+  EXPECT_EQ(opened.error().code, ErrorCode::kIo);
+  EXPECT_EQ(opened.error().field, kSafetensorsName);
+  EXPECT_THAT(opened.error().message, HasSubstr("is not a regular file"));
 }
 
 // -- files that lie
