@@ -83,6 +83,17 @@ std::unique_ptr<PlacedVector> TensorLoader::table(const std::string& name, int64
   return place_values(name, {rows, cols});
 }
 
+std::unique_ptr<PlacedVector> TensorLoader::transposed_table(const std::string& name, int64_t rows,
+                                                             int64_t cols) {
+  const std::vector<float> by_row = values(name, {rows, cols});
+  std::vector<float> by_column(by_row.size());
+  for (int64_t row = 0; row < rows; ++row) {
+    for (int64_t col = 0; col < cols; ++col)
+      by_column[static_cast<size_t>(col * rows + row)] = by_row[static_cast<size_t>(row * cols + col)];
+  }
+  return place(by_column);
+}
+
 std::unique_ptr<PlacedVector> TensorLoader::place_values(const std::string& name,
                                                          const std::vector<int64_t>& shape) {
   return place(values(name, shape));
