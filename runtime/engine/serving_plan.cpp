@@ -6,6 +6,7 @@
 #include <string>
 
 #include "runtime/models/model.h"
+#include "runtime/weights/model_summary.h"
 
 namespace halod {
 namespace {
@@ -118,7 +119,7 @@ ServingDemand serving_demand(const wire::LoadModel& request, const ModelConfig& 
                              const Checkpoint& file, const Backend& backend) {
   return {.request = request,
           .config = config,
-          .weight_bytes = file.total_tensor_bytes(),
+          .weight_bytes = used_tensor_bytes(file, config),
           .kv_page_bytes = kv_page_bytes(config, backend)};
 }
 

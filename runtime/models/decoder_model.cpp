@@ -17,6 +17,7 @@ DecoderModel::DecoderModel(TensorLoader& loader, ModelConfig config, const Model
   for (int64_t layer_idx = 0; layer_idx < config_.n_layers; ++layer_idx) {
     layers_.push_back(make_layer(loader, config_, layer_idx));
   }
+  for (int64_t i = 0; i < config_.n_unused_layers; ++i) loader.leave_out_layer(config_.n_layers + i);
   load_rotary(loader);
   loader.refuse_unused();
   weight_bytes_ = loader.weight_bytes();

@@ -1,7 +1,6 @@
-// The architectures that halod knows, by their GGUF name.
+// Loads a model of whichever architecture its file names.
 #include <fmt/format.h>
 
-#include <array>
 #include <string_view>
 #include <utility>
 
@@ -12,24 +11,6 @@
 
 namespace halod {
 namespace {
-
-struct Architecture {
-  std::string_view name;
-  DecoderLayer (*make_layer)(TensorLoader&, const ModelConfig&, int64_t);
-};
-
-constexpr std::array kArchitectures = {
-    Architecture{"gpt-oss", make_gpt_oss_layer},
-    Architecture{"llama", make_llama_layer},
-    Architecture{"minimax-m2", make_minimax_m2_layer},
-    Architecture{"nemotron_h", make_nemotron_h_layer},
-    Architecture{"nemotron_h_moe", make_nemotron_h_layer},
-    Architecture{"qwen2", make_qwen2_layer},
-    Architecture{"qwen3", make_qwen3_layer},
-    Architecture{"qwen3moe", make_qwen3moe_layer},
-    Architecture{"qwen3next", make_qwen3next_layer},
-    Architecture{"qwen35moe", make_qwen3next_layer},
-};
 
 const Architecture* find_architecture(std::string_view name) {
   for (const Architecture& architecture : kArchitectures) {

@@ -105,6 +105,15 @@ std::unique_ptr<PlacedVector> TensorLoader::place(std::span<const float> values)
   return placed;
 }
 
+void TensorLoader::leave_out_layer(int64_t layer_idx) {
+  const std::string prefix = fmt::format("blk.{}.", layer_idx);
+  for (const TensorInfo& tensor : file_.tensors()) {
+    if (!tensor.name.starts_with(prefix)) continue;
+    used_.insert(tensor.name);
+    bytes_done_ += tensor.size_bytes;
+  }
+}
+
 void TensorLoader::refuse_unused() const {
   for (const TensorInfo& tensor : file_.tensors()) {
     if (used_.contains(tensor.name)) continue;

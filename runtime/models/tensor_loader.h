@@ -38,6 +38,8 @@ class TensorLoader {
   std::unique_ptr<PlacedVector> place(std::span<const float> values);
   /// A small tensor, as f32 for the host.
   std::vector<float> values(const std::string& name, const std::vector<int64_t>& shape);
+  /// The layer's tensors are not to be asked for: it is no part of the computation.
+  void leave_out_layer(int64_t layer_idx);
   /// Refuses a file with a tensor that nobody asked for: what it is for would be left out of the computation.
   void refuse_unused() const;
 

@@ -18,8 +18,9 @@ namespace {
 enum class Ffn : uint8_t { kDense, kMoe, kEither };
 /// Which key says how wide the shared expert is.
 enum class SharedExpertWidth : uint8_t {
-  kNone,      ///< there is no such expert
-  kOwnLength  ///< expert_shared_feed_forward_length
+  kNone,       ///< there is no such expert
+  kOwnLength,  ///< expert_shared_feed_forward_length
+  kByCount,    ///< expert_shared_count times the width of the others
 };
 
 /// What an architecture's name says and its metadata does not.
@@ -35,7 +36,9 @@ struct Architecture {
   bool has_expert_bias = false;
   ExpertActivation activation = ExpertActivation::kSwiglu;
   SharedExpertWidth shared_expert = SharedExpertWidth::kNone;
-  bool has_delta_nets = false;  ///< and gated attention, and a gate of the shared expert
+  bool may_lead_dense = false;   ///< the first layers may have no experts
+  bool may_guess_ahead = false;  ///< the last layers may be for guessing ahead, and are left out
+  bool has_delta_nets = false;   ///< and gated attention, and a gate of the shared expert
   bool tiles_value_heads = false;
   bool has_mamba2 = false;  ///< layers are one of attention, Mamba-2 and feed-forward, by arrays
   bool has_rope = true;
@@ -125,12 +128,13 @@ class ModelConfigReader {
     config_.name = metadata_.string_or("general.name", config_.architecture).value();
     config_.hidden_size = keys_.count("embedding_length");
     config_.n_layers = keys_.count("block_count", kMaxLayers);
+    if (architecture_.may_guess_ahead) leave_out_last_layers();
     config_.context_length = keys_.count("context_length", int64_t{1} << 30);
     read_layers();
     read_attention();
     config_.expert_activation = architecture_.activation;
     if (is_moe()) read_experts();
-    if (!is_moe() && !architecture_.has_mamba2)
+    if ((!is_moe() || config_.n_leading_dense_layers > 0) && !architecture_.has_mamba2)
       config_.intermediate_size = keys_.count("feed_forward_length");
     if (architecture_.has_rope) read_rope();
     config_.rms_norm_eps = keys_.positive_number("attention.layer_norm_rms_epsilon", 1.0);
@@ -187,6 +191,16 @@ class ModelConfigReader {
                          fmt::format("is {} with {} values each, more than {} together", config_.n_heads,
                                      config_.head_dim, kMaxExtent));
     }
+  }
+
+  /// Layers that guess the tokens after the next one are nothing that an answer depends on.
+  void leave_out_last_layers() {
+    config_.n_unused_layers = keys_.count_or("nextn_predict_layers", 0, kMaxLayers);
+    if (config_.n_unused_layers >= config_.n_layers) {
+      keys_.fail_corrupt(keys_.key("nextn_predict_layers"),
+                         fmt::format("is {} of {} layers in all", config_.n_unused_layers, config_.n_layers));
+    }
+    config_.n_layers -= config_.n_unused_layers;
   }
 
   void read_rope() {
@@ -260,7 +274,10 @@ class ModelConfigReader {
           fmt::format("is {}, but there are {} experts", config_.n_experts_per_token, config_.n_experts));
     }
     config_.router_gating = architecture_.gating;
-    config_.has_fused_experts = file_.find_tensor("blk.0.ffn_gate_up_exps.weight") != nullptr;
+    if (architecture_.may_lead_dense)
+      config_.n_leading_dense_layers = keys_.count_or("leading_dense_block_count", 0, config_.n_layers);
+    config_.has_fused_experts = file_.find_tensor(fmt::format("blk.{}.ffn_gate_up_exps.weight",
+                                                              config_.n_leading_dense_layers)) != nullptr;
     config_.has_expert_bias = architecture_.has_expert_bias;
     // Converters write 0 for "none".
     config_.expert_weights_scale = static_cast<float>(keys_.number_or("expert_weights_scale", 1));
@@ -272,6 +289,10 @@ class ModelConfigReader {
     const bool has_own_length = architecture_.ffn == Ffn::kMoe || keys_.has("expert_feed_forward_length");
     config_.moe_intermediate_size =
         keys_.count(has_own_length ? "expert_feed_forward_length" : "feed_forward_length");
+    if (architecture_.shared_expert == SharedExpertWidth::kByCount) {
+      config_.shared_expert_intermediate_size =
+          keys_.count_or("expert_shared_count", 0, 1 << 10) * config_.moe_intermediate_size;
+    }
   }
 
   void read_vocab_size() {
@@ -304,11 +325,13 @@ class ModelConfigReader {
                  "sliding-window attention is not supported for this architecture");
     if (architecture_.shared_expert == SharedExpertWidth::kNone)
       keys_.only("expert_shared_count", 0, "shared experts are not supported for this architecture");
-    keys_.only("leading_dense_block_count", 0,
-               "leading dense layers are not supported for this architecture");
+    if (!architecture_.may_lead_dense)
+      keys_.only("leading_dense_block_count", 0,
+                 "leading dense layers are not supported for this architecture");
     keys_.at_most("expert_group_count", 1, "choosing groups of experts first is not supported");
-    keys_.only("nextn_predict_layers", 0,
-               "layers for guessing ahead are not supported for this architecture");
+    if (!architecture_.may_guess_ahead)
+      keys_.only("nextn_predict_layers", 0,
+                 "layers for guessing ahead are not supported for this architecture");
     if (!architecture_.has_mamba2)
       keys_.only("moe_latent_size", 0, "experts of another width are not supported for this architecture");
     // GGUF's numbers for the three.
