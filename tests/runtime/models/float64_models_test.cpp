@@ -145,6 +145,20 @@ TEST_P(EveryRandomFamily, GoesOnWithTheSameBitsWhenASequenceWasPreempted) {
   EXPECT_EQ(resumed, expected);
 }
 
+TEST(AGpuBackend, RefusesMamba2BeforeItLoadsAnything) {
+  for (const char* name : {"nemotron_h", "nemotron_h_moe", "nemotron_h_moe-latent"}) {
+    const RandomModelFile file(name);
+    try {
+      LoadedModel(
+          {.path = file.path(), .backend = {.kind = "hip-lanes", .n_threads = 1}, .context_length = 32});
+      ADD_FAILURE() << name << " was loaded";
+    } catch (const ErrorException& failure) {
+      EXPECT_EQ(failure.error().code, ErrorCode::kUnsupported) << failure.error().message;
+      EXPECT_EQ(failure.error().field, "backend") << failure.error().message;
+    }
+  }
+}
+
 INSTANTIATE_TEST_SUITE_P(Random, EveryRandomFamily, testing::ValuesIn(kFamilies), [](const auto& family) {
   std::string name = family.param.name;
   std::ranges::replace(name, '-', '_');
