@@ -11,6 +11,7 @@ namespace halod {
 /// Makes layer `layer_idx`; throws ErrorException. `config` outlives the layer.
 using LayerFactory = DecoderLayer(TensorLoader& loader, const ModelConfig& config, int64_t layer_idx);
 
+LayerFactory make_glm4_moe_layer;
 LayerFactory make_gpt_oss_layer;
 LayerFactory make_llama_layer;
 LayerFactory make_minimax_m2_layer;
@@ -26,15 +27,11 @@ struct Architecture {
 };
 
 inline constexpr Architecture kArchitectures[] = {
-    {"gpt-oss", make_gpt_oss_layer},
-    {"llama", make_llama_layer},
-    {"minimax-m2", make_minimax_m2_layer},
-    {"nemotron_h", make_nemotron_h_layer},
-    {"nemotron_h_moe", make_nemotron_h_layer},
-    {"qwen2", make_qwen2_layer},
-    {"qwen3", make_qwen3_layer},
-    {"qwen3moe", make_qwen3moe_layer},
-    {"qwen3next", make_qwen3next_layer},
+    {"glm4moe", make_glm4_moe_layer},      {"gpt-oss", make_gpt_oss_layer},
+    {"llama", make_llama_layer},           {"minimax-m2", make_minimax_m2_layer},
+    {"nemotron_h", make_nemotron_h_layer}, {"nemotron_h_moe", make_nemotron_h_layer},
+    {"qwen2", make_qwen2_layer},           {"qwen3", make_qwen3_layer},
+    {"qwen3moe", make_qwen3moe_layer},     {"qwen3next", make_qwen3next_layer},
     {"qwen35moe", make_qwen3next_layer},
 };
 

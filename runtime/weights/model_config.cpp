@@ -45,6 +45,13 @@ struct Architecture {
 };
 
 constexpr Architecture kArchitectures[] = {
+    {.name = "glm4moe",
+     .ffn = Ffn::kMoe,
+     .rope = {.may_be_partial = true},
+     .gating = RouterGating::kSigmoid,
+     .shared_expert = SharedExpertWidth::kByCount,
+     .may_lead_dense = true,
+     .may_guess_ahead = true},
     // YaRN's range: GGUF has no key for it, and the model's own configuration says "truncate": false.
     {.name = "gpt-oss",
      .ffn = Ffn::kMoe,

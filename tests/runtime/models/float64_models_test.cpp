@@ -25,6 +25,7 @@ struct Family {
 };
 
 constexpr Family kFamilies[] = {
+    {"glm4moe", test::glm4_moe_logits},          {"glm4moe-air", test::glm4_moe_logits},
     {"minimax-m2", test::minimax_m2_logits},     {"nemotron_h", test::nemotron_h_logits},
     {"nemotron_h_moe", test::nemotron_h_logits}, {"nemotron_h_moe-latent", test::nemotron_h_logits},
     {"qwen35moe", test::qwen35_moe_logits},
