@@ -73,6 +73,13 @@ void clamped_swiglu(const ClampedSwigluArgs& args) {
   });
 }
 
+void squared_relu(const SquaredReluArgs& args) {
+  combine_rows(args.x, args.x, args.n, [](F32x16 x, F32x16) {
+    const F32x16 positive = max(x, zero_f32());
+    return positive * positive;
+  });
+}
+
 void sigmoid_gate(const SigmoidGateArgs& args) {
   combine_rows(args.x, args.gate, args.n,
                [](F32x16 x, F32x16 gate) { return x / (broadcast(1.0F) + exp(zero_f32() - gate)); });

@@ -38,12 +38,45 @@ void scan_columns(const DeltaRuleArgs& args, int64_t column) {
   }
 }
 
+template <int n_vectors>
+void scan_ssm_columns(const SsmScanArgs& args, int64_t column) {
+  const F32x16 skip = broadcast(args.skip);
+  for (int64_t t = 0; t < args.n_tokens; ++t) {
+    const float *b = args.b + t * args.stride, *c = args.c + t * args.stride;
+    float *x = args.x + t * args.stride + column, *state = args.state + column;
+    const F32x16 decay = broadcast(args.decay[t * args.gate_stride]),
+                 dt = broadcast(args.dt[t * args.gate_stride]);
+    F32x16 value[n_vectors], out[n_vectors];
+    for (int i = 0; i < n_vectors; ++i) {
+      const F32x16 input = load(x + i * kLanes);
+      value[i] = dt * input;
+      out[i] = skip * input;
+    }
+    for (int64_t row = 0; row < args.state_size; ++row) {
+      const F32x16 write = broadcast(b[row]), read = broadcast(c[row]);
+      for (int i = 0; i < n_vectors; ++i) {
+        float* cells = state + row * args.head_dim + i * kLanes;
+        const F32x16 updated = fma(write, value[i], load(cells) * decay);
+        store(cells, updated);
+        out[i] = fma(read, updated, out[i]);
+      }
+    }
+    for (int i = 0; i < n_vectors; ++i) store(x + i * kLanes, out[i]);
+  }
+}
+
 }  // namespace
 
 void delta_rule(const DeltaRuleArgs& args) {
   int64_t column = 0;
   for (; column + 2 * kLanes <= args.head_dim; column += 2 * kLanes) scan_columns<2>(args, column);
   for (; column < args.head_dim; column += kLanes) scan_columns<1>(args, column);
+}
+
+void ssm_scan(const SsmScanArgs& args) {
+  int64_t column = 0;
+  for (; column + 2 * kLanes <= args.head_dim; column += 2 * kLanes) scan_ssm_columns<2>(args, column);
+  for (; column < args.head_dim; column += kLanes) scan_ssm_columns<1>(args, column);
 }
 
 void causal_conv(const CausalConvArgs& args) {

@@ -25,6 +25,8 @@
   void sigmoid_gate(const SigmoidGateArgs& args);                 \
   void causal_conv(const CausalConvArgs& args);                   \
   void delta_rule(const DeltaRuleArgs& args);                     \
+  void ssm_scan(const SsmScanArgs& args);                         \
+  void squared_relu(const SquaredReluArgs& args);                 \
   void weighted_sum(const WeightedSumArgs& args);                 \
   }
 

@@ -46,6 +46,13 @@ struct ClampedSwigluArgs {
   float limit = 7.0F;
 };
 
+/// x[i] = max(x[i], 0)^2.
+/// Source: So et al. 2021, "Primer", section 3.2.
+struct SquaredReluArgs {
+  float* x;
+  int64_t n;
+};
+
 /// x[i] *= sigmoid(gate[i]).
 struct SigmoidGateArgs {
   float* x;
@@ -85,6 +92,7 @@ std::span<const KernelVariant<RopeArgs>> rope_variants();
 std::span<const KernelVariant<SwigluArgs>> swiglu_variants();
 std::span<const KernelVariant<SigmoidGateArgs>> sigmoid_gate_variants();
 std::span<const KernelVariant<ClampedSwigluArgs>> clamped_swiglu_variants();
+std::span<const KernelVariant<SquaredReluArgs>> squared_relu_variants();
 std::span<const KernelVariant<WeightedSumArgs>> weighted_sum_variants();
 std::span<const KernelVariant<RouterTopKArgs>> router_top_k_variants();
 

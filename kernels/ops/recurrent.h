@@ -52,8 +52,38 @@ struct DeltaGatesArgs {
   float* beta;
 };
 
+/// One head of Mamba-2's state space, S a matrix [state_size][head_dim]:
+///   S = decay[t] S + b (dt[t] x)^T; out = S^T c + skip x, in x's place.
+/// Source: Dao & Gu 2024, "Transformers are SSMs", eq. 1 with a scalar times the identity for A.
+struct SsmScanArgs {
+  const float* b;  ///< [n_tokens] rows of state_size
+  const float* c;
+  float* x;  ///< [n_tokens] rows of head_dim: values; then results
+  int64_t stride;
+  const float* decay;  ///< [n_tokens], gate_stride apart
+  const float* dt;
+  int64_t gate_stride;
+  int64_t n_tokens;
+  int64_t state_size;
+  int64_t head_dim;  ///< a multiple of 16
+  float skip;        ///< the paper's D
+  float* state;
+};
+
+/// The steps of one token's heads: dt = softplus(dt + dt_bias), decay = exp(a * dt).
+struct SsmGatesArgs {
+  const float* dt_logits;  ///< [n_heads]; all others too
+  const float* a;          ///< negative
+  const float* dt_bias;
+  int64_t n_heads;
+  float* decay;
+  float* dt;
+};
+
 std::span<const KernelVariant<CausalConvArgs>> causal_conv_variants();
 std::span<const KernelVariant<DeltaRuleArgs>> delta_rule_variants();
 std::span<const KernelVariant<DeltaGatesArgs>> delta_gates_variants();
+std::span<const KernelVariant<SsmScanArgs>> ssm_scan_variants();
+std::span<const KernelVariant<SsmGatesArgs>> ssm_gates_variants();
 
 }  // namespace halod

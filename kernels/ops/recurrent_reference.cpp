@@ -48,12 +48,45 @@ void delta_rule(const DeltaRuleArgs& args) {
   }
 }
 
+namespace {
+
+double softplus(double x) { return x > 30 ? x : std::log1p(std::exp(x)); }
+
+}  // namespace
+
 void delta_gates(const DeltaGatesArgs& args) {
   for (int64_t h = 0; h < args.n_heads; ++h) {
     const double step = static_cast<double>(args.alpha[h]) + static_cast<double>(args.dt_bias[h]);
-    const double softplus = step > 30 ? step : std::log1p(std::exp(step));
-    args.decay[h] = static_cast<float>(std::exp(static_cast<double>(args.a[h]) * softplus));
+    args.decay[h] = static_cast<float>(std::exp(static_cast<double>(args.a[h]) * softplus(step)));
     args.beta[h] = static_cast<float>(1.0 / (1.0 + std::exp(-static_cast<double>(args.beta_logits[h]))));
+  }
+}
+
+void ssm_scan(const SsmScanArgs& args) {
+  for (int64_t t = 0; t < args.n_tokens; ++t) {
+    const float *b = args.b + t * args.stride, *c = args.c + t * args.stride;
+    float* x = args.x + t * args.stride;
+    const auto decay = static_cast<double>(args.decay[t * args.gate_stride]),
+               dt = static_cast<double>(args.dt[t * args.gate_stride]);
+    for (int64_t column = 0; column < args.head_dim; ++column) {
+      const auto value = static_cast<double>(x[column]);
+      double out = static_cast<double>(args.skip) * value;
+      for (int64_t row = 0; row < args.state_size; ++row) {
+        float& state = args.state[row * args.head_dim + column];
+        state =
+            static_cast<float>(decay * static_cast<double>(state) + static_cast<double>(b[row]) * dt * value);
+        out += static_cast<double>(state) * static_cast<double>(c[row]);
+      }
+      x[column] = static_cast<float>(out);
+    }
+  }
+}
+
+void ssm_gates(const SsmGatesArgs& args) {
+  for (int64_t h = 0; h < args.n_heads; ++h) {
+    const double dt = softplus(static_cast<double>(args.dt_logits[h]) + static_cast<double>(args.dt_bias[h]));
+    args.dt[h] = static_cast<float>(dt);
+    args.decay[h] = static_cast<float>(std::exp(static_cast<double>(args.a[h]) * dt));
   }
 }
 

@@ -158,6 +158,13 @@ void clamped_swiglu(const ClampedSwigluArgs& args) {
   }
 }
 
+void squared_relu(const SquaredReluArgs& args) {
+  for (int64_t i = 0; i < args.n; ++i) {
+    const double x = std::max(static_cast<double>(args.x[i]), 0.0);
+    args.x[i] = static_cast<float>(x * x);
+  }
+}
+
 void sigmoid_gate(const SigmoidGateArgs& args) {
   for (int64_t i = 0; i < args.n; ++i) {
     const double gate = static_cast<double>(args.gate[i]);

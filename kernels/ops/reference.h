@@ -20,7 +20,10 @@ void sigmoid_gate(const SigmoidGateArgs& args);
 void causal_conv(const CausalConvArgs& args);
 void delta_rule(const DeltaRuleArgs& args);
 void delta_gates(const DeltaGatesArgs& args);
+void ssm_scan(const SsmScanArgs& args);
+void ssm_gates(const SsmGatesArgs& args);
 void clamped_swiglu(const ClampedSwigluArgs& args);
+void squared_relu(const SquaredReluArgs& args);
 void weighted_sum(const WeightedSumArgs& args);
 void router_top_k(const RouterTopKArgs& args);
 

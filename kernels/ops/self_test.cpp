@@ -2,63 +2,16 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstring>
-#include <random>
-#include <span>
 
 #include "kernels/cpu/tile_layout.h"
 #include "kernels/ops/reference.h"
+#include "kernels/ops/self_test_report.h"
 
 namespace halod {
+
+using namespace self_test;
+
 namespace {
-
-// f32 sums of some hundred terms against f64 ones stay a hundred times below it; one wrong value does not.
-constexpr double kBound = 1e-11;
-
-/// -1 … 1, one in 64 twenty times larger: without outliers, rounding hides mistakes in scales.
-std::vector<float> test_values(int64_t n, uint32_t seed) {
-  std::mt19937 generator(seed);
-  std::vector<float> values(static_cast<size_t>(n));
-  for (float& value : values) {
-    value = static_cast<float>(generator()) / 2147483648.0F - 1.0F;
-    if (generator() % 64 == 0) value *= 20.0F;
-  }
-  return values;
-}
-
-double nmse(std::span<const float> values, std::span<const float> expected) {
-  double error = 0, power = 0;
-  for (size_t i = 0; i < values.size(); ++i) {
-    const double difference = static_cast<double>(values[i]) - static_cast<double>(expected[i]);
-    error += difference * difference;
-    power += static_cast<double>(expected[i]) * static_cast<double>(expected[i]);
-  }
-  return power > 0 ? error / power : error;
-}
-
-SelfTestResult judge(double error) {
-  // Not `error > kBound`: NaN has to fail.
-  return error <= kBound ? SelfTestResult::kPassed : SelfTestResult::kFailed;
-}
-
-class Report {
- public:
-  /// Runs `measure`, which returns the error, where this CPU can run `variant`.
-  template <class Variant, class Measure>
-  void add(std::string_view operation, const Variant& variant, std::string_view format,
-           const Measure& measure) {
-    SelfTestRow row{.operation = operation, .variant = variant.name, .format = format};
-    if (runs_on(variant.isa, cpu_features())) {
-      row.nmse = measure();
-      row.result = judge(row.nmse);
-    }
-    rows_.push_back(row);
-  }
-  std::vector<SelfTestRow> take() { return std::move(rows_); }
-
- private:
-  std::vector<SelfTestRow> rows_;
-};
 
 // ---- matmul
 
@@ -250,71 +203,21 @@ void test_gates(Report& report) {
     });
   }
   expected = a;
+  reference::squared_relu({expected.data(), kN});
+  for (const auto& variant : squared_relu_variants()) {
+    report.add("squared_relu", variant, "", [&] {
+      y = a;
+      variant.run({y.data(), kN});
+      return nmse(y, expected);
+    });
+  }
+  expected = a;
   reference::sigmoid_gate({expected.data(), b.data(), kN});
   for (const auto& variant : sigmoid_gate_variants()) {
     report.add("sigmoid_gate", variant, "", [&] {
       y = a;
       variant.run({y.data(), b.data(), kN});
       return nmse(y, expected);
-    });
-  }
-}
-
-// ---- recurrent layers: some tokens from zero states
-
-/// What the convolution leaves of five tokens' channels, then its state.
-std::vector<float> convolved(const KernelVariant<CausalConvArgs>& variant) {
-  constexpr int64_t kTokens = 5, kChannels = 48, kTaps = 4;
-  std::vector<float> x = test_values(kTokens * kChannels, 11), state((kTaps - 1) * kChannels);
-  const std::vector<float> weight = test_values(kTaps * kChannels, 12);
-  variant.run({.x = x.data(),
-               .x_stride = kChannels,
-               .n_tokens = kTokens,
-               .n_channels = kChannels,
-               .weight = weight.data(),
-               .weight_stride = kChannels,
-               .n_taps = kTaps,
-               .state = state.data(),
-               .state_stride = kChannels});
-  x.insert(x.end(), state.begin(), state.end());
-  return x;
-}
-
-/// What the delta rule leaves of five tokens' queries, keys and values, then its state.
-std::vector<float> scanned(const KernelVariant<DeltaRuleArgs>& variant) {
-  constexpr int64_t kTokens = 5, kHeadDim = 48;
-  std::vector<float> rows = test_values(kTokens * 3 * kHeadDim, 13), state(kHeadDim * kHeadDim);
-  for (float& value : rows) value *= 0.1F;
-  const std::vector<float> decay(kTokens, 0.9F), beta(kTokens, 0.5F);
-  variant.run({.q = rows.data(),
-               .k = rows.data() + kHeadDim,
-               .v = rows.data() + 2 * kHeadDim,
-               .stride = 3 * kHeadDim,
-               .decay = decay.data(),
-               .beta = beta.data(),
-               .gate_stride = 1,
-               .n_tokens = kTokens,
-               .head_dim = kHeadDim,
-               .state = state.data()});
-  rows.insert(rows.end(), state.begin(), state.end());
-  return rows;
-}
-
-void test_recurrent(Report& report) {
-  const std::vector<float> expected_conv = convolved(causal_conv_variants().back());
-  for (const auto& variant : causal_conv_variants())
-    report.add("causal_conv", variant, "", [&] { return nmse(convolved(variant), expected_conv); });
-  const std::vector<float> expected_scan = scanned(delta_rule_variants().back());
-  for (const auto& variant : delta_rule_variants())
-    report.add("delta_rule", variant, "", [&] { return nmse(scanned(variant), expected_scan); });
-  const std::vector<float> x = test_values(4, 14);
-  for (const auto& variant : delta_gates_variants()) {
-    report.add("delta_gates", variant, "", [&] {
-      std::vector<float> gates(8), expected(8);
-      variant.run({x.data(), x.data(), x.data(), x.data(), 4, gates.data(), gates.data() + 4});
-      reference::delta_gates(
-          {x.data(), x.data(), x.data(), x.data(), 4, expected.data(), expected.data() + 4});
-      return nmse(gates, expected);
     });
   }
 }
@@ -367,6 +270,7 @@ std::vector<SelfTestRow> run_kernel_self_test() {
   test_elementwise(report);
   test_gates(report);
   test_recurrent(report);
+  test_ssm(report);
   test_exact_operations(report);
   return report.take();
 }

@@ -65,6 +65,8 @@ constexpr auto kRope = rows(avx512::rope, avx2::rope, baseline::rope, reference:
 constexpr auto kSwiglu = rows(avx512::swiglu, avx2::swiglu, baseline::swiglu, reference::swiglu);
 constexpr auto kClampedSwiglu =
     rows(avx512::clamped_swiglu, avx2::clamped_swiglu, baseline::clamped_swiglu, reference::clamped_swiglu);
+constexpr auto kSquaredRelu =
+    rows(avx512::squared_relu, avx2::squared_relu, baseline::squared_relu, reference::squared_relu);
 constexpr auto kSigmoidGate =
     rows(avx512::sigmoid_gate, avx2::sigmoid_gate, baseline::sigmoid_gate, reference::sigmoid_gate);
 constexpr auto kCausalConv =
@@ -74,6 +76,10 @@ constexpr auto kDeltaRule =
 // A few dozen exponentials a token, beside matrices of 16,000.
 constexpr std::array kDeltaGates = {
     KernelVariant<DeltaGatesArgs>{"reference", Isa::kReference, reference::delta_gates}};
+constexpr auto kSsmScan = rows(avx512::ssm_scan, avx2::ssm_scan, baseline::ssm_scan, reference::ssm_scan);
+// As many.
+constexpr std::array kSsmGates = {
+    KernelVariant<SsmGatesArgs>{"reference", Isa::kReference, reference::ssm_gates}};
 constexpr auto kWeightedSum =
     rows(avx512::weighted_sum, avx2::weighted_sum, baseline::weighted_sum, reference::weighted_sum);
 // A hundred experts a token: nothing to win over the reference, and its exactness keeps close choices stable.
@@ -94,6 +100,9 @@ std::span<const KernelVariant<SigmoidGateArgs>> sigmoid_gate_variants() { return
 std::span<const KernelVariant<CausalConvArgs>> causal_conv_variants() { return kCausalConv; }
 std::span<const KernelVariant<DeltaRuleArgs>> delta_rule_variants() { return kDeltaRule; }
 std::span<const KernelVariant<DeltaGatesArgs>> delta_gates_variants() { return kDeltaGates; }
+std::span<const KernelVariant<SquaredReluArgs>> squared_relu_variants() { return kSquaredRelu; }
+std::span<const KernelVariant<SsmScanArgs>> ssm_scan_variants() { return kSsmScan; }
+std::span<const KernelVariant<SsmGatesArgs>> ssm_gates_variants() { return kSsmGates; }
 std::span<const KernelVariant<WeightedSumArgs>> weighted_sum_variants() { return kWeightedSum; }
 std::span<const KernelVariant<RouterTopKArgs>> router_top_k_variants() { return kRouterTopK; }
 

@@ -45,6 +45,12 @@ std::string_view to_string(ModelFeature feature) {
       return "experts' gate and up in one tensor";
     case ModelFeature::kRecurrentState:
       return "recurrent layers";
+    case ModelFeature::kMamba2:
+      return "Mamba-2 layers";
+    case ModelFeature::kUngatedFfn:
+      return "feed-forward layers without a gate";
+    case ModelFeature::kLatentExperts:
+      return "experts of another width than the layer";
   }
   return "";
 }
@@ -59,6 +65,7 @@ void Backend::gate_by_sigmoid(MatrixView<float>, MatrixView<const float>) {
 void Backend::gated_delta_net(const GatedDeltaNetArgs&, RecurrentStates&) {
   HALOD_ASSERT(!"gated_delta_net");
 }
+void Backend::mamba2(const Mamba2Args&, RecurrentStates&) { HALOD_ASSERT(!"mamba2"); }
 
 Result<std::unique_ptr<RecurrentStates>> Backend::allocate_states(const RecurrentShape&, int64_t) {
   return Error{ErrorCode::kUnsupported, fmt::format("backend {} has no recurrent layers", name()), "backend"};

@@ -78,10 +78,12 @@ struct RecurrentShape {
   int64_t conv_channels = 0;
   int64_t conv_kernel = 0;
   int64_t n_heads = 0;
-  int64_t head_dim = 0;
+  int64_t head_dim = 0;  ///< of values: columns of a head's matrix
+  int64_t key_dim = 0;   ///< its rows; 0 = head_dim
 
+  int64_t matrix_rows() const { return key_dim > 0 ? key_dim : head_dim; }
   int64_t conv_floats() const { return (conv_kernel - 1) * conv_channels; }
-  int64_t floats_per_layer() const { return conv_floats() + n_heads * head_dim * head_dim; }
+  int64_t floats_per_layer() const { return conv_floats() + n_heads * matrix_rows() * head_dim; }
   uint64_t bytes_per_slot() const {
     return static_cast<uint64_t>(n_layers * floats_per_layer()) * sizeof(float);
   }
@@ -127,6 +129,9 @@ enum class ModelFeature : uint8_t {
   kSharedExpert,
   kFusedExperts,    ///< MoeArgs::has_fused_gate_up
   kRecurrentState,  ///< allocate_states(), gated_delta_net()
+  kMamba2,          ///< allocate_states(), mamba2()
+  kUngatedFfn,      ///< ExpertActivation::kSquaredRelu
+  kLatentExperts,   ///< MoeArgs::latent
 };
 /// For people: "rotary embedding of neighbours".
 std::string_view to_string(ModelFeature feature);
@@ -172,16 +177,24 @@ struct ExpertBiases {
 /// An expert that every token goes to.
 struct SharedExpert {
   const PlacedWeight& gate;             ///< [shared_expert_intermediate_size, hidden_size]
-  const PlacedWeight& up;               ///< the same
+  const PlacedWeight& up;               ///< the same; `gate` again where the activation has no gate
   const PlacedWeight& down;             ///< [hidden_size, shared_expert_intermediate_size]
   const PlacedWeight* scale = nullptr;  ///< [1, hidden_size]: times sigmoid(scale x); nullptr = 1
+};
+
+/// Experts of another width than the layer: they read down(x), and up(their sum) is added. Router and shared
+/// expert see x itself.
+struct LatentExperts {
+  const PlacedWeight& down;  ///< [latent_size, hidden_size]
+  const PlacedWeight& up;    ///< [hidden_size, latent_size]
 };
 
 struct MoeArgs {
   FfnInput input;
   const PlacedWeight& router;       ///< [n_experts, hidden_size]
   const PlacedWeight& gate;         ///< n_experts x [moe_intermediate_size, hidden_size]
-  const PlacedWeight& up;           ///< the same; `gate` again where that has up's rows behind its own
+  const PlacedWeight& up;           ///< the same; `gate` again where that has up's rows behind its own, or
+                                    ///< where the activation has no gate and this is the only one
   const PlacedWeight& down;         ///< n_experts x [hidden_size, moe_intermediate_size]
   int64_t n_experts_per_token = 0;  ///< the weighted sum of so many experts is added
   RouterGating gating = RouterGating::kSoftmax;
@@ -189,9 +202,10 @@ struct MoeArgs {
   const PlacedVector* selection_bias = nullptr;  ///< [n_experts] added to the scores for the choice alone
   const ExpertBiases* biases = nullptr;          ///< nullptr = none
   ExpertActivation activation = ExpertActivation::kSwiglu;
-  const SharedExpert* shared = nullptr;  ///< nullptr = none
+  const SharedExpert* shared = nullptr;   ///< nullptr = none
+  const LatentExperts* latent = nullptr;  ///< latent_size stands for hidden_size in gate, up and down
 
-  bool has_fused_gate_up() const { return &gate == &up; }
+  bool has_fused_gate_up() const { return &gate == &up && has_gate(activation); }
   int64_t expert_width() const { return has_fused_gate_up() ? gate.rows() / 2 : gate.rows(); }
 };
 
@@ -214,11 +228,33 @@ struct GatedDeltaNetArgs {
   int64_t layer_idx = 0;           ///< among the recurrent ones
 };
 
+/// A Mamba-2 layer between its matrices, for every sequence from its own state on.
+struct Mamba2Args {
+  MatrixView<float> gate;      ///< [n_tokens, n_heads * head_dim]: z, then norm(result * silu(z))
+  MatrixView<float> channels;  ///< [n_tokens, n_heads * head_dim + 2 n_groups * state_size]: x, B and C side
+                               ///< by side, before the convolution; overwritten
+  MatrixView<const float> dt;     ///< [n_tokens, n_heads]: what the steps depend on
+  const PlacedVector& conv;       ///< [conv_kernel * all channels], oldest tap first
+  const PlacedVector* conv_bias;  ///< [all channels]; nullptr = none
+  const PlacedVector& dt_bias;    ///< [n_heads]
+  const PlacedVector& a;          ///< [n_heads], negative
+  const PlacedVector& skip;       ///< [n_heads]: times x, added to the result
+  const PlacedVector& norm;       ///< [n_heads * head_dim], over each group's part
+  float norm_epsilon = 0;
+  int64_t n_groups = 0;  ///< head h reads group h / (n_heads / n_groups)
+  int64_t n_heads = 0;
+  int64_t head_dim = 0;
+  int64_t state_size = 0;
+  int64_t conv_kernel = 0;
+  int64_t layer_idx = 0;  ///< among the recurrent ones
+};
+
 struct DenseFfnArgs {
   FfnInput input;
-  const PlacedWeight& gate;
-  const PlacedWeight& up;
-  const PlacedWeight& down;  ///< down(silu(gate x) * (up x)) is added
+  const PlacedWeight& gate;  ///< [intermediate_size, hidden_size]
+  const PlacedWeight& up;    ///< the same; `gate` again where the activation has no gate
+  const PlacedWeight& down;  ///< down(activation(gate x, up x)) is added
+  ExpertActivation activation = ExpertActivation::kSwiglu;  ///< kSquaredRelu needs kUngatedFfn
 };
 
 /// A row of logits of which nothing but the best token may be wanted.
@@ -260,7 +296,7 @@ class Backend {
   virtual uint64_t kv_page_bytes(const KvShape& shape) const = 0;
   /// Errors: kUnsupported for a shape that no kernel takes; kOutOfMemory.
   virtual Result<std::unique_ptr<KvStorage>> allocate_kv(const KvShape& shape, int64_t n_pages) = 0;
-  /// Room for so many sequences' states. Needs kRecurrentState. Errors: kOutOfMemory.
+  /// Room for so many sequences' states. Needs kRecurrentState or kMamba2. Errors: kOutOfMemory.
   virtual Result<std::unique_ptr<RecurrentStates>> allocate_states(const RecurrentShape& shape,
                                                                    int64_t n_slots);
   /// Room for a [rows, cols] f32 matrix, kept until the backend is destroyed.
@@ -307,6 +343,8 @@ class Backend {
   /// Convolution, delta rule, norm and gate; states go on from n_past, from zero where that is 0. Needs
   /// kRecurrentState.
   virtual void gated_delta_net(const GatedDeltaNetArgs& args, RecurrentStates& states);
+  /// Convolution, scan, gate and norm; states as above. Needs kMamba2.
+  virtual void mamba2(const Mamba2Args& args, RecurrentStates& states);
   /// Adds the biases, norms and rotates q and k, stores k and v into the pages, and attends causally over all
   /// of them.
   virtual void attention(const AttentionArgs& args, KvStorage& kv) = 0;

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "runtime/models/model.h"
+#include "runtime/weights/model_summary.h"
 
 namespace halod {
 namespace {
@@ -109,8 +110,8 @@ uint64_t estimated_scratch_bytes(const ModelConfig& config, int64_t n_rows, int6
   const int64_t q_size = config.has_gated_attention ? config.n_heads * config.head_dim : 0;
   const int64_t n_gates = std::max(2 * q_size, recurrent.conv_channels()) +
                           std::max(q_size, recurrent.value_size()) + 6 * recurrent.n_value_heads;
-  const int64_t n_per_row = 4 * config.hidden_size + n_attention + n_ffn + config.n_experts + n_gates +
-                            3 * config.shared_expert_intermediate_size;
+  const int64_t n_per_row = 4 * config.hidden_size + 2 * config.expert_latent_size + n_attention + n_ffn +
+                            config.n_experts + n_gates + 3 * config.shared_expert_intermediate_size;
   return static_cast<uint64_t>(n_rows * n_per_row + n_logit_rows * config.vocab_size) * sizeof(float);
 }
 
@@ -118,7 +119,7 @@ ServingDemand serving_demand(const wire::LoadModel& request, const ModelConfig& 
                              const Checkpoint& file, const Backend& backend) {
   return {.request = request,
           .config = config,
-          .weight_bytes = file.total_tensor_bytes(),
+          .weight_bytes = used_tensor_bytes(file, config),
           .kv_page_bytes = kv_page_bytes(config, backend)};
 }
 

@@ -89,23 +89,26 @@ uint64_t AttentionBlock::weight_bytes_per_token() const {
   return q_->bytes() + k_->bytes() + v_->bytes() + o_->bytes();
 }
 
-DenseFfnBlock::DenseFfnBlock(TensorLoader& loader, const ModelConfig& config, int64_t layer_idx)
-    : epsilon_(config.rms_norm_eps) {
-  norm_ = loader.vector(layer_tensor(layer_idx, "ffn_norm.weight"), config.hidden_size);
-  gate_ =
-      loader.matrix(layer_tensor(layer_idx, "ffn_gate.weight"), config.intermediate_size, config.hidden_size);
-  up_ = loader.matrix(layer_tensor(layer_idx, "ffn_up.weight"), config.intermediate_size, config.hidden_size);
-  down_ =
-      loader.matrix(layer_tensor(layer_idx, "ffn_down.weight"), config.hidden_size, config.intermediate_size);
+DenseFfnBlock::DenseFfnBlock(TensorLoader& loader, const ModelConfig& config, int64_t layer_idx,
+                             const std::string& norm)
+    : epsilon_(config.rms_norm_eps), activation_(config.expert_activation) {
+  const int64_t hidden = config.hidden_size, width = config.intermediate_size;
+  norm_ = loader.vector(layer_tensor(layer_idx, norm), hidden);
+  if (has_gate(activation_)) gate_ = loader.matrix(layer_tensor(layer_idx, "ffn_gate.weight"), width, hidden);
+  up_ = loader.matrix(layer_tensor(layer_idx, "ffn_up.weight"), width, hidden);
+  down_ = loader.matrix(layer_tensor(layer_idx, "ffn_down.weight"), hidden, width);
 }
 
 void DenseFfnBlock::forward(Step& step) const {
-  step.backend.dense_ffn(
-      {.input = {step.hidden, *norm_, epsilon_, step.normed}, .gate = *gate_, .up = *up_, .down = *down_});
+  step.backend.dense_ffn({.input = {step.hidden, *norm_, epsilon_, step.normed},
+                          .gate = gate_ ? *gate_ : *up_,
+                          .up = *up_,
+                          .down = *down_,
+                          .activation = activation_});
 }
 
 uint64_t DenseFfnBlock::weight_bytes_per_token() const {
-  return gate_->bytes() + up_->bytes() + down_->bytes();
+  return (gate_ ? gate_->bytes() : 0) + up_->bytes() + down_->bytes();
 }
 
 MoeBlock::MoeBlock(TensorLoader& loader, const ModelConfig& config, int64_t layer_idx,
@@ -125,8 +128,17 @@ void MoeBlock::load_experts(TensorLoader& loader, int64_t layer_idx) {
   const auto experts = [&](const char* name, int64_t rows, int64_t cols) {
     return loader.experts(layer_tensor(layer_idx, name), config_.n_experts, rows, cols);
   };
-  const int64_t hidden = config_.hidden_size, width = config_.moe_intermediate_size;
-  if (config_.has_fused_experts) {
+  int64_t hidden = config_.hidden_size;
+  const int64_t width = config_.moe_intermediate_size, latent = config_.expert_latent_size;
+  if (latent > 0) {
+    latent_down_ = loader.matrix(layer_tensor(layer_idx, "ffn_latent_down.weight"), latent, hidden);
+    latent_up_ = loader.matrix(layer_tensor(layer_idx, "ffn_latent_up.weight"), hidden, latent);
+    latent_.emplace(LatentExperts{*latent_down_, *latent_up_});
+    hidden = latent;
+  }
+  if (!has_gate(config_.expert_activation)) {
+    gate_ = experts("ffn_up_exps.weight", width, hidden);
+  } else if (config_.has_fused_experts) {
     // Kernels begin at multiples of 16 rows, and the second half begins at `width`.
     if (width % 16 != 0) {
       const std::string name = layer_tensor(layer_idx, "ffn_gate_up_exps.weight");
@@ -149,11 +161,13 @@ void MoeBlock::load_shared_expert(TensorLoader& loader, int64_t layer_idx) {
   const auto matrix = [&](const char* name, int64_t rows, int64_t cols) {
     return loader.matrix(layer_tensor(layer_idx, name), rows, cols);
   };
-  shared_gate_ = matrix("ffn_gate_shexp.weight", width, hidden);
+  if (has_gate(config_.expert_activation)) shared_gate_ = matrix("ffn_gate_shexp.weight", width, hidden);
   shared_up_ = matrix("ffn_up_shexp.weight", width, hidden);
   shared_down_ = matrix("ffn_down_shexp.weight", hidden, width);
-  shared_scale_ = loader.row(layer_tensor(layer_idx, "ffn_gate_inp_shexp.weight"), hidden);
-  shared_.emplace(SharedExpert{*shared_gate_, *shared_up_, *shared_down_, shared_scale_.get()});
+  if (config_.has_shared_expert_gate)
+    shared_scale_ = loader.row(layer_tensor(layer_idx, "ffn_gate_inp_shexp.weight"), hidden);
+  shared_.emplace(SharedExpert{shared_gate_ ? *shared_gate_ : *shared_up_, *shared_up_, *shared_down_,
+                               shared_scale_.get()});
 }
 
 void MoeBlock::load_biases(TensorLoader& loader, int64_t layer_idx) {
@@ -179,20 +193,23 @@ void MoeBlock::forward(Step& step) const {
                     .selection_bias = selection_bias_.get(),
                     .biases = biases_ ? &*biases_ : nullptr,
                     .activation = config_.expert_activation,
-                    .shared = shared_ ? &*shared_ : nullptr});
+                    .shared = shared_ ? &*shared_ : nullptr,
+                    .latent = latent_ ? &*latent_ : nullptr});
 }
 
 uint64_t MoeBlock::weight_bytes_per_token() const {
   const uint64_t experts = gate_->bytes() + (up_ ? up_->bytes() : 0) + down_->bytes();
-  const uint64_t shared = shared_ ? shared_gate_->bytes() + shared_up_->bytes() + shared_down_->bytes() : 0;
-  return router_->bytes() + shared +
-         experts / static_cast<uint64_t>(gate_->n_experts()) *
-             static_cast<uint64_t>(config_.n_experts_per_token);
+  uint64_t others = router_->bytes();
+  for (const auto* weight : {&shared_gate_, &shared_up_, &shared_down_, &latent_down_, &latent_up_})
+    others += *weight ? (*weight)->bytes() : 0;
+  return others + experts / static_cast<uint64_t>(gate_->n_experts()) *
+                      static_cast<uint64_t>(config_.n_experts_per_token);
 }
 
-std::unique_ptr<Block> make_ffn_block(TensorLoader& loader, const ModelConfig& config, int64_t layer_idx) {
-  if (config.is_moe()) return std::make_unique<MoeBlock>(loader, config, layer_idx);
-  return std::make_unique<DenseFfnBlock>(loader, config, layer_idx);
+std::unique_ptr<Block> make_ffn_block(TensorLoader& loader, const ModelConfig& config, int64_t layer_idx,
+                                      const std::string& norm) {
+  if (config.is_moe_layer(layer_idx)) return std::make_unique<MoeBlock>(loader, config, layer_idx, norm);
+  return std::make_unique<DenseFfnBlock>(loader, config, layer_idx, norm);
 }
 
 }  // namespace halod

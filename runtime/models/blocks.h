@@ -61,21 +61,23 @@ class AttentionBlock final : public Block {
   std::unique_ptr<PlacedWeight> q_, k_, v_, o_;
 };
 
-/// hidden += down(silu(gate x) * (up x)), x = rms_norm(hidden).
+/// hidden += down(silu(gate x) * (up x)), or down(relu(up x)^2) as the configuration has it; x =
+/// rms_norm(hidden). `norm` is the name of the norm's weights within the layer.
 class DenseFfnBlock final : public Block {
  public:
-  DenseFfnBlock(TensorLoader& loader, const ModelConfig& config, int64_t layer_idx);
+  DenseFfnBlock(TensorLoader& loader, const ModelConfig& config, int64_t layer_idx,
+                const std::string& norm = "ffn_norm.weight");
   void forward(Step& step) const override;
   uint64_t weight_bytes_per_token() const override;
 
  private:
   float epsilon_;
+  ExpertActivation activation_;
   std::unique_ptr<PlacedVector> norm_;
-  std::unique_ptr<PlacedWeight> gate_, up_, down_;
+  std::unique_ptr<PlacedWeight> gate_, up_, down_;  // gate_ is empty where the activation has none
 };
 
-/// hidden += the weighted sum of the chosen experts of x = rms_norm(hidden). `norm` is the name of the norm's
-/// weights within the layer.
+/// hidden += the weighted sum of the chosen experts of x = rms_norm(hidden). `norm` as above.
 class MoeBlock final : public Block {
  public:
   MoeBlock(TensorLoader& loader, const ModelConfig& config, int64_t layer_idx,
@@ -95,10 +97,13 @@ class MoeBlock final : public Block {
   std::optional<ExpertBiases> biases_;
   std::unique_ptr<PlacedWeight> shared_gate_, shared_up_, shared_down_, shared_scale_;
   std::optional<SharedExpert> shared_;
+  std::unique_ptr<PlacedWeight> latent_down_, latent_up_;
+  std::optional<LatentExperts> latent_;
 };
 
-/// A mixture of experts where the model has experts, else one feed-forward network.
-std::unique_ptr<Block> make_ffn_block(TensorLoader& loader, const ModelConfig& config, int64_t layer_idx);
+/// A mixture of experts where the layer has experts, else one feed-forward network.
+std::unique_ptr<Block> make_ffn_block(TensorLoader& loader, const ModelConfig& config, int64_t layer_idx,
+                                      const std::string& norm = "ffn_norm.weight");
 
 /// GGUF's name of a layer's tensor: "blk.3.attn_q.weight".
 std::string layer_tensor(int64_t layer_idx, const std::string& suffix);

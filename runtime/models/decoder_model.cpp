@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "runtime/models/mamba2.h"
+
 namespace halod {
 
 DecoderModel::DecoderModel(TensorLoader& loader, ModelConfig config, const ModelOptions& options,
@@ -15,6 +17,7 @@ DecoderModel::DecoderModel(TensorLoader& loader, ModelConfig config, const Model
   for (int64_t layer_idx = 0; layer_idx < config_.n_layers; ++layer_idx) {
     layers_.push_back(make_layer(loader, config_, layer_idx));
   }
+  for (int64_t i = 0; i < config_.n_unused_layers; ++i) loader.leave_out_layer(config_.n_layers + i);
   load_rotary(loader);
   loader.refuse_unused();
   weight_bytes_ = loader.weight_bytes();
@@ -48,9 +51,12 @@ void DecoderModel::allocate_gate_buffers() {
   const RecurrentConfig& recurrent = config_.recurrent;
   const int64_t n = options_.max_batch_tokens,
                 q_size = config_.has_gated_attention ? config_.n_heads * config_.head_dim : 0;
-  const int64_t wide = std::max(2 * q_size, recurrent.conv_channels());
+  const bool has_mamba2 = config_.n_layers_with(Mixer::kMamba2) > 0;
+  const int64_t wide =
+      std::max(2 * q_size, has_mamba2 ? mamba2_projection_size(recurrent) : recurrent.conv_channels());
   if (wide == 0) return;
   wide_ = backend_.allocate_activations(n, wide).value();
+  if (has_mamba2) return;  // the others are parts of it
   gate_ = backend_.allocate_activations(n, std::max(q_size, recurrent.value_size())).value();
   if (recurrent.n_value_heads == 0) return;
   beta_alpha_ = backend_.allocate_activations(n, 2 * recurrent.n_value_heads).value();

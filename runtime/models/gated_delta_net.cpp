@@ -18,15 +18,7 @@ GatedDeltaNetBlock::GatedDeltaNetBlock(TensorLoader& loader, const ModelConfig& 
     alpha_ = loader.matrix(name("ssm_alpha.weight"), n_heads, hidden);
   }
   // By tap, so that neighbouring channels lie together.
-  const std::vector<float> by_channel =
-      loader.values(name("ssm_conv1d.weight"), {n_channels, recurrent.conv_kernel});
-  std::vector<float> by_tap(by_channel.size());
-  for (int64_t c = 0; c < n_channels; ++c) {
-    for (int64_t tap = 0; tap < recurrent.conv_kernel; ++tap)
-      by_tap[static_cast<size_t>(tap * n_channels + c)] =
-          by_channel[static_cast<size_t>(c * recurrent.conv_kernel + tap)];
-  }
-  conv_ = loader.place(by_tap);
+  conv_ = loader.transposed_table(name("ssm_conv1d.weight"), n_channels, recurrent.conv_kernel);
   dt_bias_ = loader.vector(name("ssm_dt.bias"), n_heads);
   a_ = loader.vector(name("ssm_a"), n_heads);
   head_norm_ = loader.vector(name("ssm_norm.weight"), recurrent.head_dim);

@@ -17,12 +17,15 @@ std::vector<ModelFeature> model_features(const ModelConfig& config) {
          ModelFeature::kRouterGating);
   add_if(config.router_gating == RouterGating::kSigmoid, ModelFeature::kSelectionBias);
   add_if(config.has_expert_bias, ModelFeature::kExpertBias);
-  add_if(config.expert_activation != ExpertActivation::kSwiglu, ModelFeature::kExpertActivation);
+  add_if(config.expert_activation == ExpertActivation::kClampedSwiglu, ModelFeature::kExpertActivation);
+  add_if(!has_gate(config.expert_activation), ModelFeature::kUngatedFfn);
   add_if(config.rope.n_dims != config.head_dim, ModelFeature::kPartialRope);
   add_if(config.has_gated_attention, ModelFeature::kGatedAttention);
   add_if(config.shared_expert_intermediate_size > 0, ModelFeature::kSharedExpert);
   add_if(config.has_fused_experts, ModelFeature::kFusedExperts);
-  add_if(config.has_recurrent_state(), ModelFeature::kRecurrentState);
+  add_if(config.expert_latent_size > 0, ModelFeature::kLatentExperts);
+  add_if(config.n_layers_with(Mixer::kGatedDeltaNet) > 0, ModelFeature::kRecurrentState);
+  add_if(config.n_layers_with(Mixer::kMamba2) > 0, ModelFeature::kMamba2);
   return features;
 }
 

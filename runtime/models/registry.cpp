@@ -1,7 +1,6 @@
-// The architectures that halod knows, by their GGUF name.
+// Loads a model of whichever architecture its file names.
 #include <fmt/format.h>
 
-#include <array>
 #include <string_view>
 #include <utility>
 
@@ -12,18 +11,6 @@
 
 namespace halod {
 namespace {
-
-struct Architecture {
-  std::string_view name;
-  DecoderLayer (*make_layer)(TensorLoader&, const ModelConfig&, int64_t);
-};
-
-constexpr std::array kArchitectures = {
-    Architecture{"gpt-oss", make_gpt_oss_layer},       Architecture{"llama", make_llama_layer},
-    Architecture{"minimax-m2", make_minimax_m2_layer}, Architecture{"qwen2", make_qwen2_layer},
-    Architecture{"qwen3", make_qwen3_layer},           Architecture{"qwen3moe", make_qwen3moe_layer},
-    Architecture{"qwen3next", make_qwen3next_layer},   Architecture{"qwen35moe", make_qwen3next_layer},
-};
 
 const Architecture* find_architecture(std::string_view name) {
   for (const Architecture& architecture : kArchitectures) {
@@ -66,11 +53,12 @@ KvShape kv_shape(const ModelConfig& config) {
 
 RecurrentShape recurrent_shape(const ModelConfig& config) {
   const RecurrentConfig& recurrent = config.recurrent;
-  return {.n_layers = config.n_layers_with(Mixer::kGatedDeltaNet),
+  return {.n_layers = config.n_recurrent_layers(),
           .conv_channels = recurrent.conv_channels(),
           .conv_kernel = recurrent.conv_kernel,
           .n_heads = recurrent.n_value_heads,
-          .head_dim = recurrent.head_dim};
+          .head_dim = recurrent.head_dim,
+          .key_dim = recurrent.key_dim};
 }
 
 }  // namespace halod

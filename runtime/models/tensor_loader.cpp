@@ -83,6 +83,17 @@ std::unique_ptr<PlacedVector> TensorLoader::table(const std::string& name, int64
   return place_values(name, {rows, cols});
 }
 
+std::unique_ptr<PlacedVector> TensorLoader::transposed_table(const std::string& name, int64_t rows,
+                                                             int64_t cols) {
+  const std::vector<float> by_row = values(name, {rows, cols});
+  std::vector<float> by_column(by_row.size());
+  for (int64_t row = 0; row < rows; ++row) {
+    for (int64_t col = 0; col < cols; ++col)
+      by_column[static_cast<size_t>(col * rows + row)] = by_row[static_cast<size_t>(row * cols + col)];
+  }
+  return place(by_column);
+}
+
 std::unique_ptr<PlacedVector> TensorLoader::place_values(const std::string& name,
                                                          const std::vector<int64_t>& shape) {
   return place(values(name, shape));
@@ -92,6 +103,15 @@ std::unique_ptr<PlacedVector> TensorLoader::place(std::span<const float> values)
   std::unique_ptr<PlacedVector> placed = backend_.place_vector(values).value();
   weight_bytes_ += placed->bytes();
   return placed;
+}
+
+void TensorLoader::leave_out_layer(int64_t layer_idx) {
+  const std::string prefix = fmt::format("blk.{}.", layer_idx);
+  for (const TensorInfo& tensor : file_.tensors()) {
+    if (!tensor.name.starts_with(prefix)) continue;
+    used_.insert(tensor.name);
+    bytes_done_ += tensor.size_bytes;
+  }
 }
 
 void TensorLoader::refuse_unused() const {

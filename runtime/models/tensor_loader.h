@@ -32,10 +32,14 @@ class TensorLoader {
   std::unique_ptr<PlacedVector> vector(const std::string& name, int64_t n);
   /// A small [rows, cols] table, as a vector of its rows one after the other.
   std::unique_ptr<PlacedVector> table(const std::string& name, int64_t rows, int64_t cols);
+  /// The same, column after column.
+  std::unique_ptr<PlacedVector> transposed_table(const std::string& name, int64_t rows, int64_t cols);
   /// Values that were made of a tensor's.
   std::unique_ptr<PlacedVector> place(std::span<const float> values);
   /// A small tensor, as f32 for the host.
   std::vector<float> values(const std::string& name, const std::vector<int64_t>& shape);
+  /// The layer's tensors are not to be asked for: it is no part of the computation.
+  void leave_out_layer(int64_t layer_idx);
   /// Refuses a file with a tensor that nobody asked for: what it is for would be left out of the computation.
   void refuse_unused() const;
 

@@ -172,8 +172,10 @@ bool OutputParser::step_tool_call(OutputDelta& delta, bool at_end) {
   const std::string_view body =
       text.substr(body_begin, is_closed ? close - body_begin : std::string_view::npos);
   const size_t first_word = body_begin + begin_of_words(body);
-  const bool is_xml = text.substr(first_word).starts_with(kFunctionOpen);
-  ParsedToolCall parsed = is_xml ? parse_xml_tool_call(body, options_.tools) : parse_json_tool_call(body);
+  const std::string_view words = text.substr(first_word);
+  ParsedToolCall parsed = words.starts_with(kFunctionOpen) ? parse_xml_tool_call(body, options_.tools)
+                          : words.starts_with('{')         ? parse_json_tool_call(body)
+                                                           : parse_keyed_tool_call(body, options_.tools);
   if (parsed.outcome == ToolCallOutcome::kIncomplete && is_closed) {
     // The closing tag may be part of an argument.
     searched_ = close + close_tag.size();

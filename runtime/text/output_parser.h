@@ -33,7 +33,7 @@ struct OutputParserOptions {
   bool parse_reasoning = true;
   /// Whether "<tool_call>" is a call or just text: set when the request has tools.
   bool parse_tool_calls = false;
-  /// The request's tools (OpenAI's form). Only the parameter types are used, for calls in XML whose values
+  /// The request's tools (OpenAI's form). Names and parameter types are used, for calls in tags whose values
   /// are untyped.
   boost::json::array tools = {};
 };
@@ -41,8 +41,9 @@ struct OutputParserOptions {
 /// Whether a rendered prompt ends inside a think block that the answer continues.
 bool prompt_opens_reasoning(std::string_view prompt);
 
-/// Knows `<think>…</think>` at the beginning and `<tool_call>` with JSON (Hermes, Qwen) or
-/// `<function=…><parameter=…>` (Qwen3-Coder) anywhere after it. Holds back what may be the beginning of a
+/// Knows `<think>…</think>` at the beginning and `<tool_call>` with JSON (Hermes, Qwen),
+/// `<function=…><parameter=…>` (Qwen3-Coder, Nemotron-3) or a name and `<arg_key>…<arg_value>…` (GLM-4.5)
+/// anywhere after it. Holds back what may be the beginning of a
 /// tag, and white space that may turn out to surround one. Reasoning comes without the white space around it;
 /// white space between the reasoning, tool calls and content is dropped. A tool call that cannot be
 /// understood comes out as content, unchanged. The sum of the deltas depends only on the text, not on how it

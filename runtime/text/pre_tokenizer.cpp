@@ -47,6 +47,8 @@ const std::array kRules = {
     PreTokenizerRule{.name = "llama-bpe", .expressions = {kLlama3}, .ignores_merges = true},
     PreTokenizerRule{.name = "llama3", .expressions = {kLlama3}, .ignores_merges = true},
     PreTokenizerRule{.name = "llama-v3", .expressions = {kLlama3}, .ignores_merges = true},
+    // Not Tekken's own expression: what the converted tokenizer.json of Pixtral and Nemotron-3 has.
+    PreTokenizerRule{.name = "pixtral", .expressions = {kLlama3}, .ignores_merges = true},
     PreTokenizerRule{.name = "glm4", .expressions = {kLlama3}},
     PreTokenizerRule{.name = "gpt-4o", .expressions = {kGpt4o}},
     PreTokenizerRule{.name = "minimax-m2", .expressions = {kGpt4o}},

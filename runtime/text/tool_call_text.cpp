@@ -14,6 +14,8 @@ constexpr std::string_view kFunctionOpen = "<function=";
 constexpr std::string_view kFunctionClose = "</function>";
 constexpr std::string_view kParameterOpen = "<parameter=";
 constexpr std::string_view kParameterClose = "</parameter>";
+constexpr std::string_view kKeyOpen = "<arg_key>", kKeyClose = "</arg_key>";
+constexpr std::string_view kValueOpen = "<arg_value>", kValueClose = "</arg_value>";
 
 std::string_view trim(std::string_view text) {
   const size_t begin = text.find_first_not_of(kSpace);
@@ -102,18 +104,25 @@ ToolCallOutcome check_json(std::string_view text, json::value& value) {
   return value.is_object() ? ToolCallOutcome::kComplete : ToolCallOutcome::kMalformed;
 }
 
-/// The schema of a function's parameter; nullptr when `tools` does not tell.
-const json::value* find_schema(const json::array& tools, std::string_view function,
-                               std::string_view parameter) {
+/// nullptr when there is none of that name.
+const json::value* find_tool(const json::array& tools, std::string_view function) {
   for (const json::value& tool : tools) {
     boost::system::error_code error;
     const json::value* name = tool.find_pointer("/function/name", error);
-    if (name == nullptr || !name->is_string() || name->get_string() != function) continue;
-    const json::value* properties = tool.find_pointer("/function/parameters/properties", error);
-    return properties != nullptr && properties->is_object() ? properties->get_object().if_contains(parameter)
-                                                            : nullptr;
+    if (name != nullptr && name->is_string() && name->get_string() == function) return &tool;
   }
   return nullptr;
+}
+
+/// The schema of a function's parameter; nullptr when `tools` does not tell.
+const json::value* find_schema(const json::array& tools, std::string_view function,
+                               std::string_view parameter) {
+  const json::value* tool = find_tool(tools, function);
+  if (tool == nullptr) return nullptr;
+  boost::system::error_code error;
+  const json::value* properties = tool->find_pointer("/function/parameters/properties", error);
+  return properties != nullptr && properties->is_object() ? properties->get_object().if_contains(parameter)
+                                                          : nullptr;
 }
 
 bool is_text_parameter(const json::value* schema) {
@@ -137,6 +146,16 @@ std::string_view without_line_breaks(std::string_view value) {
   if (value.starts_with('\n')) value.remove_prefix(1);
   if (value.ends_with('\n')) value.remove_suffix(1);
   return value;
+}
+
+/// What stands between the two tags at the beginning of `text`, which moves behind them.
+std::optional<std::string_view> take_between(std::string_view& text, std::string_view open,
+                                             std::string_view close) {
+  const size_t end = text.find(close);
+  if (!text.starts_with(open) || end == std::string_view::npos) return std::nullopt;
+  const std::string_view between = text.substr(open.size(), end - open.size());
+  text.remove_prefix(end + close.size());
+  return between;
 }
 
 /// "<tag=name>" at the beginning of `text`: the name, and `text` moves behind it.
@@ -187,6 +206,25 @@ ParsedToolCall parse_xml_tool_call(std::string_view text, const json::array& too
   }
   if (!text.empty() && text != kFunctionClose) return {ToolCallOutcome::kMalformed};
   return {ToolCallOutcome::kComplete, {.name = std::string(*name), .arguments = arguments + "}"}};
+}
+
+ParsedToolCall parse_keyed_tool_call(std::string_view text, const json::array& tools) {
+  text = trim(text);
+  const std::string_view name = trim(text.substr(0, text.find(kKeyOpen)));
+  if (find_tool(tools, name) == nullptr) return {ToolCallOutcome::kMalformed};
+  text.remove_prefix(std::min(text.find(kKeyOpen), text.size()));
+  std::string arguments = "{";
+  for (; !text.empty(); text = trim(text)) {
+    if (!text.starts_with(kKeyOpen)) return {ToolCallOutcome::kMalformed};
+    const auto key = take_between(text, kKeyOpen, kKeyClose);
+    text = trim(text);
+    const auto value = take_between(text, kValueOpen, kValueClose);
+    if (!key || !value) return {ToolCallOutcome::kIncomplete};
+    if (arguments.size() > 1) arguments += ", ";
+    arguments += json::serialize(json::string(trim(*key))) + ": ";
+    arguments += argument_json(*value, find_schema(tools, name, trim(*key)));
+  }
+  return {ToolCallOutcome::kComplete, {.name = std::string(name), .arguments = arguments + "}"}};
 }
 
 std::optional<std::string> parse_tool_arguments(std::string_view text) {

@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "base/error.h"
 #include "runtime/weights/metadata.h"
@@ -27,6 +28,8 @@ class ConfigKeys {
   int64_t count(std::string_view suffix, int64_t max = kMaxExtent) const;
   /// 0 to max; `otherwise` where it is missing.
   int64_t count_or(std::string_view suffix, int64_t otherwise, int64_t max = kMaxExtent) const;
+  /// One value for every layer, 0 to max; must be there: an array of so many, or a number that holds for all.
+  std::vector<int64_t> by_layer(std::string_view suffix, int64_t n_layers, int64_t max = kMaxExtent) const;
   /// Above 0 up to max; must be there.
   float positive_number(std::string_view suffix, double max) const;
   float positive_number_or(std::string_view suffix, float otherwise, double max) const;
@@ -36,6 +39,8 @@ class ConfigKeys {
 
   /// What would be computed wrongly: refuses any value but the expected one. A missing key is that.
   void only(std::string_view suffix, int64_t expected, std::string_view reason) const;
+  /// Refuses all above `most`. A missing key is fine.
+  void at_most(std::string_view suffix, int64_t most, std::string_view reason) const;
   void only_number(std::string_view suffix, double expected, std::string_view reason) const;
 
   /// `field` is a whole key.

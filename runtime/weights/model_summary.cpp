@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <string_view>
 
 #include "runtime/weights/ggml_types.h"
@@ -14,6 +15,15 @@ namespace {
 
 constexpr std::string_view kExperts = "experts";
 constexpr std::string_view kEmbedding = "embedding";
+/// Of the layers of <arch>.nextn_predict_layers, which no answer depends on.
+constexpr std::string_view kGuessingAhead = "guessing ahead";
+
+/// The layer that the tensor is in; -1 where it is in none.
+int64_t layer_of(std::string_view name) {
+  int64_t layer = -1;
+  if (name.starts_with("blk.")) std::from_chars(name.data() + 4, name.data() + name.size(), layer);
+  return layer;
+}
 
 /// GGUF's tensor names (gguf-py, constants.py, TENSOR_NAMES); the first row that fits is the kind.
 struct KindRow {
@@ -48,6 +58,8 @@ class Summariser {
     summary_.name = printable(metadata_.string_or("general.name", "").value());
     summary_.context_length = count("context_length");
     summary_.n_experts = count("expert_count");
+    n_unused_layers_ = count("nextn_predict_layers");
+    n_layers_ = count("block_count") - n_unused_layers_;
     summary_.n_experts_per_token = std::min(count("expert_used_count"), summary_.n_experts);
     for (const TensorInfo& tensor : file_.tensors())
       add({tensor.name, std::string(traits(tensor.format).name), true, tensor.shape, tensor.size_bytes});
@@ -90,12 +102,14 @@ class Summariser {
   }
 
   void add(const Tensor& tensor) {
-    const std::string_view kind = kind_of(tensor.name);
+    const bool is_unused = n_unused_layers_ > 0 && layer_of(tensor.name) >= n_layers_;
+    const std::string_view kind = is_unused ? kGuessingAhead : kind_of(tensor.name);
     uint64_t n_parameters = 1;
     for (const int64_t extent : tensor.shape) n_parameters *= static_cast<uint64_t>(extent);
     summary_.n_parameters += n_parameters;
-    summary_.n_active_parameters += kind == kExperts ? of_chosen_experts(n_parameters) : n_parameters;
-    const uint64_t n_read = bytes_per_token(tensor, kind);
+    if (!is_unused)
+      summary_.n_active_parameters += kind == kExperts ? of_chosen_experts(n_parameters) : n_parameters;
+    const uint64_t n_read = is_unused ? 0 : bytes_per_token(tensor, kind);
     summary_.tensor_bytes += tensor.bytes;
     summary_.weight_bytes_per_token += n_read;
     auto group = std::ranges::find_if(summary_.groups, [&](const TensorGroup& g) {
@@ -113,10 +127,19 @@ class Summariser {
   const Metadata& metadata_;
   const Checkpoint& file_;
   const bool has_output_;
+  int64_t n_layers_ = 0, n_unused_layers_ = 0;  // those that are computed with, those behind them
   ModelSummary summary_;
 };
 
 }  // namespace
+
+uint64_t used_tensor_bytes(const Checkpoint& file, const ModelConfig& config) {
+  uint64_t total = 0;
+  for (const TensorInfo& tensor : file.tensors()) {
+    if (layer_of(tensor.name) < config.n_layers) total += tensor.size_bytes;
+  }
+  return total;
+}
 
 Result<ModelSummary> summarise_model(const Checkpoint& file) {
   try {

@@ -41,10 +41,13 @@ CpuBackend::Kernels CpuBackend::select_kernels(bool exact) {
       .rope = select(rope_variants(), exact),
       .swiglu = select(swiglu_variants(), exact),
       .clamped_swiglu = select(clamped_swiglu_variants(), exact),
+      .squared_relu = select(squared_relu_variants(), exact),
       .sigmoid_gate = select(sigmoid_gate_variants(), exact),
       .causal_conv = select(causal_conv_variants(), exact),
       .delta_rule = select(delta_rule_variants(), exact),
       .delta_gates = select(delta_gates_variants(), exact),
+      .ssm_scan = select(ssm_scan_variants(), exact),
+      .ssm_gates = select(ssm_gates_variants(), exact),
       .weighted_sum = select(weighted_sum_variants(), exact),
       .router_top_k = select(router_top_k_variants(), exact),
   };
@@ -105,7 +108,8 @@ Result<MatrixView<float>> CpuBackend::allocate_activations(int64_t rows, int64_t
 
 uint64_t CpuBackend::scratch_bytes() const {
   uint64_t total = x_scratch_.bytes() + hidden_scratch_.bytes() + gate_.bytes() + up_.bytes() +
-                   router_logits_.bytes() + expert_outputs_.bytes() + rope_.bytes() + gates_.bytes();
+                   router_logits_.bytes() + expert_outputs_.bytes() + latent_.bytes() + rope_.bytes() +
+                   gates_.bytes();
   for (const MappedMemory& memory : activations_) total += memory.size();
   return total;
 }
@@ -265,9 +269,10 @@ void CpuBackend::dense_ffn(const DenseFfnArgs& args) {
   const MatrixView<float> up(up_.at_least(n_tokens * width), n_tokens, width);
   const PlacedWeight* weights[] = {&args.gate, &args.up};
   const MatrixView<float> outs[] = {gate, up};
-  linear(input.normed, weights, outs);
+  const size_t n_matrices = has_gate(args.activation) ? 2 : 1;
+  linear(input.normed, std::span(weights).first(n_matrices), std::span(outs).first(n_matrices));
   threads_.parallel_for(n_tokens, 4, [&](int64_t begin, int64_t end, int) {
-    for (int64_t t = begin; t < end; ++t) kernels_.swiglu({gate.row_data(t), up.row_data(t), width});
+    for (int64_t t = begin; t < end; ++t) activate(args.activation, gate.row_data(t), up.row_data(t), width);
   });
   matmul(prepare(gate, cpu_weight(args.down).variant().needs_codes, hidden_scratch_), cpu_weight(args.down),
          input.residual, true);

@@ -54,6 +54,7 @@ class CpuBackend final : public Backend {
                    MatrixView<float> right) override;
   void gate_by_sigmoid(MatrixView<float> x, MatrixView<const float> gate) override;
   void gated_delta_net(const GatedDeltaNetArgs& args, RecurrentStates& states) override;
+  void mamba2(const Mamba2Args& args, RecurrentStates& states) override;
   void attention(const AttentionArgs& args, KvStorage& kv) override;
   void moe(const MoeArgs& args) override;
   void dense_ffn(const DenseFfnArgs& args) override;
@@ -71,10 +72,13 @@ class CpuBackend final : public Backend {
     void (*rope)(const RopeArgs&);
     void (*swiglu)(const SwigluArgs&);
     void (*clamped_swiglu)(const ClampedSwigluArgs&);
+    void (*squared_relu)(const SquaredReluArgs&);
     void (*sigmoid_gate)(const SigmoidGateArgs&);
     void (*causal_conv)(const CausalConvArgs&);
     void (*delta_rule)(const DeltaRuleArgs&);
     void (*delta_gates)(const DeltaGatesArgs&);
+    void (*ssm_scan)(const SsmScanArgs&);
+    void (*ssm_gates)(const SsmGatesArgs&);
     void (*weighted_sum)(const WeightedSumArgs&);
     void (*router_top_k)(const RouterTopKArgs&);
   };
@@ -137,13 +141,21 @@ class CpuBackend final : public Backend {
   /// Prepares rows for a matmul; the 8-bit form only when one of the users needs it.
   Activations prepare(MatrixView<const float> x, bool needs_codes, QuantizedScratch& scratch);
   void route(const MoeArgs& args);
-  /// gate = activation(gate, up), n values.
+  /// gate = activation(gate, up), n values; `up` is not read where there is no gate.
   void activate(ExpertActivation activation, float* gate, const float* up, int64_t n);
   void experts_gate_up(const MoeArgs& args, const Activations& x, MatrixView<float> hidden);
   void add_shared_expert(const MoeArgs& args);
   void experts_down(const MoeArgs& args, const Activations& hidden, MatrixView<float> outputs);
   void matmul(const Activations& x, const CpuWeight& weight, MatrixView<float> y, bool accumulate);
-  void convolve(const GatedDeltaNetArgs& args, RecurrentStates& states);
+  /// The causal convolution of a recurrent layer, for every sequence from its state on.
+  struct Convolution {
+    MatrixView<float> x;  ///< [n_tokens, channels], in place
+    const PlacedVector& weight;
+    const PlacedVector* bias;
+    int64_t n_taps;
+    int64_t layer_idx;
+  };
+  void convolve(const Convolution& args, RecurrentStates& states);
   void normalise_rotate_store(const AttentionArgs& args, KvStorage& kv);
   void compute_rope(std::span<const float> inverse_frequencies, float magnitude);
 
@@ -153,7 +165,7 @@ class CpuBackend final : public Backend {
   ThreadPool threads_;
   std::vector<MappedMemory> activations_;
   QuantizedScratch x_scratch_, hidden_scratch_;
-  Scratch<float> gate_, up_, router_logits_, expert_outputs_, rope_, gates_;
+  Scratch<float> gate_, up_, router_logits_, expert_outputs_, latent_, rope_, gates_;
   std::vector<Scratch<float>> up_tile_;  ///< per worker
   Routing routing_;
   std::set<std::pair<std::string_view, std::string_view>> matmuls_;  ///< format and variant of placed weights

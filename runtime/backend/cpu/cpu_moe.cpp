@@ -39,6 +39,8 @@ void CpuBackend::activate(ExpertActivation activation, float* gate, const float*
       return kernels_.swiglu({gate, up, n});
     case ExpertActivation::kClampedSwiglu:
       return kernels_.clamped_swiglu({gate, up, n});
+    case ExpertActivation::kSquaredRelu:
+      return kernels_.squared_relu({gate, n});
   }
 }
 
@@ -112,6 +114,11 @@ void CpuBackend::experts_gate_up(const MoeArgs& args, const Activations& x, Matr
                                           .y_rows = slots,
                                           .y = hidden};
                    gate.variant().run(matmul_args);
+                   if (!has_gate(args.activation)) {
+                     for (int64_t t = 0; t < n_tokens; ++t)
+                       activate(args.activation, hidden.row_data(slots[t]) + first_row, nullptr, n_rows);
+                     continue;
+                   }
                    // `up` only lives until it is multiplied in: n_tokens x 64 values of this worker's own.
                    float* up_tile =
                        up_tile_[static_cast<size_t>(worker_idx)].at_least(n_tokens * kRowsPerTask);
@@ -165,8 +172,17 @@ void CpuBackend::moe(const MoeArgs& args) {
   route(args);
   const int64_t n_tokens = input.normed.rows, k = args.n_experts_per_token, n_slots = n_tokens * k;
   const CpuWeight &gate = cpu_weight(args.gate), &up = cpu_weight(args.up), &down = cpu_weight(args.down);
+  MatrixView<float> expert_input = input.normed, sum = input.residual;
+  if (args.latent) {
+    const int64_t latent_size = args.latent->down.rows();
+    float* latent = latent_.at_least(2 * n_tokens * latent_size);
+    expert_input = {latent, n_tokens, latent_size};
+    linear(input.normed, std::array{&args.latent->down}, {&expert_input, 1});
+    sum = {latent + n_tokens * latent_size, n_tokens, latent_size};
+    std::fill_n(sum.data, n_tokens * latent_size, 0.0F);
+  }
   const Activations x =
-      prepare(input.normed, gate.variant().needs_codes || up.variant().needs_codes, x_scratch_);
+      prepare(expert_input, gate.variant().needs_codes || up.variant().needs_codes, x_scratch_);
   const int64_t width = args.expert_width();
   const MatrixView<float> hidden(gate_.at_least(n_slots * width), n_slots, width);
   experts_gate_up(args, x, hidden);
@@ -185,10 +201,10 @@ void CpuBackend::moe(const MoeArgs& args) {
         }
         terms[static_cast<size_t>(rank)] = output;
       }
-      kernels_.weighted_sum({terms.data(), routing_.weights.data() + t * k, k, input.residual.row_data(t),
-                             input.residual.cols});
+      kernels_.weighted_sum({terms.data(), routing_.weights.data() + t * k, k, sum.row_data(t), sum.cols});
     }
   });
+  if (args.latent) linear_add(sum, args.latent->up, nullptr, input.residual);
   if (args.shared) add_shared_expert(args);
 }
 
@@ -202,7 +218,8 @@ void CpuBackend::add_shared_expert(const MoeArgs& args) {
       scales(router_logits_.at_least(n_tokens), n_tokens, 1);
   const PlacedWeight* weights[] = {&shared.gate, &shared.up};
   const MatrixView<float> outs[] = {gate, up};
-  linear(x, weights, outs);
+  const size_t n_matrices = has_gate(args.activation) ? 2 : 1;
+  linear(x, std::span(weights).first(n_matrices), std::span(outs).first(n_matrices));
   threads_.parallel_for(n_tokens, 4, [&](int64_t begin, int64_t end, int) {
     for (int64_t t = begin; t < end; ++t) activate(args.activation, gate.row_data(t), up.row_data(t), width);
   });

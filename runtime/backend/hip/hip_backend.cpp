@@ -141,6 +141,9 @@ bool HipBackend::supports(ModelFeature feature) const {
     case ModelFeature::kSharedExpert:
     case ModelFeature::kFusedExperts:
     case ModelFeature::kRecurrentState:
+    case ModelFeature::kMamba2:
+    case ModelFeature::kUngatedFfn:
+    case ModelFeature::kLatentExperts:
       break;
   }
   return false;

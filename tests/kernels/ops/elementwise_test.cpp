@@ -105,6 +105,19 @@ TEST(ClampedSwiglu, BoundsTheGateAboveAndUpOnBothSides) {
   EXPECT_NEAR(gate[4], -6.0F / (1.0F + std::exp(-1.702F)), 1e-5F);
 }
 
+TEST(SquaredRelu, IsTheSquareOfWhatIsPositiveInEveryVariant) {
+  for (int64_t n : {1, 16, 63, 720}) {
+    const std::vector<float> x = random_values(n, 8, 3.0F);
+    std::vector<float> expected;
+    for (const float value : x) expected.push_back(value > 0 ? value * value : 0.0F);
+    for_each_runnable(squared_relu_variants(), [&](const auto& variant) {
+      std::vector<float> y = x;
+      variant.run({y.data(), n});
+      EXPECT_EQ(y, expected);
+    });
+  }
+}
+
 TEST(WeightedSum, MatchesTheReferenceInEveryVariant) {
   for (int64_t n : {1, 17, 256}) {
     const std::vector<float> a = random_values(n, 6), b = random_values(n, 7);

@@ -2,7 +2,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <utility>
 #include <vector>
 
 #include "kernels/ops/reference.h"
@@ -139,6 +141,108 @@ TEST(DeltaGates, AreAnExponentialOfASoftplusAndASigmoid) {
     EXPECT_EQ(beta[0], 0.5F);
     EXPECT_NEAR(beta[1], 1.0 / (1.0 + std::exp(-3.0)), 1e-6);
     EXPECT_NEAR(beta[2], 0.0, 1e-30);
+  }
+}
+
+/// A head of Mamba-2: values, what they are written under and what is read by in one row per token.
+struct SsmCase {
+  SsmCase(int64_t state_size_, int64_t head_dim_)
+      : state_size(state_size_),
+        head_dim(head_dim_),
+        rows(random_values(kTokens * stride(), 52, 0.5F)),
+        decay(random_values(kTokens, 53)),
+        dt(random_values(kTokens, 54)),
+        state(random_values(state_size * head_dim, 55, 0.1F)) {
+    for (float& value : decay) value = 1.0F / (1.0F + std::exp(-value));
+    for (float& value : dt) value = std::abs(value);
+  }
+  int64_t stride() const { return head_dim + 2 * state_size; }
+  SsmScanArgs tokens(int64_t first, int64_t n) {
+    float* row = rows.data() + first * stride();
+    return {.b = row + head_dim,
+            .c = row + head_dim + state_size,
+            .x = row,
+            .stride = stride(),
+            .decay = decay.data() + first,
+            .dt = dt.data() + first,
+            .gate_stride = 1,
+            .n_tokens = n,
+            .state_size = state_size,
+            .head_dim = head_dim,
+            .skip = -0.6F,
+            .state = state.data()};
+  }
+
+  static constexpr int64_t kTokens = 11;
+  int64_t state_size, head_dim;
+  std::vector<float> rows, decay, dt, state;
+};
+
+TEST(SsmScan, MatchesTheReferenceInEveryVariantAlsoWhereStatesAreNotSquare) {
+  for (const auto& [state_size, head_dim] : {std::pair(128, 64), std::pair(32, 48), std::pair(5, 16)}) {
+    SsmCase expected(state_size, head_dim);
+    reference::ssm_scan(expected.tokens(0, SsmCase::kTokens));
+    for (const auto& variant : ssm_scan_variants()) {
+      if (!runs_on(variant.isa, cpu_features())) continue;
+      SCOPED_TRACE(variant.name);
+      SsmCase actual(state_size, head_dim);
+      variant.run(actual.tokens(0, SsmCase::kTokens));
+      EXPECT_LT(nmse(actual.rows, expected.rows), 1e-12);
+      EXPECT_LT(nmse(actual.state, expected.state), 1e-12);
+    }
+  }
+}
+
+TEST(SsmScan, GivesTheSameBitsTokenByToken) {
+  for (const auto& variant : ssm_scan_variants()) {
+    if (!runs_on(variant.isa, cpu_features())) continue;
+    SsmCase at_once(32, 48), one_by_one(32, 48);
+    variant.run(at_once.tokens(0, SsmCase::kTokens));
+    for (int64_t t = 0; t < SsmCase::kTokens; ++t) variant.run(one_by_one.tokens(t, 1));
+    EXPECT_EQ(at_once.rows, one_by_one.rows) << variant.name;
+    EXPECT_EQ(at_once.state, one_by_one.state) << variant.name;
+  }
+}
+
+/// The recurrence unrolled: out[t] = skip x[t] + sum_{s <= t} (product of the decays after s) (c[t].b[s])
+/// dt[s] x[s].
+TEST(SsmScan, IsTheSumOverAllEarlierTokensOfWhatIsLeftOfThem) {
+  SsmCase scan(32, 16);
+  std::ranges::fill(scan.state, 0.0F);
+  const std::vector<float> rows = scan.rows;
+  reference::ssm_scan(scan.tokens(0, SsmCase::kTokens));
+  const auto at = [&](int64_t token, int64_t i) {
+    return static_cast<double>(rows[static_cast<size_t>(token * scan.stride() + i)]);
+  };
+  for (int64_t t = 0; t < SsmCase::kTokens; ++t) {
+    for (int64_t column = 0; column < scan.head_dim; ++column) {
+      double expected = -0.6 * at(t, column);
+      for (int64_t s = 0; s <= t; ++s) {
+        double left = static_cast<double>(scan.dt[static_cast<size_t>(s)]);
+        for (int64_t later = s + 1; later <= t; ++later)
+          left *= static_cast<double>(scan.decay[static_cast<size_t>(later)]);
+        double product = 0;
+        for (int64_t i = 0; i < scan.state_size; ++i)
+          product += at(s, scan.head_dim + i) * at(t, scan.head_dim + scan.state_size + i);
+        expected += left * product * at(s, column);
+      }
+      EXPECT_NEAR(scan.rows[static_cast<size_t>(t * scan.stride() + column)], expected,
+                  1e-5 * (1 + std::abs(expected)));
+    }
+  }
+}
+
+TEST(SsmGates, AreASoftplusAndWhatItLeavesOfTheState) {
+  const float logits[] = {0.5F, -40.0F, 50.0F}, a[] = {-1.0F, -2.0F, -0.1F}, dt_bias[] = {0.25F, 0.0F, 0.0F};
+  for (const auto& variant : ssm_gates_variants()) {
+    float decay[3], dt[3];
+    variant.run({logits, a, dt_bias, 3, decay, dt});
+    EXPECT_NEAR(dt[0], std::log1p(std::exp(0.75)), 1e-6);
+    EXPECT_NEAR(decay[0], std::exp(-std::log1p(std::exp(0.75))), 1e-6);
+    EXPECT_NEAR(dt[1], 0.0, 1e-17);
+    EXPECT_EQ(decay[1], 1.0F);
+    EXPECT_EQ(dt[2], 50.0F);
+    EXPECT_NEAR(decay[2], std::exp(-5.0), 1e-6);
   }
 }
 

@@ -48,6 +48,9 @@ TEST(TheKernelSelfTest, LeavesNoRowOfAnyTableOut) {
   expect_all("causal_conv", causal_conv_variants());
   expect_all("delta_rule", delta_rule_variants());
   expect_all("delta_gates", delta_gates_variants());
+  expect_all("squared_relu", squared_relu_variants());
+  expect_all("ssm_scan", ssm_scan_variants());
+  expect_all("ssm_gates", ssm_gates_variants());
 }
 
 }  // namespace

@@ -128,6 +128,25 @@ TEST(AnOutputParser, ReadsXmlCallsWithTheTypesOfTheTools) {
   expect_output(options, "<tool_call><function=g></function></tool_call>", {.tool_calls = {{"g", "{}"}}});
 }
 
+TEST(AnOutputParser, ReadsCallsOfKeysAndValuesWhoseNameIsATool) {
+  OutputParserOptions options = with_tools();
+  options.tools = boost::json::parse(R"([{"type": "function", "function": {"name": "f", "parameters": {
+      "properties": {"s": {"type": "string"}, "n": {"type": "number"}}}}}])")
+                      .as_array();
+  expect_output(options,
+                "So.\n<tool_call>f\n<arg_key>s</arg_key>\n<arg_value>12\n</tool_call> x</arg_value>\n"
+                "<arg_key>n</arg_key>\n<arg_value>1.50</arg_value>\n</tool_call>",
+                {.content = "So.", .tool_calls = {{"f", R"({"s": "12\n</tool_call> x", "n": 1.50})"}}});
+  expect_output(options, "<tool_call>f<arg_key>n</arg_key><arg_value>7</arg_value></tool_call>",
+                {.tool_calls = {{"f", R"({"n": 7})"}}});
+  expect_output(options, "<tool_call>f</tool_call>", {.tool_calls = {{"f", "{}"}}});
+  for (const char* text :
+       {"<tool_call>g<arg_key>n</arg_key><arg_value>7</arg_value></tool_call>",
+        "<tool_call>f<arg_key>n</arg_key></tool_call>", "<tool_call>f<arg_key>n</arg_key>7</tool_call>",
+        "<tool_call>f<arg_key>n</arg_key><arg_value>7", "<tool_call></tool_call>"})
+    expect_output(options, text, {.content = text});
+}
+
 TEST(AnOutputParser, GivesTextOutAsSoonAsItCannotBeATag) {
   OutputParser parser(with_tools());
   EXPECT_EQ(parser.push("Hello <").content, "Hello");

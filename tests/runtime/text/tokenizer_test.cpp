@@ -225,6 +225,7 @@ TEST(EveryPreTokenizerRule, SplitsTextAsItsFamilyDoes) {
       {"qwen35", "e\u0301a", {"e\u0301a"}},
       {"qwen2", "e\u0301a", {"e", "\u0301a"}},
       {"llama-bpe", "12345 x", {"123", "45", " x"}},
+      {"pixtral", "12345 aB's", {"123", "45", " aB", "'s"}},
       {"glm4", "12345 x", {"123", "45", " x"}},
       {"gpt-4o", "CamelCASE's a/b//\n", {"Camel", "CASE's", " a", "/b", "//\n"}},
       {"minimax-m2", "aB 1234", {"a", "B", " ", "123", "4"}},

@@ -88,9 +88,11 @@ TEST_F(AModelConfig, NamesTheArchitecturesThatItKnows) {
   const auto config = read("gpt-9", {});
   ASSERT_FALSE(config);
   EXPECT_EQ(config.error().code, ErrorCode::kUnsupported);
-  EXPECT_THAT(config.error().message,
-              AllOf(StartsWith("model.gguf: "), HasSubstr("gpt-9"),
-                    HasSubstr("gpt-oss, llama, minimax-m2, qwen2, qwen3, qwen3moe, qwen3next, qwen35moe")));
+  EXPECT_THAT(
+      config.error().message,
+      AllOf(StartsWith("model.gguf: "), HasSubstr("gpt-9"),
+            HasSubstr("gpt-oss, llama, minimax-m2, nemotron_h, nemotron_h_moe, qwen2, qwen3, qwen3moe, "
+                      "qwen3next, qwen35moe")));
 }
 
 TEST_F(AModelConfig, RefusesAbsurdValuesByKey) {
@@ -141,6 +143,10 @@ TEST_F(AModelConfig, RefusesWhatItWouldComputeWrongly) {
       {"expert_shared_count", int64_t{1}},
       {"expert_gating_func", int64_t{2}},
       {"expert_weights_norm", false},
+      {"expert_group_count", int64_t{4}},
+      {"leading_dense_block_count", int64_t{1}},
+      {"nextn_predict_layers", int64_t{1}},
+      {"moe_latent_size", int64_t{4}},
       {"logit_scale", 16.0},
   };
   for (const auto& [suffix, value] : cases) {
@@ -159,6 +165,8 @@ TEST_F(AModelConfig, AcceptsTheSameKeysWithHarmlessValues) {
                                 {"qwen3moe.attention.value_length", int64_t{6}},
                                 {"qwen3moe.attention.sliding_window", int64_t{0}},
                                 {"qwen3moe.expert_gating_func", int64_t{1}},
+                                {"qwen3moe.expert_group_count", int64_t{1}},
+                                {"qwen3moe.nextn_predict_layers", int64_t{0}},
                                 {"qwen3moe.expert_weights_norm", true}}));
 }
 
@@ -235,6 +243,89 @@ TEST_F(AModelConfig, OfQwen3NextMixesDeltaNetsAndAttention) {
     changed[key] = value;
     EXPECT_EQ(read("qwen3next", changed).error().field, key);
   }
+}
+
+MetadataValue by_layer(std::vector<int64_t> values) { return MetadataArray(std::move(values)); }
+
+Changes nemotron_keys() {
+  return {{"nemotron_h_moe.block_count", int64_t{5}},
+          {"nemotron_h_moe.attention.head_count_kv", by_layer({0, 0, 0, 2, 0})},
+          {"nemotron_h_moe.feed_forward_length", by_layer({0, 12, 0, 0, 12})},
+          {"nemotron_h_moe.rope.freq_base", std::nullopt},
+          {"nemotron_h_moe.rope.dimension_count", int64_t{84}},
+          {"nemotron_h_moe.expert_count", int64_t{8}},
+          {"nemotron_h_moe.expert_used_count", int64_t{2}},
+          {"nemotron_h_moe.expert_feed_forward_length", int64_t{12}},
+          {"nemotron_h_moe.expert_shared_feed_forward_length", int64_t{20}},
+          {"nemotron_h_moe.expert_shared_count", int64_t{1}},
+          {"nemotron_h_moe.expert_weights_scale", 2.5},
+          {"nemotron_h_moe.expert_group_count", int64_t{1}},
+          {"nemotron_h_moe.ssm.conv_kernel", int64_t{4}},
+          {"nemotron_h_moe.ssm.state_size", int64_t{32}},
+          {"nemotron_h_moe.ssm.group_count", int64_t{2}},
+          {"nemotron_h_moe.ssm.time_step_rank", int64_t{6}},
+          {"nemotron_h_moe.ssm.inner_size", int64_t{96}}};
+}
+
+TEST_F(AModelConfig, OfNemotronHHasOneBlockPerLayer) {
+  const ModelConfig config = read("nemotron_h_moe", nemotron_keys()).value();
+  const Mixer expected[] = {Mixer::kMamba2, Mixer::kNone, Mixer::kMamba2, Mixer::kAttention, Mixer::kNone};
+  for (int64_t layer = 0; layer < 5; ++layer) EXPECT_EQ(config.mixer(layer), expected[layer]) << layer;
+  EXPECT_EQ(config.place_of_layer(2), 1);
+  EXPECT_EQ(config.place_of_layer(3), 0);
+  EXPECT_EQ(config.n_recurrent_layers(), 2);
+  EXPECT_EQ(config.n_kv_heads, 2);
+  EXPECT_EQ(config.rope.n_dims, 0) << "attention has no positions, whatever rope.dimension_count says";
+  EXPECT_EQ(config.recurrent.head_dim, 16);
+  EXPECT_EQ(config.recurrent.conv_channels(), 96 + 2 * 2 * 32);
+  EXPECT_EQ(config.expert_activation, ExpertActivation::kSquaredRelu);
+  EXPECT_EQ(config.router_gating, RouterGating::kSigmoid);
+  EXPECT_EQ(config.expert_weights_scale, 2.5F);
+  EXPECT_EQ(config.shared_expert_intermediate_size, 20);
+  EXPECT_FALSE(config.has_shared_expert_gate);
+  EXPECT_EQ(config.expert_latent_size, 0);
+  Changes latent = nemotron_keys();
+  latent["nemotron_h_moe.moe_latent_size"] = int64_t{4};
+  EXPECT_EQ(read("nemotron_h_moe", latent).value().expert_latent_size, 4);
+}
+
+TEST_F(AModelConfig, OfNemotronHRefusesArraysThatContradictByKey) {
+  const std::pair<const char*, std::optional<MetadataValue>> contradictions[] = {
+      {"attention.head_count_kv", by_layer({0, 0, 0, 2})},
+      {"attention.head_count_kv", by_layer({0, 0, 0, -2, 0})},
+      {"attention.head_count_kv", by_layer({0, 0, 0, 0, 0})},
+      {"attention.head_count_kv", by_layer({1, 0, 0, 2, 0})},
+      {"attention.head_count_kv", "two"},
+      {"attention.head_count_kv", std::nullopt},
+      {"feed_forward_length", by_layer({0, 12, 0, 12, 12})},
+      {"feed_forward_length", by_layer({0, 12, 0, 0, 16})},
+      {"ssm.inner_size", int64_t{100}},
+      {"ssm.state_size", int64_t{24}},
+      {"ssm.group_count", int64_t{4}},
+      {"ssm.conv_kernel", int64_t{1}},
+      {"expert_group_count", int64_t{2}},
+  };
+  for (const auto& [suffix, value] : contradictions) {
+    const std::string key = std::string("nemotron_h_moe.") + suffix;
+    Changes changed = nemotron_keys();
+    changed[key] = value;
+    const auto config = read("nemotron_h_moe", changed);
+    ASSERT_FALSE(config) << key;
+    EXPECT_EQ(config.error().field, key) << config.error().message;
+  }
+}
+
+TEST_F(AModelConfig, OfDenseNemotronHHasTheWidthOfItsArray) {
+  Changes keys = {{"nemotron_h.block_count", int64_t{3}},
+                  {"nemotron_h.attention.head_count_kv", by_layer({0, 2, 0})},
+                  {"nemotron_h.feed_forward_length", by_layer({0, 0, 24})}};
+  for (const auto& [key, value] : nemotron_keys()) {
+    if (key.find(".ssm.") != std::string::npos) keys["nemotron_h" + key.substr(key.find('.'))] = value;
+  }
+  const ModelConfig config = read("nemotron_h", keys).value();
+  EXPECT_FALSE(config.is_moe());
+  EXPECT_EQ(config.intermediate_size, 24);
+  EXPECT_EQ(config.mixer(2), Mixer::kNone);
 }
 
 TEST_F(AModelConfig, OfLlamaHasAnOldFilesFrequencyBaseAndMixtralsExperts) {

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "runtime/weights/gguf_file.h"
+#include "tests/support/random_model.h"
 #include "tests/support/temporary_folder.h"
 
 namespace halod {
@@ -50,6 +51,29 @@ TEST(TheSummaryOfAModel, AddsUp) {
   }
   EXPECT_EQ(bytes, demo.tensor_bytes);
   EXPECT_EQ(per_token, demo.weight_bytes_per_token);
+}
+
+TEST(TheSummaryOfAModel, CountsLatentAndUngatedExperts) {
+  const test::RandomModelFile file("nemotron_h_moe-latent");
+  const ModelSummary summary = summary_of(file.path());
+  // Two layers of five experts, up and down of 64 x 32; two are chosen.
+  EXPECT_EQ(group(summary, "experts").n_tensors, 4);
+  EXPECT_EQ(summary.n_parameters - summary.n_active_parameters, 2 * 2 * 3 * 64 * 32u);
+  EXPECT_EQ(group(summary, "experts").bytes_per_token, 2 * 2 * 2 * 64 * 32 * sizeof(float));
+  EXPECT_EQ(group(summary, "recurrent").n_tensors, 7);  // of one layer, but for its norm
+}
+
+TEST(TheSummaryOfAModel, LeavesOutLayersThatNoAnswerDependsOn) {
+  const test::RandomModelFile file("glm4moe");
+  const ModelSummary summary = summary_of(file.path());
+  const TensorGroup& unused = group(summary, "guessing ahead");
+  EXPECT_EQ(unused.bytes_per_token, 0u);
+  EXPECT_GT(unused.bytes, 4u * 96 * 192);
+  uint64_t n_unused = 0, n_idle_experts = 2 * 3 * 5 * 32 * 96;  // two layers, three matrices, five of eight
+  for (const TensorInfo& tensor : GgufFile::open(file.path()).value().tensors()) {
+    if (tensor.name.starts_with("blk.3.")) n_unused += static_cast<uint64_t>(tensor.n_elements());
+  }
+  EXPECT_EQ(summary.n_parameters - summary.n_active_parameters, n_unused + n_idle_experts);
 }
 
 TEST(TheSummaryOfAModel, IsMadeOfArchitecturesAndFormatsThatHalodDoesNotRun) {
