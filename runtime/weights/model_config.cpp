@@ -175,7 +175,8 @@ class ModelConfigReader {
     recurrent.head_dim = keys_.count("ssm.state_size", 1024);
     recurrent.n_key_heads = keys_.count("ssm.group_count", 1 << 16);
     recurrent.n_value_heads = keys_.count("ssm.time_step_rank", 1 << 16);
-    recurrent.tiles_value_heads = architecture_.tiles_value_heads;
+    // GGUF's files have their architecture's order; what is translated into their words may not.
+    recurrent.tiles_value_heads = keys_.boolean_or("ssm.tiles_value_heads", architecture_.tiles_value_heads);
     if (recurrent.conv_kernel < 2)
       keys_.fail_unsupported(keys_.key("ssm.conv_kernel"), "is 1; 2 or more taps are supported");
     if (recurrent.head_dim % 16 != 0) {
