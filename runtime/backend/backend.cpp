@@ -45,6 +45,8 @@ std::string_view to_string(ModelFeature feature) {
       return "experts' gate and up in one tensor";
     case ModelFeature::kRecurrentState:
       return "recurrent layers";
+    case ModelFeature::kColumnOrder:
+      return "weights in activation order";
   }
   return "";
 }

@@ -127,6 +127,7 @@ enum class ModelFeature : uint8_t {
   kSharedExpert,
   kFusedExperts,    ///< MoeArgs::has_fused_gate_up
   kRecurrentState,  ///< allocate_states(), gated_delta_net()
+  kColumnOrder,     ///< TensorInfo::has_column_order
 };
 /// For people: "rotary embedding of neighbours".
 std::string_view to_string(ModelFeature feature);

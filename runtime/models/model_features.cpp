@@ -23,6 +23,7 @@ std::vector<ModelFeature> model_features(const ModelConfig& config) {
   add_if(config.shared_expert_intermediate_size > 0, ModelFeature::kSharedExpert);
   add_if(config.has_fused_experts, ModelFeature::kFusedExperts);
   add_if(config.has_recurrent_state(), ModelFeature::kRecurrentState);
+  add_if(config.has_column_orders, ModelFeature::kColumnOrder);
   return features;
 }
 
@@ -30,7 +31,7 @@ Result<> check_features(const ModelConfig& config, const Backend& backend) {
   for (const ModelFeature feature : model_features(config)) {
     if (backend.supports(feature)) continue;
     return Error{ErrorCode::kUnsupported,
-                 fmt::format("backend {} does not do {}, which architecture '{}' needs; backend 'cpu' does",
+                 fmt::format("backend {} does not do {}, which this model ({}) needs; backend 'cpu' does",
                              backend.name(), to_string(feature), config.architecture),
                  "backend"};
   }

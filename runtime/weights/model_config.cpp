@@ -113,6 +113,7 @@ class ModelConfigReader {
     config_.rope = read_rope_config(keys_, architecture_.rope, config_.head_dim);
     config_.rms_norm_eps = keys_.positive_number("attention.layer_norm_rms_epsilon", 1.0);
     read_vocab_size();
+    config_.has_column_orders = std::ranges::any_of(file_.tensors(), &TensorInfo::has_column_order);
     refuse_what_would_be_computed_wrongly();
     return config_;
   }

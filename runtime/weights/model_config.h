@@ -88,6 +88,7 @@ struct ModelConfig {
   bool has_expert_bias = false;    // of the router and of the experts' matrices
   ExpertActivation expert_activation = ExpertActivation::kSwiglu;
 
+  bool has_column_orders = false;               // of weights: Checkpoint::column_order
   bool has_fused_experts = false;               // ffn_gate_up_exps stands for ffn_gate_exps and ffn_up_exps
   bool has_gated_attention = false;             // attn_q gives each head's query and a gate of its result
   int64_t shared_expert_intermediate_size = 0;  // <arch>.expert_shared_feed_forward_length; 0 = none

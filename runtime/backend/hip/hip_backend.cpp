@@ -141,6 +141,7 @@ bool HipBackend::supports(ModelFeature feature) const {
     case ModelFeature::kSharedExpert:
     case ModelFeature::kFusedExperts:
     case ModelFeature::kRecurrentState:
+    case ModelFeature::kColumnOrder:
       break;
   }
   return false;

@@ -97,6 +97,7 @@ void HfCheckpoint::add_source(const std::string& name, std::unique_ptr<const Ten
   const std::vector<int64_t>& shape = source->shape();
   const auto source_idx = static_cast<uint32_t>(sources_.size());
   TensorInfo tensor{.name = name, .format = source->format(), .shape = shape, .file_idx = source_idx};
+  tensor.has_column_order = source->has_column_order();
   tensor.size_bytes = static_cast<uint64_t>(tensor.rows() * traits(tensor.format).row_bytes(tensor.cols()));
   sources_.push_back(std::move(source));
   const bool is_new = add_tensor(std::move(tensor));
@@ -150,6 +151,11 @@ Result<> HfCheckpoint::read(const TensorInfo& tensor, uint64_t byte_offset, std:
   HALOD_ASSERT(tensor.file_idx < sources_.size());
   HALOD_ASSERT(byte_offset <= tensor.size_bytes && out.size() <= tensor.size_bytes - byte_offset);
   return sources_[tensor.file_idx]->read(byte_offset, out);
+}
+
+Result<std::vector<int32_t>> HfCheckpoint::column_order(const TensorInfo& tensor) const {
+  HALOD_ASSERT(tensor.file_idx < sources_.size());
+  return sources_[tensor.file_idx]->column_order();
 }
 
 void HfCheckpoint::prefetch(const TensorInfo& tensor, uint64_t byte_offset, uint64_t n_bytes) const {

@@ -39,6 +39,7 @@ class HfCheckpoint final : public Checkpoint {
   std::string name_in_files(std::string_view tensor_name) const override;
 
   Result<> read(const TensorInfo& tensor, uint64_t byte_offset, std::span<std::byte> out) const override;
+  Result<std::vector<int32_t>> column_order(const TensorInfo& tensor) const override;
   void prefetch(const TensorInfo& tensor, uint64_t byte_offset, uint64_t n_bytes) const override;
 
  private:
