@@ -37,15 +37,16 @@ constexpr std::array<float, 256> make_e4m3_values() {
 constexpr std::array<float, 256> kE4m3Values = make_e4m3_values();
 
 /// What the shapes say.
-struct Geometry {
+struct Fp8Geometry {
   int64_t rows = 0, cols = 0;              ///< of the layer
   int64_t block_rows = 0, block_cols = 0;  ///< that share a scale
   int64_t scale_cols = 0;
 
-  friend bool operator==(const Geometry&, const Geometry&) = default;
+  friend bool operator==(const Fp8Geometry&, const Fp8Geometry&) = default;
 };
 
-Geometry measure(const SafetensorsFiles& files, const HfQuantisation& quantisation, const Fp8Linear& linear) {
+Fp8Geometry measure_fp8(const SafetensorsFiles& files, const HfQuantisation& quantisation,
+                        const Fp8Linear& linear) {
   const auto& shape = linear.codes->shape;
   const auto& scales = linear.scales->shape;
   // Far beyond any real layer, and small enough that no product below overflows.
@@ -55,7 +56,7 @@ Geometry measure(const SafetensorsFiles& files, const HfQuantisation& quantisati
         files.error_at(*linear.codes, ErrorCode::kCorruptFile,
                        fmt::format("has shape [{}], where a matrix is wanted", fmt::join(shape, ", "))));
   }
-  Geometry g{.rows = shape[0], .cols = shape[1], .block_rows = shape[0], .block_cols = shape[1]};
+  Fp8Geometry g{.rows = shape[0], .cols = shape[1], .block_rows = shape[0], .block_cols = shape[1]};
   std::vector<int64_t> wanted = scales;
   if (quantisation.block_rows > 0) {
     g.block_rows = quantisation.block_rows;
@@ -73,7 +74,7 @@ Geometry measure(const SafetensorsFiles& files, const HfQuantisation& quantisati
 
 class Fp8Source final : public ConvertedRows {
  public:
-  Fp8Source(const SafetensorsFiles& files, const Geometry& geometry, std::vector<Fp8Linear> experts,
+  Fp8Source(const SafetensorsFiles& files, const Fp8Geometry& geometry, std::vector<Fp8Linear> experts,
             std::vector<int64_t> shape)
       : ConvertedRows(Format::kBF16, std::move(shape), geometry.rows, geometry.cols),
         files_(files),
@@ -130,7 +131,7 @@ class Fp8Source final : public ConvertedRows {
   }
 
   const SafetensorsFiles& files_;
-  Geometry geometry_;
+  Fp8Geometry geometry_;
   std::vector<Fp8Linear> experts_;
 };
 
@@ -141,9 +142,9 @@ float e4m3_to_f32(uint8_t code) { return kE4m3Values[code]; }
 std::unique_ptr<const TensorSource> make_fp8_source(const SafetensorsFiles& files,
                                                     const HfQuantisation& quantisation,
                                                     std::vector<Fp8Linear> experts, bool is_stack) {
-  const Geometry geometry = measure(files, quantisation, experts.front());
+  const Fp8Geometry geometry = measure_fp8(files, quantisation, experts.front());
   for (const Fp8Linear& linear : experts) {
-    if (measure(files, quantisation, linear) == geometry) continue;
+    if (measure_fp8(files, quantisation, linear) == geometry) continue;
     throw ErrorException(
         files.error_at(*linear.codes, ErrorCode::kCorruptFile,
                        fmt::format("makes another layer than '{}', which is one of [{}, {}]",

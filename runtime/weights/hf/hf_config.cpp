@@ -103,29 +103,25 @@ class ConfigTranslator {
 
   /// rope.dimension_count, of which config.json has the share, in one of two places, or the number.
   void translate_rotated_part(const std::optional<JsonObject>& rope) {
-    const char* key = "partial_rotary_factor";
-    auto share = config_.real(key);
-    std::string name = config_.full_key(key);
-    if (rope && rope->contains(key)) {
-      share = rope->real(key);
-      name = rope->full_key(key);
-    }
+    constexpr std::string_view kShare = "partial_rotary_factor";
+    const JsonObject& place = rope && rope->contains(kShare) ? *rope : config_;
+    const auto share = place.real(kShare);
     if (family_.partial_rotary_factor == 0) {
-      if (share.value_or(1) != 1)
-        config_.fail_unsupported(
-            name, fmt::format("is {}; only 1 is supported for model type '{}'", *share, family_.model_type));
+      if (share.value_or(1) != 1) {
+        place.fail_unsupported(kShare, fmt::format("is {}; only 1 is supported for model type '{}'", *share,
+                                                   family_.model_type));
+      }
       return;
     }
     if (const auto n_dims = config_.integer("rotary_dim"))
       return insert("rope.dimension_count", *n_dims, config_.full_key("rotary_dim"));
     const double wanted = share.value_or(family_.partial_rotary_factor);
     if (!(wanted > 0 && wanted <= 1))
-      config_.fail_corrupt(name, fmt::format("is {}, allowed is above 0 up to 1", wanted));
+      place.fail_corrupt(kShare, fmt::format("is {}, allowed is above 0 up to 1", wanted));
     // The reader of the configuration refuses what is no sensible head.
     const int64_t head_dim = metadata_.integer_or(gguf_key("attention.key_length"), 0).value();
-    insert("rope.dimension_count",
-           static_cast<int64_t>(static_cast<double>(std::clamp<int64_t>(head_dim, 0, 1 << 24)) * wanted),
-           name);
+    const auto n_dims = static_cast<double>(std::clamp<int64_t>(head_dim, 0, 1 << 24)) * wanted;
+    insert("rope.dimension_count", static_cast<int64_t>(n_dims), place.full_key(kShare));
   }
 
   /// What has no place in the metadata must be what the readers of GGUF files take without being told.

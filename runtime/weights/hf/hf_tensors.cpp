@@ -46,8 +46,8 @@ constexpr QuantisedParts kQuantisedParts[] = {
     {Method::kMxfp4, "blocks", {"scales", "scales", "scales"}},
 };
 
-[[noreturn]] void fail(const SafetensorsFiles& files, const SafetensorsTensor& tensor, ErrorCode code,
-                       std::string_view problem) {
+[[noreturn]] void fail_at(const SafetensorsFiles& files, const SafetensorsTensor& tensor, ErrorCode code,
+                          std::string_view problem) {
   throw ErrorException(files.error_at(tensor, code, problem));
 }
 
@@ -59,7 +59,7 @@ std::map<std::string, Gathered> gather(const SafetensorsFiles& files, const HfFa
     if (is_ignored_hf_tensor(family, tensor.name)) continue;
     const auto names = parse_hf_tensor_name(family, tensor.name);
     if (names.empty()) {
-      fail(
+      fail_at(
           files, tensor, ErrorCode::kUnsupported,
           fmt::format("is none that model type '{}' has in this build; leaving it out would change the model",
                       family.model_type));
@@ -82,17 +82,17 @@ std::vector<const SafetensorsTensor*> all_experts(const SafetensorsFiles& files,
     const auto part = parts.find(parameter);
     const auto expected = static_cast<int64_t>(experts.size());
     if (part == parts.end() || (expert_idx >= 0 && expert_idx != expected)) {
-      fail(files, part == parts.end() ? *parts.begin()->second : *part->second, ErrorCode::kCorruptFile,
-           part == parts.end() ? fmt::format("is there, but not its module's '{}'", parameter)
-                               : fmt::format("is there, but not that of expert {}", expected));
+      fail_at(files, part == parts.end() ? *parts.begin()->second : *part->second, ErrorCode::kCorruptFile,
+              part == parts.end() ? fmt::format("is there, but not its module's '{}'", parameter)
+                                  : fmt::format("is there, but not that of expert {}", expected));
     }
     const SafetensorsTensor& tensor = *part->second;
     if (!experts.empty() &&
         (tensor.shape != experts.front()->shape || tensor.dtype != experts.front()->dtype)) {
-      fail(files, tensor, ErrorCode::kCorruptFile,
-           fmt::format("is {} [{}], but '{}' is {} [{}]", tensor.dtype, fmt::join(tensor.shape, ", "),
-                       printable(experts.front()->name), experts.front()->dtype,
-                       fmt::join(experts.front()->shape, ", ")));
+      fail_at(files, tensor, ErrorCode::kCorruptFile,
+              fmt::format("is {} [{}], but '{}' is {} [{}]", tensor.dtype, fmt::join(tensor.shape, ", "),
+                          printable(experts.front()->name), experts.front()->dtype,
+                          fmt::join(experts.front()->shape, ", ")));
     }
     experts.push_back(&tensor);
   }
@@ -129,15 +129,15 @@ class TensorMaker {
     const bool quantised = is_quantised(gathered);
     const auto weight = parts.find("weight");
     if (quantised && weight != parts.end() && quantised_->codes != "weight")
-      fail(files_, *weight->second, ErrorCode::kCorruptFile, "is there both as it was and quantised");
+      fail_at(files_, *weight->second, ErrorCode::kCorruptFile, "is there both as it was and quantised");
     if (quantised) add_quantised(stem + ".weight", gathered);
     for (const auto& [parameter, tensor] : parts) {
       if (quantised && (parameter == quantised_->codes ||
                         std::ranges::find(quantised_->others, parameter) != quantised_->others.end()))
         continue;
       if (parameter != "weight" && parameter != "bias" && !parameter.empty()) {
-        fail(files_, *tensor, ErrorCode::kUnsupported,
-             "belongs to a quantisation that the model's configuration does not name");
+        fail_at(files_, *tensor, ErrorCode::kUnsupported,
+                "belongs to a quantisation that the model's configuration does not name");
       }
       add_floats(parameter.empty() ? stem : fmt::format("{}.{}", stem, parameter), parameter, gathered);
     }
@@ -150,8 +150,8 @@ class TensorMaker {
     const size_t max_dimensions = parameter.empty() || gathered.form == HfForm::kFlat ? 3 : 2;
     if (first.shape.empty() || first.shape.size() > max_dimensions ||
         std::ranges::find(first.shape, 0) != first.shape.end()) {
-      fail(files_, first, ErrorCode::kCorruptFile,
-           fmt::format("has shape [{}], which no weight has", fmt::join(first.shape, ", ")));
+      fail_at(files_, first, ErrorCode::kCorruptFile,
+              fmt::format("has shape [{}], which no weight has", fmt::join(first.shape, ", ")));
     }
     if (format_of_dtype(first.dtype) == nullptr) {
       made_.unsupported.push_back(unsupported_tensor(first));
@@ -250,7 +250,7 @@ class TensorMaker {
 
   void require_floats(const TensorSource& source, const SafetensorsTensor& tensor) const {
     if (traits(source.format()).block_elements != 1)
-      fail(files_, tensor, ErrorCode::kUnsupported, "is quantised, where only floats are supported");
+      fail_at(files_, tensor, ErrorCode::kUnsupported, "is quantised, where only floats are supported");
   }
 
   SourcePtr in_pairs(SourcePtr source, const SafetensorsTensor& tensor) const {
@@ -260,8 +260,8 @@ class TensorMaker {
     if (head_dim == 0)
       head_dim = size("embedding_length") / std::max<int64_t>(1, size("attention.head_count"));
     if (head_dim < 2 || head_dim > kMaxHeadDim || head_dim % 2 != 0 || rows % head_dim != 0) {
-      fail(files_, tensor, ErrorCode::kCorruptFile,
-           fmt::format("has {} rows, which heads of {} do not divide", rows, head_dim));
+      fail_at(files_, tensor, ErrorCode::kCorruptFile,
+              fmt::format("has {} rows, which heads of {} do not divide", rows, head_dim));
     }
     return make_neighbour_pairs(std::move(source), head_dim);
   }
@@ -274,9 +274,9 @@ class TensorMaker {
     constexpr int64_t kMax = 1 << 20;
     if (dim < 1 || n_keys < 1 || n_values < 1 || dim > kMax || n_keys > kMax || n_values > kMax ||
         n_values % n_keys != 0 || rows != 2 * dim * (n_keys + n_values)) {
-      fail(files_, tensor, ErrorCode::kCorruptFile,
-           fmt::format("has shape [{}], wanted 2 * {} * ({} + {}) rows", fmt::join(source->shape(), ", "),
-                       dim, n_keys, n_values));
+      fail_at(files_, tensor, ErrorCode::kCorruptFile,
+              fmt::format("has shape [{}], wanted 2 * {} * ({} + {}) rows", fmt::join(source->shape(), ", "),
+                          dim, n_keys, n_values));
     }
     const int64_t values = n_values / n_keys * dim, of_key_head = 2 * dim + 2 * values;
     std::vector<int64_t> chosen;
@@ -299,9 +299,9 @@ class TensorMaker {
     const std::vector<int64_t>& shape = source->shape();
     const int64_t rows = is_bias ? shape.back() : shape.size() == 3 ? shape[1] : 1;
     if (rows % 2 != 0 || shape.size() != (is_bias ? 2U : 3U)) {
-      fail(files_, tensor, ErrorCode::kCorruptFile,
-           fmt::format("has shape [{}], where rows of gate and up are wanted in turns",
-                       fmt::join(shape, ", ")));
+      fail_at(files_, tensor, ErrorCode::kCorruptFile,
+              fmt::format("has shape [{}], where rows of gate and up are wanted in turns",
+                          fmt::join(shape, ", ")));
     }
     std::vector<int64_t> chosen(static_cast<size_t>(rows / 2));
     for (size_t i = 0; i < chosen.size(); ++i) chosen[i] = static_cast<int64_t>(2 * i) + (odd ? 1 : 0);

@@ -9,15 +9,15 @@
 namespace halod {
 namespace {
 
-constexpr int64_t kBlock = 32;                  // weights that share a scale
-constexpr int64_t kCodeBytes = kBlock / 2;      // of a block
-constexpr int64_t kMaxSide = int64_t{1} << 24;  // far beyond any real layer
+constexpr int64_t kMxfp4Block = 32;                  // weights that share a scale
+constexpr int64_t kCodeBytes = kMxfp4Block / 2;      // of a block
+constexpr int64_t kMaxMxfp4Side = int64_t{1} << 24;  // far beyond any real layer
 
 class Mxfp4Source final : public ConvertedRows {
  public:
   Mxfp4Source(const SafetensorsFiles& files, const SafetensorsTensor& blocks, const SafetensorsTensor& scales)
-      : ConvertedRows(Format::kMXFP4, {blocks.shape[0], blocks.shape[1], blocks.shape[2] * kBlock},
-                      blocks.shape[1], blocks.shape[2] * kBlock),
+      : ConvertedRows(Format::kMXFP4, {blocks.shape[0], blocks.shape[1], blocks.shape[2] * kMxfp4Block},
+                      blocks.shape[1], blocks.shape[2] * kMxfp4Block),
         files_(files),
         blocks_(blocks),
         scales_(scales),
@@ -61,8 +61,8 @@ std::unique_ptr<const TensorSource> make_mxfp4_source(const SafetensorsFiles& fi
                                                       const SafetensorsTensor& scales) {
   const auto& shape = blocks.shape;
   if (shape.size() != 4 || shape[3] != kCodeBytes ||
-      std::ranges::any_of(shape, [](int64_t n) { return n < 1 || n > kMaxSide; }) ||
-      shape[2] > kMaxSide / kBlock) {
+      std::ranges::any_of(shape, [](int64_t n) { return n < 1 || n > kMaxMxfp4Side; }) ||
+      shape[2] > kMaxMxfp4Side / kMxfp4Block) {
     throw ErrorException(files.error_at(blocks, ErrorCode::kCorruptFile,
                                         fmt::format("has shape [{}], wanted [experts, rows, blocks, {}]",
                                                     fmt::join(shape, ", "), kCodeBytes)));

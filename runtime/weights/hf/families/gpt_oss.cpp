@@ -8,18 +8,18 @@ namespace {
 
 using namespace hf_rows;
 
-constexpr HfKey kKeys[] = {kHiddenSize,
-                           kLayers,
-                           kContext,
-                           kHeads,
-                           kKvHeads,
-                           {"head_dim", "attention.key_length", Kind::kInteger, "64"},
-                           kEpsilon,
-                           {"sliding_window", "attention.sliding_window", Kind::kInteger, "128"},
-                           {"intermediate_size", "expert_feed_forward_length"},
-                           {"num_local_experts", "expert_count"},
-                           kExpertsPerToken};
-constexpr HfExpectation kExpectations[] = {
+constexpr HfKey kGptOssKeys[] = {kHiddenSize,
+                                 kLayers,
+                                 kContext,
+                                 kHeads,
+                                 kKvHeads,
+                                 {"head_dim", "attention.key_length", Kind::kInteger, "64"},
+                                 kEpsilon,
+                                 {"sliding_window", "attention.sliding_window", Kind::kInteger, "128"},
+                                 {"intermediate_size", "expert_feed_forward_length"},
+                                 {"num_local_experts", "expert_count"},
+                                 kExpertsPerToken};
+constexpr HfExpectation kGptOssExpectations[] = {
     kSilu, {"attention_bias", "true"}, {"swiglu_limit", "7.0"}, {"swiglu_alpha", "1.702"}};
 
 constexpr HfModule kGptOssModules[] = {
@@ -38,9 +38,9 @@ constexpr HfModule kGptOssModules[] = {
     {"mlp.experts.gate_up_proj_", "ffn_up_exps", true, HfForm::kOddRows},
     {"mlp.experts.down_proj_", "ffn_down_exps", true},
 };
-constexpr Modules kModules[] = {kGptOssModules};
+constexpr Modules kGptOssGroups[] = {kGptOssModules};
 
-void translate(const JsonObject& config, const HfInsert&) {
+void translate_gpt_oss(const JsonObject& config, const HfInsert&) {
   check_layer_types(config, 2, "full_attention", "sliding_attention");
   // transformers' own default is YaRN, with numbers that belong to one model.
   if (!rope_parameters(config)) config.fail_corrupt("rope_scaling", "is missing");
@@ -50,11 +50,11 @@ void translate(const JsonObject& config, const HfInsert&) {
 
 constinit const HfFamily kGptOssFamily = {.model_type = "gpt_oss",
                                           .architecture = "gpt-oss",
-                                          .keys = kKeys,
-                                          .expectations = kExpectations,
-                                          .modules = kModules,
+                                          .keys = kGptOssKeys,
+                                          .expectations = kGptOssExpectations,
+                                          .modules = kGptOssGroups,
                                           .rope_theta = 150'000,
                                           .truncates_yarn = false,
-                                          .translate = translate};
+                                          .translate = translate_gpt_oss};
 
 }  // namespace halod

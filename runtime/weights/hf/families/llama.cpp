@@ -7,7 +7,8 @@ namespace {
 
 using namespace hf_rows;
 
-constexpr HfKey kKeys[] = {kHiddenSize, kLayers, kContext, kHeads, kKvHeads, kHeadDim, kMlpSize, kEpsilon};
+constexpr HfKey kLlamaKeys[] = {kHiddenSize, kLayers,  kContext, kHeads,
+                                kKvHeads,    kHeadDim, kMlpSize, kEpsilon};
 constexpr HfKey kMixtralKeys[] = {kHiddenSize,
                                   kLayers,
                                   kContext,
@@ -19,7 +20,7 @@ constexpr HfKey kMixtralKeys[] = {kHiddenSize,
                                   {"num_local_experts", "expert_count"},
                                   kExpertsPerToken};
 
-constexpr HfExpectation kExpectations[] = {kSilu, {"attention_bias", "false"}, {"mlp_bias", "false"}};
+constexpr HfExpectation kLlamaExpectations[] = {kSilu, {"attention_bias", "false"}, {"mlp_bias", "false"}};
 // What is null is none.
 constexpr HfExpectation kMistralExpectations[] = {kSilu, {"sliding_window", "null"}};
 
@@ -31,13 +32,14 @@ constexpr HfModule kPermutedAttention[] = {
     {"self_attn.o_proj", "attn_output"},
 };
 
-constexpr Modules kModules[] = {kDecoder, kPermutedAttention, kMlp};
+constexpr Modules kLlamaModules[] = {kDecoder, kPermutedAttention, kMlp};
 constexpr Modules kMixtralModules[] = {kDecoder, kPermutedAttention, kSparseExperts};
 
 }  // namespace
 
-constinit const HfFamily kLlamaFamily = {"llama", "llama", kKeys, kExpectations, kModules};
-constinit const HfFamily kMistralFamily = {"mistral", "llama", kKeys, kMistralExpectations, kModules};
+constinit const HfFamily kLlamaFamily = {"llama", "llama", kLlamaKeys, kLlamaExpectations, kLlamaModules};
+constinit const HfFamily kMistralFamily = {"mistral", "llama", kLlamaKeys, kMistralExpectations,
+                                           kLlamaModules};
 constinit const HfFamily kMixtralFamily = {"mixtral", "llama", kMixtralKeys, kMistralExpectations,
                                            kMixtralModules};
 

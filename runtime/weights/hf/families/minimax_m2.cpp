@@ -11,29 +11,29 @@ namespace {
 
 using namespace hf_rows;
 
-constexpr HfKey kKeys[] = {kHiddenSize,
-                           kLayers,
-                           kContext,
-                           kHeads,
-                           kKvHeads,
-                           {"head_dim", "attention.key_length", Kind::kInteger, "128"},
-                           kEpsilon,
-                           {"intermediate_size", "expert_feed_forward_length"},
-                           {"num_local_experts", "expert_count"},
-                           kExpertsPerToken};
-constexpr HfExpectation kExpectations[] = {kSilu,
-                                           {"scoring_func", "\"sigmoid\""},
-                                           {"use_routing_bias", "true"},
-                                           {"use_qk_norm", "true"},
-                                           {"qk_norm_type", "\"per_layer\""},
-                                           {"shared_intermediate_size", "0"}};
+constexpr HfKey kMiniMaxKeys[] = {kHiddenSize,
+                                  kLayers,
+                                  kContext,
+                                  kHeads,
+                                  kKvHeads,
+                                  {"head_dim", "attention.key_length", Kind::kInteger, "128"},
+                                  kEpsilon,
+                                  {"intermediate_size", "expert_feed_forward_length"},
+                                  {"num_local_experts", "expert_count"},
+                                  kExpertsPerToken};
+constexpr HfExpectation kMiniMaxExpectations[] = {kSilu,
+                                                  {"scoring_func", "\"sigmoid\""},
+                                                  {"use_routing_bias", "true"},
+                                                  {"use_qk_norm", "true"},
+                                                  {"qk_norm_type", "\"per_layer\""},
+                                                  {"shared_intermediate_size", "0"}};
 constexpr HfModule kRouterBias[] = {
     {.name = "block_sparse_moe.e_score_correction_bias", .gguf = "exp_probs_b.bias", .is_parameter = true},
 };
-constexpr Modules kModules[] = {kDecoder, kAttention, kHeadNorms, kSparseExperts, kRouterBias};
+constexpr Modules kMiniMaxModules[] = {kDecoder, kAttention, kHeadNorms, kSparseExperts, kRouterBias};
 
 /// Layers of the models before it had linear attention, which is 0.
-void translate(const JsonObject& config, const HfInsert& insert) {
+void translate_minimax(const JsonObject& config, const HfInsert& insert) {
   const auto types = config.array("attn_type_list");
   for (size_t i = 0; i < types.size(); ++i) {
     if (types[i] != 1)
@@ -48,11 +48,11 @@ void translate(const JsonObject& config, const HfInsert& insert) {
 
 constinit const HfFamily kMiniMaxM2Family = {.model_type = "minimax_m2",
                                              .architecture = "minimax-m2",
-                                             .keys = kKeys,
-                                             .expectations = kExpectations,
-                                             .modules = kModules,
+                                             .keys = kMiniMaxKeys,
+                                             .expectations = kMiniMaxExpectations,
+                                             .modules = kMiniMaxModules,
                                              .rope_theta = 5'000'000,
                                              .partial_rotary_factor = 1,
-                                             .translate = translate};
+                                             .translate = translate_minimax};
 
 }  // namespace halod

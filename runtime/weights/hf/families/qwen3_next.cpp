@@ -10,30 +10,30 @@ namespace {
 
 using namespace hf_rows;
 
-constexpr HfKey kKeys[] = {kHiddenSize,
-                           kLayers,
-                           kContext,
-                           kHeads,
-                           kKvHeads,
-                           {"head_dim", "attention.key_length", Kind::kInteger, "256"},
-                           kEpsilon,
-                           {"num_experts", "expert_count"},
-                           kExpertsPerToken,
-                           {"moe_intermediate_size", "expert_feed_forward_length"},
-                           {"shared_expert_intermediate_size", "expert_shared_feed_forward_length"},
-                           {"norm_topk_prob", "expert_weights_norm", Kind::kBoolean, "true"},
-                           {"full_attention_interval", "full_attention_interval", Kind::kInteger, "4"},
-                           {"linear_conv_kernel_dim", "ssm.conv_kernel", Kind::kInteger, "4"},
-                           {"linear_key_head_dim", "ssm.state_size", Kind::kInteger, "128"},
-                           {"linear_num_key_heads", "ssm.group_count", Kind::kInteger, "16"},
-                           {"linear_num_value_heads", "ssm.time_step_rank", Kind::kInteger, "32"}};
-constexpr HfExpectation kExpectations[] = {kSilu,
-                                           {"attention_bias", "false"},
-                                           {"attn_output_gate", "true"},
-                                           {"decoder_sparse_step", "1"},
-                                           {"mlp_only_layers", "[]"}};
+constexpr HfKey kDeltaKeys[] = {kHiddenSize,
+                                kLayers,
+                                kContext,
+                                kHeads,
+                                kKvHeads,
+                                {"head_dim", "attention.key_length", Kind::kInteger, "256"},
+                                kEpsilon,
+                                {"num_experts", "expert_count"},
+                                kExpertsPerToken,
+                                {"moe_intermediate_size", "expert_feed_forward_length"},
+                                {"shared_expert_intermediate_size", "expert_shared_feed_forward_length"},
+                                {"norm_topk_prob", "expert_weights_norm", Kind::kBoolean, "true"},
+                                {"full_attention_interval", "full_attention_interval", Kind::kInteger, "4"},
+                                {"linear_conv_kernel_dim", "ssm.conv_kernel", Kind::kInteger, "4"},
+                                {"linear_key_head_dim", "ssm.state_size", Kind::kInteger, "128"},
+                                {"linear_num_key_heads", "ssm.group_count", Kind::kInteger, "16"},
+                                {"linear_num_value_heads", "ssm.time_step_rank", Kind::kInteger, "32"}};
+constexpr HfExpectation kDeltaExpectations[] = {kSilu,
+                                                {"attention_bias", "false"},
+                                                {"attn_output_gate", "true"},
+                                                {"decoder_sparse_step", "1"},
+                                                {"mlp_only_layers", "[]"}};
 
-constexpr HfModule kCommonModules[] = {
+constexpr HfModule kDeltaModules[] = {
     {"model.embed_tokens", "token_embd"},
     {.name = "model.norm", .gguf = "output_norm", .form = HfForm::kPlusOne},
     {"lm_head", "output"},
@@ -67,10 +67,10 @@ constexpr HfModule kStackedExperts[] = {
     {.name = "mlp.experts.gate_up_proj", .gguf = "ffn_gate_up_exps.weight", .is_parameter = true},
     {.name = "mlp.experts.down_proj", .gguf = "ffn_down_exps.weight", .is_parameter = true},
 };
-constexpr Modules kNextModules[] = {kCommonModules, kAttention, kInterleavedInputs, kExperts};
-constexpr Modules k35Modules[] = {kCommonModules, kAttention, kSeparateInputs, kExperts, kStackedExperts};
+constexpr Modules kNextModules[] = {kDeltaModules, kAttention, kInterleavedInputs, kExperts};
+constexpr Modules k35Modules[] = {kDeltaModules, kAttention, kSeparateInputs, kExperts, kStackedExperts};
 
-void translate(const JsonObject& config, const HfInsert& insert) {
+void translate_delta(const JsonObject& config, const HfInsert& insert) {
   constexpr int64_t kDefaultDim = 128, kDefaultHeads = 32, kMax = 1 << 16;
   const int64_t key_dim = config.integer("linear_key_head_dim").value_or(kDefaultDim),
                 value_dim = config.integer("linear_value_head_dim").value_or(kDefaultDim),
@@ -92,7 +92,7 @@ void translate(const JsonObject& config, const HfInsert& insert) {
 }
 
 void translate_35(const JsonObject& config, const HfInsert& insert) {
-  translate(config, insert);
+  translate_delta(config, insert);
   // As trained; it is the converter to GGUF that puts them in turns.
   insert("ssm.tiles_value_heads", false, "linear_num_value_heads");
 }
@@ -100,15 +100,15 @@ void translate_35(const JsonObject& config, const HfInsert& insert) {
 constexpr std::string_view kIgnoredOfNext[] = {"mtp."};
 constexpr std::string_view kIgnoredOf35[] = {"mtp.", "model.visual."};
 
-constexpr HfFamily family35(std::string_view model_type) {
+constexpr HfFamily family35(std::string_view model_type, std::string_view model_prefix) {
   return {.model_type = model_type,
           .architecture = "qwen35moe",
-          .keys = kKeys,
-          .expectations = kExpectations,
+          .keys = kDeltaKeys,
+          .expectations = kDeltaExpectations,
           .modules = k35Modules,
           .partial_rotary_factor = 0.25,
           .translate = translate_35,
-          .model_prefix = "model.language_model.",
+          .model_prefix = model_prefix,
           .ignored = kIgnoredOf35};
 }
 
@@ -116,13 +116,13 @@ constexpr HfFamily family35(std::string_view model_type) {
 
 constinit const HfFamily kQwen3NextFamily = {.model_type = "qwen3_next",
                                              .architecture = "qwen3next",
-                                             .keys = kKeys,
-                                             .expectations = kExpectations,
+                                             .keys = kDeltaKeys,
+                                             .expectations = kDeltaExpectations,
                                              .modules = kNextModules,
                                              .partial_rotary_factor = 0.25,
-                                             .translate = translate,
+                                             .translate = translate_delta,
                                              .ignored = kIgnoredOfNext};
-constinit const HfFamily kQwen35MoeFamily = family35("qwen3_5_moe");
-constinit const HfFamily kQwen35MoeTextFamily = family35("qwen3_5_moe_text");
+constinit const HfFamily kQwen35MoeFamily = family35("qwen3_5_moe", "model.language_model.");
+constinit const HfFamily kQwen35MoeTextFamily = family35("qwen3_5_moe_text", "model.");
 
 }  // namespace halod
