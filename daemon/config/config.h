@@ -4,7 +4,10 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
+#include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace halod {
@@ -80,16 +83,26 @@ struct LimitsConfig {
   std::chrono::milliseconds shutdown_timeout{10'000};  ///< 0 … 1 h: to finish requests after SIGTERM
 };
 
-/// Sampling of requests that do not say. OpenAI's defaults, unless the administrator knows the model better.
+/// Sampling of requests that do not say: what the administrator wrote, else what the model's
+/// generation_config.json has, else OpenAI's defaults.
 struct DefaultsConfig {
-  double temperature = 1.0;         ///< 0 … 2
-  double top_p = 1.0;               ///< > 0 … 1
-  uint32_t top_k = 0;               ///< 0 … 1 Mi; 0 = off
-  double min_p = 0.0;               ///< 0 … < 1
-  double repetition_penalty = 1.0;  ///< > 0 … 10
-  double presence_penalty = 0.0;    ///< -2 … 2
-  double frequency_penalty = 0.0;   ///< -2 … 2
-  uint32_t max_tokens = 0;          ///< of a chat answer, 0 … 16 Mi; 0 = what the context has room for
+  std::string generation_config = "auto";  ///< auto; none: models' own parameters are left out
+  double temperature = 1.0;                ///< 0 … 2
+  double top_p = 1.0;                      ///< > 0 … 1
+  uint32_t top_k = 0;                      ///< 0 … 1 Mi; 0 = off
+  double min_p = 0.0;                      ///< 0 … < 1
+  double repetition_penalty = 1.0;         ///< > 0 … 10
+  double presence_penalty = 0.0;           ///< -2 … 2
+  double frequency_penalty = 0.0;          ///< -2 … 2
+  uint32_t max_tokens = 0;  ///< of a chat answer, 0 … 16 Mi; 0 = what the context has room for
+  /// Keys that somebody wrote down, "temperature"; not a key itself.
+  std::set<std::string, std::less<>> given = {};
+
+  /// Of any section's key that was read, "defaults.temperature".
+  void note_given(std::string_view key) {
+    constexpr std::string_view kSection = "defaults.";
+    if (key.starts_with(kSection)) given.emplace(key.substr(kSection.size()));
+  }
 };
 
 struct LogConfig {

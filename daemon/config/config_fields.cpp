@@ -9,6 +9,7 @@
 #include <cmath>
 #include <numeric>
 #include <optional>
+#include <type_traits>
 
 namespace halod {
 namespace {
@@ -20,7 +21,6 @@ constexpr double kHour = 3'600'000;
 constexpr double kKiB = 1024;
 constexpr double kMiB = 1024 * kKiB;
 constexpr double kGiB = 1024 * kMiB;
-
 constexpr double kMonth = 30 * 24 * kHour;
 
 template <auto Section, auto Member>
@@ -171,6 +171,9 @@ std::vector<ConfigField> make_fields() {
       {.key = "limits.shutdown_timeout",
        .pointer = pointer_to<&C::limits, &L::shutdown_timeout>,
        .max = kHour},
+      {.key = "defaults.generation_config",
+       .pointer = pointer_to<&C::defaults, &D::generation_config>,
+       .choices = {"auto", "none"}},
       {.key = "defaults.temperature", .pointer = pointer_to<&C::defaults, &D::temperature>, .max = 2},
       {.key = "defaults.top_p",
        .pointer = pointer_to<&C::defaults, &D::top_p>,
@@ -228,8 +231,7 @@ std::optional<double> parse_with_unit(std::string_view text, std::span<const Uni
   text.remove_prefix(static_cast<size_t>(end - text.data()));
   while (!text.empty() && text.front() == ' ') text.remove_prefix(1);
   const auto unit = std::ranges::find(units, text, &UnitName::name);
-  if (unit == units.end()) return std::nullopt;
-  return number * unit->factor;
+  return unit == units.end() ? std::nullopt : std::optional(number * unit->factor);
 }
 
 /// 1500 → "1500ms", 60000 → "1min": the largest unit that leaves a whole number.
@@ -272,11 +274,8 @@ Result<> assign_number(const ConfigField& field, std::string_view text, Number& 
     target = *value;
   } else {
     if (*value != std::floor(*value)) return not_allowed(field, text);
-    if constexpr (is_duration) {
-      target = milliseconds(static_cast<int64_t>(*value));
-    } else {
-      target = static_cast<Number>(*value);
-    }
+    using Integer = std::conditional_t<is_duration, int64_t, Number>;
+    target = Number{static_cast<Integer>(*value)};
   }
   return {};
 }

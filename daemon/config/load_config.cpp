@@ -90,6 +90,7 @@ class ConfigReader {
     if (auto assigned = assign_scalar(field, node.Scalar(), config_); !assigned) {
       return error_at(node, assigned.error().message, field.key);
     }
+    config_.defaults.note_given(field.key);
     return {};
   }
 

@@ -131,7 +131,7 @@ asio::awaitable<Result<>> ModelManager::prepare_text(Model& model) {
   served->id = model.id;
   served->name = model.spec.name;
   served->text = std::make_shared<const TextModel>(std::move(*text));
-  served->defaults = setup_.config.defaults;
+  served->defaults = defaults_for(setup_.config.defaults, served->text->sampling());
   served->created = std::chrono::system_clock::to_time_t(std::chrono::system_clock::now());
   model.served = std::move(served);
   co_return Result<>();

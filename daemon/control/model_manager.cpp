@@ -173,7 +173,7 @@ void ModelManager::config_changed() {
   for (const auto& model : models_) {
     if (!model->served) continue;
     auto served = std::make_shared<ServedModel>(*model->served);
-    served->defaults = setup_.config.defaults;
+    served->defaults = defaults_for(setup_.config.defaults, served->text->sampling());
     model->served = std::move(served);
   }
   (void)rescan({});  // when the queue is full, the next rescan sees the same

@@ -12,6 +12,9 @@
 
 namespace halod {
 
+/// The configured defaults, and where nobody wrote any the model's own.
+DefaultsConfig defaults_for(const DefaultsConfig& configured, const SamplingDefaults& of_model);
+
 /// Shared: a request that outlives the model's stay in memory keeps its tokenizer. Thread: any, it is
 /// immutable.
 struct ServedModel {

@@ -57,7 +57,7 @@ Result<TextModel> TextModel::create(const TokenizerData& data, std::string_view 
   if (!tokenizer) return tokenizer.error();
   Result<ChatTemplate> chat_template = ChatTemplate::compile(template_source);
   if (!chat_template) return chat_template.error();
-  return TextModel(std::move(*tokenizer), std::move(*chat_template));
+  return TextModel(std::move(*tokenizer), std::move(*chat_template), data.sampling);
 }
 
 Result<TextModel> TextModel::load(const std::filesystem::path& model_file,

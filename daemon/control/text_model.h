@@ -43,16 +43,20 @@ class TextModel {
 
   /// The tokens that end an answer.
   std::vector<int32_t> stop_token_ids() const;
+  /// How the model's publisher samples.
+  const SamplingDefaults& sampling() const { return sampling_; }
 
  private:
-  TextModel(Tokenizer tokenizer, ChatTemplate chat_template)
+  TextModel(Tokenizer tokenizer, ChatTemplate chat_template, SamplingDefaults sampling)
       : tokenizer_(std::move(tokenizer)),
         chat_template_(std::move(chat_template)),
-        harmony_(HarmonyMarks::find(tokenizer_)) {}
+        harmony_(HarmonyMarks::find(tokenizer_)),
+        sampling_(sampling) {}
 
   Tokenizer tokenizer_;
   ChatTemplate chat_template_;
   std::optional<HarmonyMarks> harmony_;  // gpt-oss' vocabulary
+  SamplingDefaults sampling_;
 };
 
 }  // namespace halod

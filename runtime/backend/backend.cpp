@@ -51,6 +51,8 @@ std::string_view to_string(ModelFeature feature) {
       return "feed-forward layers without a gate";
     case ModelFeature::kLatentExperts:
       return "experts of another width than the layer";
+    case ModelFeature::kColumnOrder:
+      return "weights in activation order";
   }
   return "";
 }

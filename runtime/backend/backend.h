@@ -132,6 +132,7 @@ enum class ModelFeature : uint8_t {
   kMamba2,          ///< allocate_states(), mamba2()
   kUngatedFfn,      ///< ExpertActivation::kSquaredRelu
   kLatentExperts,   ///< MoeArgs::latent
+  kColumnOrder,     ///< TensorInfo::has_column_order
 };
 /// For people: "rotary embedding of neighbours".
 std::string_view to_string(ModelFeature feature);
@@ -233,8 +234,8 @@ struct Mamba2Args {
   MatrixView<float> gate;      ///< [n_tokens, n_heads * head_dim]: z, then norm(result * silu(z))
   MatrixView<float> channels;  ///< [n_tokens, n_heads * head_dim + 2 n_groups * state_size]: x, B and C side
                                ///< by side, before the convolution; overwritten
-  MatrixView<const float> dt;     ///< [n_tokens, n_heads]: what the steps depend on
-  const PlacedVector& conv;       ///< [conv_kernel * all channels], oldest tap first
+  MatrixView<const float> dt;  ///< [n_tokens, n_heads]: what the steps depend on
+  const PlacedVector& conv;    ///< [conv_kernel * all channels], oldest tap first
   const PlacedVector* conv_bias;  ///< [all channels]; nullptr = none
   const PlacedVector& dt_bias;    ///< [n_heads]
   const PlacedVector& a;          ///< [n_heads], negative

@@ -26,6 +26,7 @@ std::vector<ModelFeature> model_features(const ModelConfig& config) {
   add_if(config.expert_latent_size > 0, ModelFeature::kLatentExperts);
   add_if(config.n_layers_with(Mixer::kGatedDeltaNet) > 0, ModelFeature::kRecurrentState);
   add_if(config.n_layers_with(Mixer::kMamba2) > 0, ModelFeature::kMamba2);
+  add_if(config.has_column_orders, ModelFeature::kColumnOrder);
   return features;
 }
 
@@ -33,7 +34,7 @@ Result<> check_features(const ModelConfig& config, const Backend& backend) {
   for (const ModelFeature feature : model_features(config)) {
     if (backend.supports(feature)) continue;
     return Error{ErrorCode::kUnsupported,
-                 fmt::format("backend {} does not do {}, which architecture '{}' needs; backend 'cpu' does",
+                 fmt::format("backend {} does not do {}, which this model ({}) needs; backend 'cpu' does",
                              backend.name(), to_string(feature), config.architecture),
                  "backend"};
   }

@@ -244,13 +244,14 @@ struct BytePairEncoder {
   }
 };
 
-/// SentencePiece's, and whether text begins with a space that nobody wrote.
+/// SentencePiece's, and where text begins with a space that nobody wrote.
 struct PieceEncoder {
   SentencePieceEncoder pieces;
   bool adds_space;
+  bool adds_at_beginning_alone;
 
-  void encode(std::string_view text, std::vector<TokenId>& out) const {
-    if (adds_space && !text.empty()) {
+  void encode(std::string_view text, bool is_beginning, std::vector<TokenId>& out) const {
+    if (adds_space && !text.empty() && (is_beginning || !adds_at_beginning_alone)) {
       pieces.encode(" " + std::string(text), out);
     } else {
       pieces.encode(text, out);
@@ -271,11 +272,11 @@ struct Tokenizer::State {
   bool add_bos;
 
   /// `text` stands at the beginning or behind a special token.
-  Result<> encode_plain(std::string_view text, BytePairMerger::Workspace& workspace,
+  Result<> encode_plain(std::string_view text, bool is_beginning, BytePairMerger::Workspace& workspace,
                         std::vector<TokenId>& out) const {
     if (const auto* byte_pairs = std::get_if<BytePairEncoder>(&encoder))
       return byte_pairs->encode(text, texts, workspace, out);
-    std::get<PieceEncoder>(encoder).encode(text, out);
+    std::get<PieceEncoder>(encoder).encode(text, is_beginning, out);
     return {};
   }
 };
@@ -290,7 +291,8 @@ Result<Tokenizer> Tokenizer::create(const TokenizerData& data) {
   TokenTexts texts = decode_texts(data);
   std::optional<std::variant<BytePairEncoder, PieceEncoder>> encoder;
   if (is_sentence_piece(data)) {
-    encoder.emplace(PieceEncoder{SentencePieceEncoder(data), data.add_space_prefix});
+    encoder.emplace(
+        PieceEncoder{SentencePieceEncoder(data), data.add_space_prefix, data.prefixes_first_alone});
   } else {
     Result<BytePairEncoder> byte_pairs = BytePairEncoder::create(data, texts);
     if (!byte_pairs) return byte_pairs.error();
@@ -319,7 +321,8 @@ Result<std::vector<TokenId>> Tokenizer::encode(std::string_view text, const Enco
     const size_t end = match.token != nullptr ? match.begin : text.size();
     std::string_view plain = text.substr(done, end - done);
     if (match.token != nullptr && match.token->strips_left) plain.remove_suffix(trailing_white_space(plain));
-    if (Result<> result = state_->encode_plain(plain, workspace, ids); !result) return result.error();
+    if (Result<> result = state_->encode_plain(plain, done == 0, workspace, ids); !result)
+      return result.error();
     done = end;
     if (match.token == nullptr) continue;
     ids.push_back(match.token->id);

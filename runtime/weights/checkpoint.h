@@ -51,6 +51,11 @@ class Checkpoint {
   /// file keeps them in another way. Errors: kIo / kCorruptFile when the file changed or was truncated since
   /// it was opened, or holds what it must not.
   virtual Result<> read(const TensorInfo& tensor, uint64_t byte_offset, std::span<std::byte> out) const = 0;
+  /// For each column of a tensor that has_column_order which of the inputs it is multiplied with, [n_experts
+  /// * cols], every expert's a permutation; empty for other tensors. Errors: as read().
+  virtual Result<std::vector<int32_t>> column_order(const TensorInfo& /*tensor*/) const {
+    return std::vector<int32_t>();
+  }
   /// Asks the system to read these bytes ahead of read(). They may lie past the tensor's end, because the
   /// tensors of a file are mostly wanted one after the other. Does not wait, cannot fail.
   virtual void prefetch(const TensorInfo& tensor, uint64_t byte_offset, uint64_t n_bytes) const = 0;

@@ -146,6 +146,7 @@ class ModelConfigReader {
     if (architecture_.has_rope) read_rope();
     config_.rms_norm_eps = keys_.positive_number("attention.layer_norm_rms_epsilon", 1.0);
     read_vocab_size();
+    config_.has_column_orders = std::ranges::any_of(file_.tensors(), &TensorInfo::has_column_order);
     refuse_what_would_be_computed_wrongly();
     return config_;
   }
@@ -230,7 +231,9 @@ class ModelConfigReader {
     config_.has_gated_attention = true;
     config_.has_shared_expert_gate = true;
     config_.recurrent = read_gated_delta_net_config(keys_);
-    config_.recurrent.tiles_value_heads = architecture_.tiles_value_heads;
+    // GGUF's files have their architecture's order; what is translated into their words may not.
+    config_.recurrent.tiles_value_heads =
+        keys_.boolean_or("ssm.tiles_value_heads", architecture_.tiles_value_heads);
   }
 
   /// Each layer is a feed-forward network where it has a width, attention where it has heads, else Mamba-2.

@@ -101,6 +101,7 @@ struct ModelConfig {
   bool has_expert_bias = false;    // of the router and of the experts' matrices
   ExpertActivation expert_activation = ExpertActivation::kSwiglu;  // of dense layers too
 
+  bool has_column_orders = false;  // of weights: Checkpoint::column_order
   bool has_fused_experts = false;  // ffn_gate_up_exps stands for ffn_gate_exps and ffn_up_exps
   int64_t expert_latent_size = 0;  // <arch>.moe_latent_size: what the experts read and write; 0 = hidden_size
   int64_t n_leading_dense_layers = 0;           // <arch>.leading_dense_block_count: before those with experts

@@ -72,7 +72,7 @@ std::string CpuBackend::device_name() const {
 
 Result<std::unique_ptr<PlacedWeight>> CpuBackend::place_weight(
     const Checkpoint& file, const TensorInfo& tensor, const std::function<void(uint64_t)>& on_bytes) {
-  auto placed = CpuWeight::place(file, tensor, exact_, threads_, on_bytes);
+  auto placed = CpuWeight::place(file, tensor, exact_, threads_, orders_, on_bytes);
   if (placed) matmuls_.emplace(traits(tensor.format).name, cpu_weight(**placed).variant().name);
   return placed;
 }
@@ -107,9 +107,9 @@ Result<MatrixView<float>> CpuBackend::allocate_activations(int64_t rows, int64_t
 }
 
 uint64_t CpuBackend::scratch_bytes() const {
-  uint64_t total = x_scratch_.bytes() + hidden_scratch_.bytes() + gate_.bytes() + up_.bytes() +
-                   router_logits_.bytes() + expert_outputs_.bytes() + latent_.bytes() + rope_.bytes() +
-                   gates_.bytes();
+  uint64_t total = ordered_.bytes() + up_ordered_.bytes() + up_x_scratch_.bytes() + x_scratch_.bytes() +
+                   hidden_scratch_.bytes() + gate_.bytes() + up_.bytes() + router_logits_.bytes() +
+                   expert_outputs_.bytes() + latent_.bytes() + rope_.bytes() + gates_.bytes();
   for (const MappedMemory& memory : activations_) total += memory.size();
   return total;
 }
@@ -202,8 +202,31 @@ void CpuBackend::matmul(const Activations& x, const CpuWeight& weight, MatrixVie
                });
 }
 
+MatrixView<const float> CpuBackend::in_order_of(const CpuWeight& weight, MatrixView<const float> x,
+                                                Scratch<float>& scratch) {
+  if (!weight.has_column_order()) return x;
+  const std::span<const int32_t> order = weight.column_order(0);
+  const MatrixView<float> ordered(scratch.at_least(x.rows * x.cols), x.rows, x.cols);
+  threads_.parallel_for(x.rows, 16, [&](int64_t begin, int64_t end, int) {
+    for (int64_t t = begin; t < end; ++t) {
+      for (size_t i = 0; i < order.size(); ++i) ordered.row_data(t)[i] = x.row_data(t)[order[i]];
+    }
+  });
+  return ordered;
+}
+
 void CpuBackend::linear(MatrixView<const float> x, std::span<const PlacedWeight* const> weights,
                         std::span<const MatrixView<float>> outs) {
+  // Neighbours of one order together: it is one for q, k and v, which were quantised for the same inputs.
+  for (size_t first = 0, n = 0; first < weights.size(); first += n) {
+    const CpuWeight& weight = cpu_weight(*weights[first]);
+    for (n = 1; first + n < weights.size() && weight.has_order_of(cpu_weight(*weights[first + n]));) ++n;
+    linear_in_order(in_order_of(weight, x, ordered_), weights.subspan(first, n), outs.subspan(first, n));
+  }
+}
+
+void CpuBackend::linear_in_order(MatrixView<const float> x, std::span<const PlacedWeight* const> weights,
+                                 std::span<const MatrixView<float>> outs) {
   bool needs_codes = false;
   int64_t n_rows = 0;
   for (const PlacedWeight* weight : weights) {
@@ -237,8 +260,9 @@ void CpuBackend::linear(MatrixView<const float> x, std::span<const PlacedWeight*
 
 void CpuBackend::linear_add(MatrixView<const float> x, const PlacedWeight& weight, const PlacedVector* bias,
                             MatrixView<float> residual) {
-  matmul(prepare(x, cpu_weight(weight).variant().needs_codes, x_scratch_), cpu_weight(weight), residual,
-         true);
+  matmul(prepare(in_order_of(cpu_weight(weight), x, ordered_), cpu_weight(weight).variant().needs_codes,
+                 x_scratch_),
+         cpu_weight(weight), residual, true);
   if (bias) add_bias(residual, *bias);
 }
 
@@ -274,7 +298,8 @@ void CpuBackend::dense_ffn(const DenseFfnArgs& args) {
   threads_.parallel_for(n_tokens, 4, [&](int64_t begin, int64_t end, int) {
     for (int64_t t = begin; t < end; ++t) activate(args.activation, gate.row_data(t), up.row_data(t), width);
   });
-  matmul(prepare(gate, cpu_weight(args.down).variant().needs_codes, hidden_scratch_), cpu_weight(args.down),
+  const CpuWeight& down = cpu_weight(args.down);
+  matmul(prepare(in_order_of(down, gate, ordered_), down.variant().needs_codes, hidden_scratch_), down,
          input.residual, true);
 }
 

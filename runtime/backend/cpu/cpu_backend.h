@@ -140,10 +140,26 @@ class CpuBackend final : public Backend {
   void add_bias(MatrixView<float> x, const PlacedVector& bias);
   /// Prepares rows for a matmul; the 8-bit form only when one of the users needs it.
   Activations prepare(MatrixView<const float> x, bool needs_codes, QuantizedScratch& scratch);
+  /// x in the order of the weight's columns: x itself where that is its own, else in `scratch`.
+  MatrixView<const float> in_order_of(const CpuWeight& weight, MatrixView<const float> x,
+                                      Scratch<float>& scratch);
+  /// The same for each (token, rank) pair in the order of its expert's columns; each row of x is that of
+  /// `slots_per_row` pairs.
+  MatrixView<const float> slots_in_order(const CpuWeight& weight, MatrixView<const float> x,
+                                         int64_t slots_per_row, Scratch<float>& scratch);
+  /// linear() of weights whose columns are all in the order of x.
+  void linear_in_order(MatrixView<const float> x, std::span<const PlacedWeight* const> weights,
+                       std::span<const MatrixView<float>> outs);
   void route(const MoeArgs& args);
   /// gate = activation(gate, up), n values; `up` is not read where there is no gate.
   void activate(ExpertActivation activation, float* gate, const float* up, int64_t n);
-  void experts_gate_up(const MoeArgs& args, const Activations& x, MatrixView<float> hidden);
+  /// What experts read: a row per token, or in their columns' orders a row per (token, rank) pair.
+  struct ExpertInputs {
+    Activations gate, up;
+    bool by_slot = false;
+  };
+  ExpertInputs expert_inputs(const MoeArgs& args, MatrixView<const float> x);
+  void experts_gate_up(const MoeArgs& args, const ExpertInputs& x, MatrixView<float> hidden);
   void add_shared_expert(const MoeArgs& args);
   void experts_down(const MoeArgs& args, const Activations& hidden, MatrixView<float> outputs);
   void matmul(const Activations& x, const CpuWeight& weight, MatrixView<float> y, bool accumulate);
@@ -163,8 +179,10 @@ class CpuBackend final : public Backend {
   KvType kv_type_;
   Kernels kernels_;
   ThreadPool threads_;
+  ColumnOrders orders_;
   std::vector<MappedMemory> activations_;
-  QuantizedScratch x_scratch_, hidden_scratch_;
+  QuantizedScratch x_scratch_, up_x_scratch_, hidden_scratch_;
+  Scratch<float> ordered_, up_ordered_;  // activations in the order of weights' columns
   Scratch<float> gate_, up_, router_logits_, expert_outputs_, latent_, rope_, gates_;
   std::vector<Scratch<float>> up_tile_;  ///< per worker
   Routing routing_;

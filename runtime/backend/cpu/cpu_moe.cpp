@@ -48,8 +48,9 @@ void CpuBackend::route(const MoeArgs& args) {
   const MatrixView<const float> x = args.input.normed;
   const int64_t n_tokens = x.rows, n_experts = args.router.rows(), k = args.n_experts_per_token;
   const MatrixView<float> logits(router_logits_.at_least(n_tokens * n_experts), n_tokens, n_experts);
-  matmul(prepare(x, cpu_weight(args.router).variant().needs_codes, x_scratch_), cpu_weight(args.router),
-         logits, false);
+  const CpuWeight& router = cpu_weight(args.router);
+  matmul(prepare(in_order_of(router, x, ordered_), router.variant().needs_codes, x_scratch_), router, logits,
+         false);
   if (args.biases) add_bias(logits, args.biases->router);
 
   Routing& r = routing_;
@@ -90,7 +91,39 @@ void CpuBackend::route(const MoeArgs& args) {
   }
 }
 
-void CpuBackend::experts_gate_up(const MoeArgs& args, const Activations& x, MatrixView<float> hidden) {
+MatrixView<const float> CpuBackend::slots_in_order(const CpuWeight& weight, MatrixView<const float> x,
+                                                   int64_t slots_per_row, Scratch<float>& scratch) {
+  const auto n_slots = static_cast<int64_t>(routing_.experts.size());
+  const MatrixView<float> ordered(scratch.at_least(n_slots * x.cols), n_slots, x.cols);
+  threads_.parallel_for(n_slots, 16, [&](int64_t begin, int64_t end, int) {
+    for (int64_t slot = begin; slot < end; ++slot) {
+      const auto order = weight.column_order(routing_.experts[static_cast<size_t>(slot)]);
+      const float* from = x.row_data(slot / slots_per_row);
+      float* to = ordered.row_data(slot);
+      if (order.empty()) std::copy_n(from, x.cols, to);
+      for (size_t i = 0; i < order.size(); ++i) to[i] = from[order[i]];
+    }
+  });
+  return ordered;
+}
+
+CpuBackend::ExpertInputs CpuBackend::expert_inputs(const MoeArgs& args, MatrixView<const float> x) {
+  const CpuWeight &gate = cpu_weight(args.gate), &up = cpu_weight(args.up);
+  const bool needs_codes = gate.variant().needs_codes || up.variant().needs_codes;
+  if (!gate.has_column_order() && !up.has_column_order()) {
+    const Activations prepared = prepare(x, needs_codes, x_scratch_);
+    return {prepared, prepared};
+  }
+  const int64_t k = args.n_experts_per_token;
+  ExpertInputs inputs{.gate = prepare(slots_in_order(gate, x, k, ordered_), needs_codes, x_scratch_),
+                      .by_slot = true};
+  inputs.up = gate.has_order_of(up)
+                  ? inputs.gate
+                  : prepare(slots_in_order(up, x, k, up_ordered_), needs_codes, up_x_scratch_);
+  return inputs;
+}
+
+void CpuBackend::experts_gate_up(const MoeArgs& args, const ExpertInputs& x, MatrixView<float> hidden) {
   const CpuWeight &gate = cpu_weight(args.gate), &up = cpu_weight(args.up);
   const int64_t width = args.expert_width(), first_up_row = args.has_fused_gate_up() ? width : 0;
   const int64_t tasks_per_expert = n_tasks_per_expert(width);
@@ -108,9 +141,9 @@ void CpuBackend::experts_gate_up(const MoeArgs& args, const Activations& x, Matr
                    MatmulArgs matmul_args{.weight = gate.expert(expert),
                                           .first_row = first_row,
                                           .n_rows = n_rows,
-                                          .x = x,
+                                          .x = x.gate,
                                           .n_tokens = n_tokens,
-                                          .x_rows = routing_.token_rows.data() + first,
+                                          .x_rows = x.by_slot ? slots : routing_.token_rows.data() + first,
                                           .y_rows = slots,
                                           .y = hidden};
                    gate.variant().run(matmul_args);
@@ -123,6 +156,7 @@ void CpuBackend::experts_gate_up(const MoeArgs& args, const Activations& x, Matr
                    float* up_tile =
                        up_tile_[static_cast<size_t>(worker_idx)].at_least(n_tokens * kRowsPerTask);
                    matmul_args.weight = up.expert(expert);
+                   matmul_args.x = x.up;
                    matmul_args.first_row = first_up_row + first_row;
                    matmul_args.y_rows = nullptr;
                    matmul_args.y = {up_tile, n_tokens, kRowsPerTask};
@@ -171,7 +205,7 @@ void CpuBackend::moe(const MoeArgs& args) {
   rms_norm(input.residual, input.norm, input.norm_epsilon, input.normed);
   route(args);
   const int64_t n_tokens = input.normed.rows, k = args.n_experts_per_token, n_slots = n_tokens * k;
-  const CpuWeight &gate = cpu_weight(args.gate), &up = cpu_weight(args.up), &down = cpu_weight(args.down);
+  const CpuWeight& down = cpu_weight(args.down);
   MatrixView<float> expert_input = input.normed, sum = input.residual;
   if (args.latent) {
     const int64_t latent_size = args.latent->down.rows();
@@ -181,13 +215,13 @@ void CpuBackend::moe(const MoeArgs& args) {
     sum = {latent + n_tokens * latent_size, n_tokens, latent_size};
     std::fill_n(sum.data, n_tokens * latent_size, 0.0F);
   }
-  const Activations x =
-      prepare(expert_input, gate.variant().needs_codes || up.variant().needs_codes, x_scratch_);
   const int64_t width = args.expert_width();
   const MatrixView<float> hidden(gate_.at_least(n_slots * width), n_slots, width);
-  experts_gate_up(args, x, hidden);
+  experts_gate_up(args, expert_inputs(args, expert_input), hidden);
   const MatrixView<float> outputs(expert_outputs_.at_least(n_slots * down.rows()), n_slots, down.rows());
-  experts_down(args, prepare(hidden, down.variant().needs_codes, hidden_scratch_), outputs);
+  const MatrixView<const float> down_x =
+      down.has_column_order() ? slots_in_order(down, hidden, 1, ordered_) : hidden;
+  experts_down(args, prepare(down_x, down.variant().needs_codes, hidden_scratch_), outputs);
 
   // By rank and not by expert, so that a token's sum has one order whatever else is in the batch.
   threads_.parallel_for(n_tokens, 8, [&](int64_t begin, int64_t end, int) {

@@ -45,16 +45,35 @@ std::vector<Piece> cut_into_pieces(int64_t n_experts, int64_t rows, int64_t row_
 
 }  // namespace
 
+Result<ColumnOrder> ColumnOrders::read(const Checkpoint& file, const TensorInfo& tensor) {
+  if (!tensor.has_column_order) return ColumnOrder();
+  auto order = file.column_order(tensor);
+  if (!order) return order.error();
+  const auto cols = static_cast<size_t>(tensor.cols());
+  bool is_plain = true;
+  for (size_t i = 0; i < order->size(); ++i) is_plain &= (*order)[i] == static_cast<int32_t>(i % cols);
+  if (is_plain) return ColumnOrder();
+  for (const ColumnOrder& known : latest_) {
+    if (*known == *order) return known;
+  }
+  // A layer has no more inputs than this.
+  constexpr size_t kLatest = 8;
+  if (latest_.size() == kLatest) latest_.erase(latest_.begin());
+  latest_.push_back(std::make_shared<const std::vector<int32_t>>(std::move(*order)));
+  return latest_.back();
+}
+
 CpuWeight::CpuWeight(const TensorInfo& tensor, const MatmulVariant& variant, MappedMemory memory,
-                     int64_t expert_bytes)
+                     int64_t expert_bytes, ColumnOrder column_order)
     : PlacedWeight(matrix_rows(tensor), tensor.cols(), n_matrices(tensor), memory.size()),
       format_(tensor.format),
       variant_(&variant),
       memory_(std::move(memory)),
-      expert_bytes_(expert_bytes) {}
+      expert_bytes_(expert_bytes),
+      column_order_(std::move(column_order)) {}
 
 Result<std::unique_ptr<PlacedWeight>> CpuWeight::place(const Checkpoint& file, const TensorInfo& tensor,
-                                                       bool exact, ThreadPool& threads,
+                                                       bool exact, ThreadPool& threads, ColumnOrders& orders,
                                                        const std::function<void(uint64_t)>& on_bytes) {
   const FormatTraits& format = traits(tensor.format);
   const int64_t cols = tensor.cols(), rows = matrix_rows(tensor), n_experts = n_matrices(tensor);
@@ -72,6 +91,8 @@ Result<std::unique_ptr<PlacedWeight>> CpuWeight::place(const Checkpoint& file, c
   auto memory = MappedMemory::allocate(static_cast<size_t>(n_experts * expert_bytes));
   if (!memory) return memory.error();
 
+  auto column_order = orders.read(file, tensor);
+  if (!column_order) return column_order.error();
   const std::vector<Piece> pieces = cut_into_pieces(n_experts, rows, row_bytes);
   std::mutex mutex;  // guards first_error and the callback
   std::optional<Error> first_error;
@@ -101,7 +122,8 @@ Result<std::unique_ptr<PlacedWeight>> CpuWeight::place(const Checkpoint& file, c
     }
   });
   if (first_error) return *first_error;
-  return std::unique_ptr<PlacedWeight>(new CpuWeight(tensor, *variant, std::move(*memory), expert_bytes));
+  return std::unique_ptr<PlacedWeight>(
+      new CpuWeight(tensor, *variant, std::move(*memory), expert_bytes, std::move(*column_order)));
 }
 
 void CpuWeight::expand_row(int64_t row, float* out) const {
@@ -109,13 +131,16 @@ void CpuWeight::expand_row(int64_t row, float* out) const {
   const FormatTraits& format = traits(format_);
   if (variant_->layout == WeightLayout::kRows) {
     format.dequantize(memory_.data() + row * format.row_bytes(cols()), cols(), out);
-    return;
+  } else {
+    const TileLayout& layout = *find_tile_layout(format_);
+    std::vector<std::byte> blocks(static_cast<size_t>(format.row_bytes(cols())));
+    layout.unpack_row(memory_.data() + row / kTileRows * layout.tile_bytes(cols()), row % kTileRows, cols(),
+                      blocks.data());
+    format.dequantize(blocks.data(), cols(), out);
   }
-  const TileLayout& layout = *find_tile_layout(format_);
-  std::vector<std::byte> blocks(static_cast<size_t>(format.row_bytes(cols())));
-  layout.unpack_row(memory_.data() + row / kTileRows * layout.tile_bytes(cols()), row % kTileRows, cols(),
-                    blocks.data());
-  format.dequantize(blocks.data(), cols(), out);
+  const std::span<const int32_t> order = column_order(0);
+  const std::vector<float> as_placed(out, out + order.size());
+  for (size_t i = 0; i < order.size(); ++i) out[order[i]] = as_placed[i];
 }
 
 }  // namespace halod

@@ -13,29 +13,52 @@
 
 namespace halod {
 
+/// [n_experts * cols]; null: columns are in the order of the inputs.
+using ColumnOrder = std::shared_ptr<const std::vector<int32_t>>;
+
+/// Orders by their content, because weights that read the same inputs mostly have one.
+class ColumnOrders {
+ public:
+  /// The tensor's, as Checkpoint has it. Errors: as Checkpoint::column_order.
+  Result<ColumnOrder> read(const Checkpoint& file, const TensorInfo& tensor);
+
+ private:
+  std::vector<ColumnOrder> latest_;  // of the tensors before it
+};
+
 class CpuWeight final : public PlacedWeight {
  public:
   /// Reads the tensor in pieces and packs each piece, so that the peak is the packed weight plus a few
   /// megabytes. Errors: as Backend::place_weight.
   static Result<std::unique_ptr<PlacedWeight>> place(const Checkpoint& file, const TensorInfo& tensor,
-                                                     bool exact, ThreadPool& threads,
+                                                     bool exact, ThreadPool& threads, ColumnOrders& orders,
                                                      const std::function<void(uint64_t)>& on_bytes);
 
   WeightMatrix expert(int64_t expert_idx) const {
     return {format_, variant_->layout, memory_.data() + expert_idx * expert_bytes_, rows(), cols()};
   }
   const MatmulVariant& variant() const { return *variant_; }
+  /// Which of the inputs each column is multiplied with; empty: in their order.
+  std::span<const int32_t> column_order(int64_t expert_idx) const {
+    if (!column_order_) return {};
+    return std::span(*column_order_)
+        .subspan(static_cast<size_t>(expert_idx * cols()), static_cast<size_t>(cols()));
+  }
+  bool has_column_order() const { return column_order_ != nullptr; }
+  /// Of all experts.
+  bool has_order_of(const CpuWeight& other) const { return column_order_ == other.column_order_; }
   /// Expands one row (of expert 0) to f32.
   void expand_row(int64_t row, float* out) const;
 
  private:
-  CpuWeight(const TensorInfo& tensor, const MatmulVariant& variant, MappedMemory memory,
-            int64_t expert_bytes);
+  CpuWeight(const TensorInfo& tensor, const MatmulVariant& variant, MappedMemory memory, int64_t expert_bytes,
+            ColumnOrder column_order);
 
   Format format_;
   const MatmulVariant* variant_;
   MappedMemory memory_;
   int64_t expert_bytes_;
+  ColumnOrder column_order_;
 };
 
 /// A small vector in host memory.

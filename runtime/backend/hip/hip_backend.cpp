@@ -144,6 +144,7 @@ bool HipBackend::supports(ModelFeature feature) const {
     case ModelFeature::kMamba2:
     case ModelFeature::kUngatedFfn:
     case ModelFeature::kLatentExperts:
+    case ModelFeature::kColumnOrder:
       break;
   }
   return false;

@@ -4,9 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
-#include <map>
 #include <memory>
-#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -15,7 +13,6 @@
 #include "base/error.h"
 #include "runtime/weights/checkpoint.h"
 #include "runtime/weights/hf/hf_families.h"
-#include "runtime/weights/hf/quantisation.h"
 #include "runtime/weights/hf/safetensors_files.h"
 #include "runtime/weights/hf/tensor_source.h"
 
@@ -41,33 +38,17 @@ class HfCheckpoint final : public Checkpoint {
   Result<TokenizerData> tokenizer_data() const override;
   std::string name_in_files(std::string_view tensor_name) const override;
 
-  /// Everything that the files hold of one of halod's tensors: by expert, by parameter ("weight", "qweight").
-  using Parts = std::map<std::string, const SafetensorsTensor*, std::less<>>;
-  struct Gathered {
-    std::map<int64_t, Parts> experts;  ///< of a tensor without experts: one, at -1
-    bool pairs_neighbours = false;
-    bool is_stack() const { return experts.begin()->first >= 0; }
-  };
-
   Result<> read(const TensorInfo& tensor, uint64_t byte_offset, std::span<std::byte> out) const override;
+  Result<std::vector<int32_t>> column_order(const TensorInfo& tensor) const override;
   void prefetch(const TensorInfo& tensor, uint64_t byte_offset, uint64_t n_bytes) const override;
 
  private:
   explicit HfCheckpoint(std::filesystem::path folder) : Checkpoint(std::move(folder)) {}
 
   void add_tensors(const JsonObject& config);
-  void add_float_tensor(const std::string& stem, std::string_view parameter, const Gathered& gathered);
-  void add_quantised_tensor(const std::string& name, const Gathered& gathered,
-                            const HfQuantisation& quantisation);
-  void add_packed_tensor(const std::string& name, const Gathered& gathered,
-                         const HfQuantisation& quantisation);
   void add_source(const std::string& name, std::unique_ptr<const TensorSource> source);
-  /// In GGUF's order of a head's rows, where the module has another.
-  void add_source(const std::string& name, const Gathered& gathered,
-                  std::unique_ptr<const TensorSource> source);
   void add_tensors_as_they_are();
 
-  int64_t head_dim_ = 0;              // where config.json says it
   const HfFamily* family_ = nullptr;  // null: a type that halod does not know, opened to look at it
   std::unique_ptr<const SafetensorsFiles> files_;
   std::vector<std::unique_ptr<const TensorSource>> sources_;  // by TensorInfo::file_idx

@@ -10,6 +10,8 @@
 #include <vector>
 
 #include "runtime/weights/gguf_reader.h"
+#include "runtime/weights/hf/generation_config.h"
+#include "runtime/weights/hf/hf_sentence_piece.h"
 #include "runtime/weights/hf/json_file.h"
 #include "runtime/weights/metadata.h"
 
@@ -66,11 +68,17 @@ class TokenizerTranslator {
       : tokenizer_(tokenizer), n_embeddings_(n_embeddings), metadata_(tokenizer.file_name()) {}
 
   Metadata translate(const std::optional<JsonObject>& config) {
-    insert("tokenizer.ggml.model", std::string("gpt2"), "model.type");
-    check_normalizer();
-    insert("tokenizer.ggml.pre", find_pre_tokenizer(), "pre_tokenizer");
     const auto model = tokenizer_.object("model");
     if (!model) tokenizer_.fail_corrupt("model", "is missing");
+    is_sentence_piece_ = is_hf_sentence_piece(tokenizer_);
+    insert("tokenizer.ggml.model", std::string(is_sentence_piece_ ? "llama" : "gpt2"), "model.type");
+    if (is_sentence_piece_) {
+      space_prefix_ = read_hf_space_prefix(tokenizer_);
+      insert("tokenizer.ggml.add_space_prefix", space_prefix_.at_beginning, "normalizer");
+    } else {
+      check_normalizer();
+      insert("tokenizer.ggml.pre", find_pre_tokenizer(), "pre_tokenizer");
+    }
     check_model(*model);
     read_tokens(*model);
     read_merges(*model);
@@ -82,6 +90,7 @@ class TokenizerTranslator {
   void complete(TokenizerData& data) const {
     if (const auto model = tokenizer_.object("model"))
       data.ignores_merges = model->boolean("ignore_merges").value_or(false);
+    data.prefixes_first_alone = space_prefix_.at_beginning && !space_prefix_.behind_special;
     data.strips_left = strips_left_;
     data.strips_right = strips_right_;
   }
@@ -167,12 +176,12 @@ class TokenizerTranslator {
                                          regex ? "'" + printable(*regex) + "'" : "nothing"));
   }
 
-  static void check_model(const JsonObject& model) {
+  void check_model(const JsonObject& model) const {
     const std::string type = model.string("type").value_or("BPE");  // absent in old files
     if (type != "BPE")
       model.fail_unsupported("type", fmt::format("is '{}'; only BPE is supported", printable(type)));
-    if (model.boolean("byte_fallback").value_or(false))
-      model.fail_unsupported("byte_fallback", "is true; only byte-level BPE is supported");
+    if (is_sentence_piece_ && model.boolean("ignore_merges").value_or(false))
+      model.fail_unsupported("ignore_merges", "is true; only false is supported with byte_fallback");
     for (const std::string_view key : {"continuing_subword_prefix", "end_of_word_suffix"}) {
       if (!model.string(key).value_or("").empty()) model.fail_unsupported(key, "is not empty");
     }
@@ -210,7 +219,7 @@ class TokenizerTranslator {
     for (const auto& [text, value] : vocab->fields()) {
       const int64_t id = vocab->required_integer(text);
       check_id(*vocab, text, id, n_entries);
-      put_token(*vocab, text, id, text, TokenType::kNormal);
+      put_token(*vocab, text, id, text, type_of_piece(model, text));
     }
     for (const json::value& value : added) {
       if (!value.is_object()) tokenizer_.fail_corrupt("added_tokens", "holds what is no object");
@@ -229,6 +238,13 @@ class TokenizerTranslator {
     insert("tokenizer.ggml.token_type", MetadataArray(types_), "added_tokens");
   }
 
+  /// Of SentencePiece, bytes and the unknown token are no text.
+  TokenType type_of_piece(const JsonObject& model, std::string_view text) const {
+    if (!is_sentence_piece_) return TokenType::kNormal;
+    if (is_hf_byte_token(text)) return TokenType::kByte;
+    return model.string("unk_token") == text ? TokenType::kUnknown : TokenType::kNormal;
+  }
+
   /// "a b", or since 2024 ["a", "b"].
   void read_merges(const JsonObject& model) {
     std::vector<std::string> merges;
@@ -242,6 +258,12 @@ class TokenizerTranslator {
         model.fail_corrupt("merges", fmt::format("holds merge {} that is no pair of texts", merges.size()));
       merges.push_back(fmt::format("{} {}", std::string_view((*pair)[0].get_string()),
                                    std::string_view((*pair)[1].get_string())));
+    }
+    if (is_sentence_piece_) {
+      std::vector<TokenType> types;
+      for (const int64_t type : types_) types.push_back(static_cast<TokenType>(type));
+      return insert("tokenizer.ggml.scores",
+                    MetadataArray(hf_scores_of_merges(model, merges, tokens_, types)), "model.merges");
     }
     insert("tokenizer.ggml.merges", MetadataArray(std::move(merges)), "model.merges");
   }
@@ -298,32 +320,9 @@ class TokenizerTranslator {
   std::vector<std::string> tokens_;
   std::vector<int64_t> types_;
   std::vector<TokenId> strips_left_, strips_right_;
+  bool is_sentence_piece_ = false;
+  HfSpacePrefix space_prefix_;
 };
-
-/// eos_token_id of generation_config.json and config.json: one id, or several.
-void add_ends_of_generation(const std::optional<JsonObject>& config, TokenizerData& data) {
-  const json::value* value = config ? config->find("eos_token_id") : nullptr;
-  if (value == nullptr) return;
-  std::vector<int64_t> ids;
-  if (value->is_array()) {
-    for (const json::value& id : value->get_array()) {
-      if (!id.is_int64()) config->fail_corrupt("eos_token_id", "holds what is no integer");
-      ids.push_back(id.get_int64());
-    }
-  } else {
-    ids.push_back(*config->integer("eos_token_id"));
-  }
-  for (const int64_t id : ids) {
-    if (id < 0 || id >= static_cast<int64_t>(data.tokens.size())) {
-      config->fail_corrupt("eos_token_id",
-                           fmt::format("is {}, but tokenizer.json has {} tokens", id, data.tokens.size()));
-    }
-    const auto token = static_cast<TokenId>(id);
-    if (std::ranges::find(data.end_of_generation, token) == data.end_of_generation.end())
-      data.end_of_generation.push_back(token);
-    if (!data.eos) data.eos = token;
-  }
-}
 
 /// chat_template.jinja wins; in tokenizer_config.json it is a text, or a list of named ones.
 std::string read_chat_template(const fs::path& folder, const std::optional<JsonObject>& config) {
@@ -352,7 +351,9 @@ Result<TokenizerData> read_hf_tokenizer(const fs::path& folder, int64_t n_embedd
     TokenizerTranslator translator(tokenizer, n_embeddings);
     TokenizerData data = read_tokenizer_data(translator.translate(config)).value();
     translator.complete(data);
-    add_ends_of_generation(read_optional_json(folder / "generation_config.json"), data);
+    const auto generation = read_optional_json(folder / "generation_config.json");
+    add_ends_of_generation(generation, data);
+    if (generation) data.sampling = read_sampling_defaults(*generation);
     add_ends_of_generation(read_optional_json(folder / "config.json"), data);
     data.chat_template = read_chat_template(folder, config);
     return data;

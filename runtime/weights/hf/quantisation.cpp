@@ -59,11 +59,8 @@ HfQuantisation read_gptq(const JsonObject& config) {
   only(config, "pack_dtype", "int32");
   check_dynamic(config);
   // One group needs no order.
-  if (config.boolean("desc_act").value_or(false) && quantisation.group_size > 0) {
-    config.fail_unsupported("desc_act",
-                            "is true: the columns of a group lie apart, which is not supported; take the "
-                            "model quantised without activation order");
-  }
+  quantisation.may_reorder_columns =
+      config.boolean("desc_act").value_or(false) && quantisation.group_size > 0;
   return quantisation;
 }
 
@@ -76,12 +73,52 @@ HfQuantisation read_awq(const JsonObject& config) {
       .group_size = read_group_size(config, config.contains("q_group_size") ? "q_group_size" : "group_size")};
 }
 
+/// "weight_block_size": [128, 128].
+void read_block(const JsonObject& config, std::string_view key, HfQuantisation& quantisation) {
+  const auto block = config.array(key);
+  if (block.size() != 2 || !block[0].is_int64() || !block[1].is_int64() || block[0].get_int64() < 1 ||
+      block[1].get_int64() < 1) {
+    config.fail_corrupt(key, "is not two numbers of 1 or more, rows and columns of a block");
+  }
+  quantisation.block_rows = block[0].get_int64();
+  quantisation.block_cols = block[1].get_int64();
+}
+
+HfQuantisation read_fp8(const JsonObject& config) {
+  only(config, "activation_scheme", "dynamic");
+  const std::string fmt = config.string("fmt").value_or("e4m3");
+  if (fmt != "e4m3" && fmt != "float8_e4m3fn")
+    config.fail_unsupported("fmt", fmt::format("is '{}'; supported are e4m3, float8_e4m3fn", printable(fmt)));
+  HfQuantisation quantisation{.method = Method::kFp8, .bits = 8};
+  if (config.contains("weight_block_size")) read_block(config, "weight_block_size", quantisation);
+  return quantisation;
+}
+
+/// 8-bit floats of compressed-tensors.
+HfQuantisation read_float_quantized(const JsonObject& weights) {
+  only(weights, "type", "float");
+  const int64_t bits = weights.required_integer("num_bits");
+  if (bits != 8)
+    weights.fail_unsupported("num_bits", fmt::format("is {}; of floats only 8 are supported", bits));
+  HfQuantisation quantisation{.method = Method::kFp8, .bits = 8};
+  const std::string strategy = weights.required_string("strategy");
+  if (strategy == "block") {
+    read_block(weights, "block_structure", quantisation);
+  } else if (strategy != "tensor" && strategy != "channel") {
+    weights.fail_unsupported(
+        "strategy", fmt::format("is '{}'; supported are tensor, channel, block", printable(strategy)));
+  }
+  return quantisation;
+}
+
 /// One group of layers for all linear ones, weights alone.
 HfQuantisation read_compressed_tensors(const JsonObject& config) {
   const std::string format = config.required_string("format");
-  if (format != "pack-quantized")
-    config.fail_unsupported("format",
-                            fmt::format("is '{}'; only 'pack-quantized' is supported", printable(format)));
+  const bool is_float = format == "float-quantized";
+  if (format != "pack-quantized" && !is_float) {
+    config.fail_unsupported(
+        "format", fmt::format("is '{}'; supported are pack-quantized, float-quantized", printable(format)));
+  }
   const auto groups = config.object("config_groups");
   if (!groups || groups->fields().size() != 1)
     config.fail_unsupported("config_groups", "does not hold one group, which alone is supported");
@@ -89,11 +126,16 @@ HfQuantisation read_compressed_tensors(const JsonObject& config) {
   const auto targets = group.array("targets");
   if (targets.size() != 1 || !targets.front().is_string() || targets.front().get_string() != "Linear")
     group.fail_unsupported("targets", "is not [\"Linear\"], which alone is supported");
-  for (const std::string_view key : {"input_activations", "output_activations"}) {
-    if (group.contains(key)) group.fail_unsupported(key, "is set; only weights may be quantised");
-  }
+  if (group.contains("output_activations"))
+    group.fail_unsupported("output_activations", "is set; only weights may be quantised");
+  // Rounding activations to 8-bit floats only serves hardware that multiplies them; here they stay finer.
+  const auto activations = is_float ? group.object("input_activations") : std::nullopt;
+  if (group.contains("input_activations") &&
+      !(activations && activations->boolean("dynamic").value_or(false)))
+    group.fail_unsupported("input_activations", "is set; only weights may be quantised");
   const auto weights = group.object("weights");
   if (!weights) group.fail_corrupt("weights", "is missing");
+  if (is_float) return read_float_quantized(*weights);
   only(*weights, "type", "int");
   const std::string strategy = weights->required_string("strategy");
   if (strategy != "group" && strategy != "channel") {
@@ -113,8 +155,11 @@ HfQuantisation read_quantisation(const JsonObject& config) {
   if (method == "gptq") return read_gptq(config);
   if (method == "awq") return read_awq(config);
   if (method == "compressed-tensors") return read_compressed_tensors(config);
+  if (method == "fp8") return read_fp8(config);
+  if (method == "mxfp4") return {.method = Method::kMxfp4, .bits = 4, .group_size = 32};
   config.fail_unsupported(
-      "quant_method", fmt::format("is '{}'; supported are gptq, awq, compressed-tensors", printable(method)));
+      "quant_method",
+      fmt::format("is '{}'; supported are gptq, awq, compressed-tensors, fp8, mxfp4", printable(method)));
 }
 
 }  // namespace halod

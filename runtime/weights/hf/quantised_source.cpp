@@ -113,6 +113,23 @@ class QuantisedSource final : public ConvertedRows {
     prefetch(experts_[static_cast<size_t>(expert_idx)]);
   }
 
+  bool has_column_order() const override {
+    return quantisation_.may_reorder_columns && experts_.front().g_idx != nullptr;
+  }
+  Result<std::vector<int32_t>> column_order() const override {
+    std::vector<int32_t> all;
+    if (!has_column_order()) return all;
+    try {
+      for (const QuantisedLinear& linear : experts_) {
+        const std::vector<int32_t> order = order_of(linear);
+        all.insert(all.end(), order.begin(), order.end());
+      }
+    } catch (const ErrorException& exception) {
+      return exception.error();
+    }
+    return all;
+  }
+
  private:
   void prefetch(const QuantisedLinear& linear) const {
     for (const SafetensorsTensor* tensor : {linear.qweight, linear.qzeros, linear.scales})
@@ -122,7 +139,8 @@ class QuantisedSource final : public ConvertedRows {
   void convert(size_t expert_idx, int64_t first, int64_t n, std::byte* out) const override {
     const QuantisedLinear& linear = experts_[expert_idx];
     if (first == 0) prefetch(linear);
-    check_order(linear);
+    const std::vector<int32_t> order = has_column_order() ? order_of(linear) : std::vector<int32_t>();
+    if (!has_column_order()) check_order(linear);
     const int64_t n_per_word = 32 / quantisation_.bits;
     const int64_t first_word = first / n_per_word, n_words = (first + n - 1) / n_per_word - first_word + 1;
     const bool is_awq = quantisation_.method == Method::kAwq;
@@ -141,7 +159,9 @@ class QuantisedSource final : public ConvertedRows {
           fail(files_, *linear.scales, ErrorCode::kCorruptFile, kScaleIsNoNumber);
         for (int64_t i = 0; i < format.block_elements; i += kGroupCodes) {
           std::byte* to = out + kBlockHeaderBytes + i * quantisation_.bits / 8;
-          if (is_awq) {
+          if (!order.empty()) {
+            put_ordered(words, r, std::span(order).subspan(static_cast<size_t>(col + i)), to);
+          } else if (is_awq) {
             put_awq(words, row / n_per_word - first_word, row % 8, col + i, to);
           } else if (quantisation_.bits == 4) {
             put_gptq4(words, r, col + i, to);
@@ -153,17 +173,46 @@ class QuantisedSource final : public ConvertedRows {
     }
   }
 
+  /// Columns by group, in each in the order of the file.
+  std::vector<int32_t> order_of(const QuantisedLinear& linear) const {
+    const std::vector<int32_t> groups = groups_of(linear);
+    const int64_t n_groups = geometry_.cols / geometry_.group_size;
+    std::vector<int64_t> next(static_cast<size_t>(n_groups));
+    for (size_t g = 0; g < next.size(); ++g) next[g] = static_cast<int64_t>(g) * geometry_.group_size;
+    std::vector<int32_t> order(groups.size());
+    for (size_t i = 0; i < groups.size(); ++i) {
+      const int32_t group = groups[i];
+      if (group < 0 || group >= n_groups) {
+        fail(files_, *linear.g_idx, ErrorCode::kCorruptFile,
+             fmt::format("puts column {} into group {}, where there are {}", i, group, n_groups));
+      }
+      int64_t& place = next[static_cast<size_t>(group)];
+      if (place == (group + int64_t{1}) * geometry_.group_size) {
+        fail(files_, *linear.g_idx, ErrorCode::kUnsupported,
+             fmt::format("puts more than {} columns into group {}; only groups of one size are supported",
+                         geometry_.group_size, group));
+      }
+      order[static_cast<size_t>(place++)] = static_cast<int32_t>(i);
+    }
+    return order;
+  }
+
+  std::vector<int32_t> groups_of(const QuantisedLinear& linear) const {
+    std::vector<int32_t> groups(static_cast<size_t>(geometry_.cols));
+    files_.read(*linear.g_idx, 0, std::as_writable_bytes(std::span(groups))).value();
+    return groups;
+  }
+
   /// Columns that belong to another group than their place says would need the activations in their order.
   void check_order(const QuantisedLinear& linear) const {
     if (linear.g_idx == nullptr) return;
-    std::vector<int32_t> groups(static_cast<size_t>(geometry_.cols));
-    files_.read(*linear.g_idx, 0, std::as_writable_bytes(std::span(groups))).value();
+    const std::vector<int32_t> groups = groups_of(linear);
     for (size_t i = 0; i < groups.size(); ++i) {
       const int64_t expected = static_cast<int64_t>(i) / geometry_.group_size;
       if (groups[i] == expected) continue;
       fail(files_, *linear.g_idx, ErrorCode::kUnsupported,
-           fmt::format("puts column {} into group {} where groups of {} have it in {}; activation order "
-                       "(desc_act) is not supported",
+           fmt::format("puts column {} into group {} where groups of {} have it in {}; the "
+                       "configuration's desc_act does not say so",
                        i, groups[i], geometry_.group_size, expected));
     }
   }
@@ -187,6 +236,21 @@ class QuantisedSource final : public ConvertedRows {
       const uint32_t word = words(col / 4 + k, r);
       std::memcpy(to + 4 * k, &word, sizeof word);
     }
+  }
+  /// The same of columns that lie apart.
+  void put_ordered(const Strip<uint32_t>& words, int64_t r, std::span<const int32_t> cols,
+                   std::byte* to) const {
+    const int bits = quantisation_.bits, n_per_word = 32 / bits;
+    const auto code = [&](int64_t i) {
+      const int32_t col = cols[static_cast<size_t>(i)];
+      return words(col / n_per_word, r) >> (bits * (col % n_per_word)) & ((1U << bits) - 1);
+    };
+    if (bits == 8) {
+      for (int64_t i = 0; i < kGroupCodes; ++i) to[i] = static_cast<std::byte>(code(i));
+      return;
+    }
+    for (int64_t i = 0; i < kGroupCodes / 2; ++i)
+      to[i] = static_cast<std::byte>(code(i) | code(i + kGroupCodes / 2) << 4);
   }
   /// A word holds eight rows of one column.
   static void put_awq(const Strip<uint32_t>& words, int64_t word_idx, int64_t row_in_word, int64_t col,

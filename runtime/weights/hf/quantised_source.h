@@ -24,7 +24,9 @@ struct QuantisedLinear {
 /// One layer, or one per expert; rows in the INT4 or INT8 format whose blocks divide the groups. Scales of
 /// BF16 become f16, which is exact from 2^-17 on. `files` outlives it. Throws ErrorException: kCorruptFile
 /// when the shapes contradict each other, kUnsupported when no format has such groups. Reading finds:
-/// kCorruptFile for scales that are no numbers, kUnsupported for a g_idx out of order.
+/// kCorruptFile for scales that are no numbers, kUnsupported for a g_idx out of
+/// order where the configuration does not say so. Where it does (HfQuantisation::may_reorder_columns), rows
+/// have their columns by group, and column_order() says which they are.
 std::unique_ptr<const TensorSource> make_quantised_source(const SafetensorsFiles& files,
                                                           const HfQuantisation& quantisation,
                                                           std::vector<QuantisedLinear> experts,

@@ -47,43 +47,6 @@ class FloatSource final : public TensorSource {
   uint64_t expert_bytes_;
 };
 
-class NeighbourPairs final : public TensorSource {
- public:
-  NeighbourPairs(std::unique_ptr<const TensorSource> rows, int64_t head_dim)
-      : TensorSource(rows->format(), rows->shape()),
-        rows_(std::move(rows)),
-        head_dim_(head_dim),
-        row_bytes_(traits(format()).row_bytes(shape().size() == 1 ? 1 : shape().back())) {
-    HALOD_ASSERT(shape().size() <= 2 && head_dim % 2 == 0 && shape().front() % head_dim == 0);
-  }
-
-  Result<> read(uint64_t byte_offset, std::span<std::byte> out) const override {
-    const auto row_bytes = static_cast<uint64_t>(row_bytes_);
-    HALOD_ASSERT(byte_offset % row_bytes == 0 && out.size() % row_bytes == 0);
-    const auto first = static_cast<int64_t>(byte_offset / row_bytes);
-    const auto end = first + static_cast<int64_t>(out.size() / row_bytes);
-    if (first == end) return {};
-    const int64_t first_head = first / head_dim_, end_head = (end - 1) / head_dim_ + 1;
-    // Whole heads, because their rows may be spread over the file.
-    std::vector<std::byte> heads(static_cast<size_t>((end_head - first_head) * head_dim_) * row_bytes);
-    if (auto read = rows_->read(static_cast<uint64_t>(first_head * head_dim_) * row_bytes, heads); !read)
-      return read;
-    for (int64_t row = first; row < end; ++row) {
-      const int64_t in_head = row % head_dim_, from = in_head % 2 * (head_dim_ / 2) + in_head / 2;
-      const auto at = static_cast<size_t>(row - in_head - first_head * head_dim_ + from) * row_bytes;
-      std::memcpy(out.data() + static_cast<size_t>(row - first) * row_bytes, heads.data() + at, row_bytes);
-    }
-    return {};
-  }
-  void prefetch(uint64_t byte_offset, uint64_t n_bytes) const override {
-    rows_->prefetch(byte_offset, n_bytes);
-  }
-
- private:
-  std::unique_ptr<const TensorSource> rows_;
-  int64_t head_dim_, row_bytes_;
-};
-
 class ComputedSource final : public TensorSource {
  public:
   explicit ComputedSource(std::vector<float> values)
@@ -99,11 +62,6 @@ class ComputedSource final : public TensorSource {
 };
 
 }  // namespace
-
-std::unique_ptr<const TensorSource> make_neighbour_pairs(std::unique_ptr<const TensorSource> rows,
-                                                         int64_t head_dim) {
-  return std::make_unique<NeighbourPairs>(std::move(rows), head_dim);
-}
 
 std::unique_ptr<const TensorSource> make_computed_source(std::vector<float> values) {
   return std::make_unique<ComputedSource>(std::move(values));

@@ -25,6 +25,11 @@ class TensorSource {
   virtual Result<> read(uint64_t byte_offset, std::span<std::byte> out) const = 0;
   virtual void prefetch(uint64_t byte_offset, uint64_t n_bytes) const = 0;
 
+  /// Whether rows have their columns in another order than the inputs that they are multiplied with.
+  virtual bool has_column_order() const { return false; }
+  /// As Checkpoint::column_order.
+  virtual Result<std::vector<int32_t>> column_order() const { return std::vector<int32_t>(); }
+
  protected:
   TensorSource(Format format, std::vector<int64_t> shape) : format_(format), shape_(std::move(shape)) {}
 
@@ -49,6 +54,21 @@ class ConvertedRows : public TensorSource {
   int64_t rows_, row_bytes_;
 };
 
+/// Another source's rows; what forwards everything but them.
+class WrappedSource : public TensorSource {
+ public:
+  bool has_column_order() const final { return source_->has_column_order(); }
+  Result<std::vector<int32_t>> column_order() const final { return source_->column_order(); }
+
+ protected:
+  WrappedSource(std::unique_ptr<const TensorSource> source, Format format, std::vector<int64_t> shape)
+      : TensorSource(format, std::move(shape)), source_(std::move(source)) {}
+  const TensorSource& source() const { return *source_; }
+
+ private:
+  std::unique_ptr<const TensorSource> source_;
+};
+
 /// The format whose bytes a float tensor of this dtype has; nullptr for other dtypes.
 const FormatTraits* format_of_dtype(std::string_view dtype);
 
@@ -57,12 +77,6 @@ const FormatTraits* format_of_dtype(std::string_view dtype);
 std::unique_ptr<const TensorSource> make_float_source(const SafetensorsFiles& files,
                                                       std::vector<const SafetensorsTensor*> experts,
                                                       bool is_stack);
-
-/// The rows of each head, which pair i with i + head_dim / 2 in rotary embedding, so that neighbours are the
-/// pairs: rows 0, head_dim / 2, 1, head_dim / 2 + 1, … That is the order of GGUF's llama files. REQUIRES:
-/// `rows` is of one or two dimensions; head_dim is even and divides the first.
-std::unique_ptr<const TensorSource> make_neighbour_pairs(std::unique_ptr<const TensorSource> rows,
-                                                         int64_t head_dim);
 
 /// A vector that no file has.
 std::unique_ptr<const TensorSource> make_computed_source(std::vector<float> values);

@@ -112,6 +112,7 @@ TEST(TheConfigLoader, ReadsValuesOfEveryKind) {
   EXPECT_EQ(config->engine.gpu_graphs, "off");
   EXPECT_EQ(config->engine.kv_cache_tokens, 1'000'000'000'000U);
   EXPECT_EQ(config->defaults.temperature, 0.25);
+  EXPECT_THAT(config->defaults.given, ::testing::ElementsAre("temperature"));
   EXPECT_EQ(config->log.level, "debug");
 }
 

@@ -3,7 +3,6 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <boost/json.hpp>
 #include <cstring>
 #include <random>
 #include <span>
@@ -309,58 +308,80 @@ TEST(AQuantisedLayer, IsRefusedWhenReadWhereItsNumbersAreNone) {
   EXPECT_EQ(infinite.error().field, "l.scales");
 }
 
-HfQuantisation read_json(const char* text) {
-  return read_quantisation(
-      JsonObject("config.json", std::make_shared<const boost::json::value>(boost::json::parse(text))));
-}
-
-TEST(AQuantisationsConfiguration, SaysHowCodesAreStored) {
-  const HfQuantisation first = read_json(R"({"quant_method": "gptq", "bits": 4, "group_size": 128})");
-  EXPECT_TRUE(first.stores_zeros_less_one);
-  EXPECT_EQ(first.group_size, 128);
-  EXPECT_FALSE(read_json(R"({"bits": 8, "group_size": -1, "checkpoint_format": "gptq_v2", "desc_act": true})")
-                   .stores_zeros_less_one);
-  EXPECT_EQ(
-      read_json(R"({"quant_method": "awq", "w_bit": 4, "q_group_size": 64, "version": "GEMM"})").group_size,
-      64);
-  const HfQuantisation packed =
-      read_json(R"({"quant_method": "compressed-tensors", "format": "pack-quantized",
-      "config_groups": {"group_0": {"targets": ["Linear"], "input_activations": null, "weights": {"num_bits": 8,
-      "type": "int", "symmetric": true, "strategy": "channel", "group_size": null}}}, "ignore": ["lm_head"]})");
-  EXPECT_EQ(packed.method, Method::kCompressedTensors);
-  EXPECT_EQ(packed.bits, 8);
-  EXPECT_EQ(packed.group_size, -1);
-  EXPECT_EQ(read_json(R"({"bits": 4, "group_size": 32, "dynamic": {"-:.*gate": {}}})").bits, 4);
-}
-
-TEST(AQuantisationsConfiguration, IsRefusedNamingTheKeyWhereItAsksForMore) {
-  constexpr std::pair<const char*, const char*> kCases[] = {
-      {R"({"quant_method": "fp8"})", "quant_method"},
-      {R"({"quant_method": "gptq", "bits": 3, "group_size": 128})", "bits"},
-      {R"({"quant_method": "awq", "bits": 8, "group_size": 128})", "bits"},
-      {R"({"quant_method": "awq", "bits": 4, "group_size": 128, "version": "gemv"})", "version"},
-      {R"({"quant_method": "awq", "bits": 4, "group_size": 128, "zero_point": false})", "zero_point"},
-      {R"({"bits": 4, "group_size": 128, "desc_act": true})", "desc_act"},
-      {R"({"bits": 4, "group_size": 128, "checkpoint_format": "marlin"})", "checkpoint_format"},
-      {R"({"bits": 4, "group_size": 128, "pack_dtype": "int16"})", "pack_dtype"},
-      {R"({"bits": 4, "group_size": 128, "dynamic": {"+:.*": {"bits": 8}}})", "dynamic.+:.*"},
-      {R"({"bits": 4, "group_size": 0})", "group_size"},
-      {R"({"quant_method": "compressed-tensors", "format": "float-quantized"})", "format"},
-      {R"({"quant_method": "compressed-tensors", "format": "pack-quantized", "config_groups": {"a": {
-          "targets": ["Linear"], "weights": {"num_bits": 4, "type": "float", "strategy": "channel"}}}})",
-       "config_groups.a.weights.type"},
-      {R"({"quant_method": "compressed-tensors", "format": "pack-quantized", "config_groups": {"a": {
-          "targets": ["Linear"], "input_activations": {"num_bits": 8}}}})",
-       "config_groups.a.input_activations"},
-      {R"({"bits": 4})", "group_size"},
-  };
-  for (const auto& [text, field] : kCases) {
-    try {
-      read_json(text);
-      ADD_FAILURE() << text << " was taken";
-    } catch (const ErrorException& exception) {
-      EXPECT_EQ(exception.error().field, field) << text;
+TEST(ALayerInActivationOrder, HasItsColumnsByGroupAndSaysWhichTheyAre) {
+  for (const int bits : {4, 8}) {
+    HfQuantisation quantisation = gptq(bits, 32, true);
+    quantisation.may_reorder_columns = true;
+    SafetensorsWriter writer;
+    const int64_t n_per_word = 32 / bits;
+    std::vector<uint32_t> words(static_cast<size_t>(64 / n_per_word * 16));
+    std::mt19937 random(3);
+    for (uint32_t& word : words) word = static_cast<uint32_t>(random());
+    std::vector<int32_t> g_idx(64);
+    for (size_t i = 0; i < g_idx.size(); ++i) g_idx[i] = i % 3 == 0 || i >= 48 ? 1 : 0;
+    ASSERT_EQ(std::ranges::count(g_idx, 1), 32);
+    writer.add("l.qweight", "I32", {64 / n_per_word, 16}, bytes_of(words));
+    writer.add("l.qzeros", "I32", {2, 16 / n_per_word});
+    writer.add("l.scales", "F16", {2, 16}, bytes_of(std::vector<uint16_t>(32, 0x3c00)));
+    writer.add("l.g_idx", "I32", {64}, bytes_of(g_idx));
+    const TemporaryFolder folder;
+    write_files({{"model.safetensors", writer.bytes()}}, folder.path());
+    const SafetensorsFiles files = SafetensorsFiles::open(folder.path()).value();
+    const auto source = make_quantised_source(files, quantisation, {find_linear(files, "l")}, false);
+    ASSERT_TRUE(source->has_column_order());
+    const std::vector<int32_t> order = source->column_order().value();
+    ASSERT_EQ(order.size(), 64U);
+    for (size_t i = 0; i < 64; ++i) {
+      EXPECT_EQ(g_idx[static_cast<size_t>(order[i])], i < 32 ? 0 : 1);
+      if (i % 32 > 0) {
+        EXPECT_LT(order[i - 1], order[i]);
+      }
     }
+    const FormatTraits& format = traits(source->format());
+    std::vector<std::byte> blocks(static_cast<size_t>(16 * format.row_bytes(64)));
+    ASSERT_TRUE(source->read(0, blocks));
+    std::vector<float> weights(16 * 64);
+    format.dequantize(blocks.data(), 16 * 64, weights.data());
+    for (size_t row = 0; row < 16; ++row) {
+      for (size_t group = 0; group < 2; ++group) {
+        // The zero is the same for all of a group, so that differences are those of codes.
+        const auto code = [&](int32_t col) {
+          const uint32_t word = words[static_cast<size_t>(col / n_per_word * 16) + row];
+          return static_cast<float>(word >> (bits * (col % n_per_word)) & ((1U << bits) - 1));
+        };
+        for (size_t i = group * 32; i < group * 32 + 32; ++i) {
+          EXPECT_EQ(weights[row * 64 + i] - weights[row * 64 + group * 32],
+                    code(order[i]) - code(order[group * 32]));
+        }
+      }
+    }
+  }
+}
+
+TEST(ALayerInActivationOrder, IsRefusedWhereItsGroupsAreNotOfOneSize) {
+  HfQuantisation quantisation = gptq(4, 32, true);
+  quantisation.may_reorder_columns = true;
+  for (const auto& [group, code] :
+       {std::pair(0, ErrorCode::kUnsupported), std::pair(2, ErrorCode::kCorruptFile),
+        std::pair(-1, ErrorCode::kCorruptFile)}) {
+    std::vector<int32_t> g_idx(64);
+    for (size_t i = 0; i < g_idx.size(); ++i) g_idx[i] = static_cast<int32_t>(i / 32);
+    g_idx[40] = group;
+    SafetensorsWriter writer;
+    writer.add("l.qweight", "I32", {8, 16});
+    writer.add("l.qzeros", "I32", {2, 2});
+    writer.add("l.scales", "F16", {2, 16}, bytes_of(std::vector<uint16_t>(32, 0x3c00)));
+    writer.add("l.g_idx", "I32", {64}, bytes_of(g_idx));
+    const TemporaryFolder folder;
+    write_files({{"model.safetensors", writer.bytes()}}, folder.path());
+    const SafetensorsFiles files = SafetensorsFiles::open(folder.path()).value();
+    const auto source = make_quantised_source(files, quantisation, {find_linear(files, "l")}, false);
+    const auto order = source->column_order();
+    ASSERT_FALSE(order);
+    EXPECT_EQ(order.error().code, code);
+    EXPECT_EQ(order.error().field, "l.g_idx");
+    std::vector<std::byte> row(static_cast<size_t>(traits(source->format()).row_bytes(64)));
+    EXPECT_FALSE(source->read(0, row));
   }
 }
 
