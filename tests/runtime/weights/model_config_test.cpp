@@ -328,6 +328,40 @@ TEST_F(AModelConfig, OfDenseNemotronHHasTheWidthOfItsArray) {
   EXPECT_EQ(config.mixer(2), Mixer::kNone);
 }
 
+TEST_F(AModelConfig, OfGlm45HasDenseLayersFirstAndLeavesTheLastOut) {
+  const Changes keys = {{"glm4moe.block_count", int64_t{6}},
+                        {"glm4moe.nextn_predict_layers", int64_t{1}},
+                        {"glm4moe.leading_dense_block_count", int64_t{2}},
+                        {"glm4moe.rope.dimension_count", int64_t{2}},
+                        {"glm4moe.expert_count", int64_t{8}},
+                        {"glm4moe.expert_used_count", int64_t{2}},
+                        {"glm4moe.expert_feed_forward_length", int64_t{12}},
+                        {"glm4moe.expert_shared_count", int64_t{2}},
+                        {"glm4moe.expert_gating_func", int64_t{2}},
+                        {"glm4moe.expert_weights_scale", 2.5}};
+  const ModelConfig config = read("glm4moe", keys).value();
+  EXPECT_EQ(config.n_layers, 5);
+  EXPECT_EQ(config.n_unused_layers, 1);
+  EXPECT_FALSE(config.is_moe_layer(1));
+  EXPECT_TRUE(config.is_moe_layer(2));
+  EXPECT_EQ(config.intermediate_size, 16) << "of the dense layers";
+  EXPECT_EQ(config.shared_expert_intermediate_size, 24);
+  EXPECT_FALSE(config.has_shared_expert_gate);
+  EXPECT_EQ(config.router_gating, RouterGating::kSigmoid);
+  EXPECT_EQ(config.expert_weights_scale, 2.5F);
+  EXPECT_EQ(config.rope.n_dims, 2);
+  const std::pair<const char*, int64_t> refused[] = {{"glm4moe.nextn_predict_layers", 6},
+                                                     {"glm4moe.leading_dense_block_count", 6},
+                                                     {"glm4moe.expert_gating_func", 1},
+                                                     {"glm4moe.expert_group_count", 2},
+                                                     {"glm4moe.attention.sliding_window", 128}};
+  for (const auto& [key, value] : refused) {
+    Changes changed = keys;
+    changed[key] = value;
+    EXPECT_EQ(read("glm4moe", changed).error().field, key);
+  }
+}
+
 TEST_F(AModelConfig, OfLlamaHasAnOldFilesFrequencyBaseAndMixtralsExperts) {
   EXPECT_EQ(read("llama", {{"llama.rope.freq_base", std::nullopt}}).value().rope_theta, 10000.0F);
   EXPECT_FALSE(read("llama", {{"llama.expert_count", int64_t{0}}}).value().is_moe());

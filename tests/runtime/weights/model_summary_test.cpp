@@ -70,7 +70,8 @@ TEST(TheSummaryOfAModel, LeavesOutLayersThatNoAnswerDependsOn) {
   EXPECT_EQ(unused.bytes_per_token, 0u);
   EXPECT_GT(unused.bytes, 4u * 96 * 192);
   uint64_t n_unused = 0, n_idle_experts = 2 * 3 * 5 * 32 * 96;  // two layers, three matrices, five of eight
-  for (const TensorInfo& tensor : GgufFile::open(file.path()).value().tensors()) {
+  const GgufFile gguf = GgufFile::open(file.path()).value();
+  for (const TensorInfo& tensor : gguf.tensors()) {
     if (tensor.name.starts_with("blk.3.")) n_unused += static_cast<uint64_t>(tensor.n_elements());
   }
   EXPECT_EQ(summary.n_parameters - summary.n_active_parameters, n_unused + n_idle_experts);
