@@ -29,9 +29,10 @@ void require_replaced_spaces(const JsonObject& step) {
   require_space(step, "content");
 }
 
-bool is_character(std::string_view text) {
-  return std::ranges::count_if(text, [](char byte) { return (byte & 0xc0) != 0x80; }) == 1;
-}
+/// Of UTF-8: a byte that a character begins with.
+bool begins_character(char byte) { return (byte & 0xc0) != 0x80; }
+
+bool is_character(std::string_view text) { return std::ranges::count_if(text, begins_character) == 1; }
 
 /// Steps of a Sequence, or the one step that stands alone.
 std::vector<JsonObject> steps_of(const JsonObject& object, std::string_view list) {
@@ -134,8 +135,9 @@ std::vector<double> hf_scores_of_merges(const JsonObject& model, const std::vect
     size_t n_ways = 0;
     // SentencePiece joins characters that are no pieces as well.
     const auto is_part = [&](std::string_view part) { return ids.contains(part) || is_character(part); };
-    for (size_t at = 1; at < piece.size(); ++at)
-      n_ways += is_part(piece.substr(0, at)) && is_part(piece.substr(at)) ? 1 : 0;
+    for (size_t at = 1; at < piece.size(); ++at) {
+      if (begins_character(piece[at]) && is_part(piece.substr(0, at)) && is_part(piece.substr(at))) ++n_ways;
+    }
     if (n_ways == n_merges[id]) continue;
     model.fail_unsupported("merges",
                            fmt::format("makes '{}' in {} of the {} ways that the vocabulary has, which "
