@@ -118,8 +118,7 @@ TEST(TheGpuBackend, NamesWhatAModelNeedsThatItDoesNotDo) {
   const auto checked = check_features(config, gpu.backend());
   ASSERT_FALSE(checked);
   EXPECT_EQ(checked.error().code, ErrorCode::kUnsupported);
-  EXPECT_NE(checked.error().message.find("shared experts"), std::string::npos)
-      << checked.error().message;
+  EXPECT_NE(checked.error().message.find("shared experts"), std::string::npos) << checked.error().message;
   EXPECT_TRUE(check_features(config, load(file.path(), "cpu").backend()));
 }
 
@@ -138,15 +137,32 @@ TEST(TheGpuBackend, RunsTheDemoModel) {
   }
 }
 
+/// The kit's models that one of its manifests lists; empty without a kit.
+boost::json::array models_of_kit(const char* manifest) {
+  std::ifstream file(std::filesystem::path(HALOD_CONFORMANCE_DIR) / manifest, std::ios::binary);
+  if (!file) return {};
+  return boost::json::parse(std::string(std::istreambuf_iterator<char>(file), {})).at("models").as_array();
+}
+
+void expect_logits_of_the_cpu(const boost::json::value& model, size_t n_tokens) {
+  const std::string name(model.at("model").as_string());
+  const std::filesystem::path path = std::filesystem::path(HALOD_CONFORMANCE_DIR) / name;
+  LoadedModel gpu = load(path, "hip-lanes"), cpu = load(path, "cpu");
+  std::vector<TokenId> ids;
+  for (const boost::json::value& id : model.at("sequences").at(1).at("ids").as_array()) {
+    ids.push_back(static_cast<TokenId>(id.to_number<int32_t>()));
+    if (ids.size() == n_tokens) break;
+  }
+  EXPECT_LT(test::nmse(gpu.append(ids, 0, 64), cpu.append(ids, 0, 64)), kBound) << name;
+}
+
 TEST(TheGpuBackend, RunsTheConformanceModels) {
-  const std::filesystem::path kit = HALOD_CONFORMANCE_DIR;
-  if (!std::filesystem::exists(kit / "gguf_manifest.json"))
-    GTEST_SKIP() << "no conformance kit at " << kit << "; set HALOD_CONFORMANCE_DIR to run its models";
-  std::ifstream file(kit / "gguf_manifest.json", std::ios::binary);
-  const boost::json::value manifest =
-      boost::json::parse(std::string(std::istreambuf_iterator<char>(file), {}));
+  const boost::json::array models = models_of_kit("gguf_manifest.json");
+  if (models.empty())
+    GTEST_SKIP() << "no conformance kit at " << HALOD_CONFORMANCE_DIR
+                 << "; set HALOD_CONFORMANCE_DIR to run its models";
   int n_models = 0;
-  for (const boost::json::value& model : manifest.at("models").as_array()) {
+  for (const boost::json::value& model : models) {
     const std::string name(model.at("model").as_string());
     if (!name.starts_with("gguf/qwen3moe") && !name.starts_with("gguf/qwen3-") &&
         !name.starts_with("gguf/llama") && !name.starts_with("gguf/gpt-oss"))
@@ -158,16 +174,19 @@ TEST(TheGpuBackend, RunsTheConformanceModels) {
         }))
       continue;
     ++n_models;
-    LoadedModel gpu = load(kit / name, "hip-lanes"), cpu = load(kit / name, "cpu");
-    std::vector<TokenId> ids;
-    for (const boost::json::value& id : model.at("sequences").at(1).at("ids").as_array()) {
-      ids.push_back(static_cast<TokenId>(id.to_number<int32_t>()));
-      // gpt-oss' window is 24.
-      if (ids.size() == (name.starts_with("gguf/gpt-oss") ? 40 : 24)) break;
-    }
-    EXPECT_LT(test::nmse(gpu.append(ids, 0, 64), cpu.append(ids, 0, 64)), kBound) << name;
+    expect_logits_of_the_cpu(model, name.starts_with("gguf/gpt-oss") ? 40 : 24);  // gpt-oss' window is 24
   }
   EXPECT_GE(n_models, 11);  // among them Q3_K_M, IQ4_XS and MXFP4_MOE
+}
+
+/// BF16, GPTQ and AWQ, as published.
+TEST(TheGpuBackend, RunsTheConformanceFolders) {
+  const boost::json::array models = models_of_kit("safetensors_manifest.json");
+  if (models.empty())
+    GTEST_SKIP() << "no conformance kit at " << HALOD_CONFORMANCE_DIR
+                 << "; set HALOD_CONFORMANCE_DIR to run its models";
+  EXPECT_GE(models.size(), 3U);
+  for (const boost::json::value& model : models) expect_logits_of_the_cpu(model, 24);
 }
 
 }  // namespace
