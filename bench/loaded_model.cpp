@@ -88,18 +88,25 @@ SequenceSlice LoadedModel::next_slice(int64_t n_new) const {
   return {std::span(pages_).first(n_pages), static_cast<int32_t>(n_past_), static_cast<int32_t>(n_new)};
 }
 
-TokenId LoadedModel::append_greedily(TokenId token) {
+std::vector<TokenLogit> LoadedModel::append_for_best(TokenId token, int32_t n_wanted) {
   check({&token, 1});
   const SequenceSlice slice = next_slice(1);
   const int32_t wanted = 0;
-  GreedyRow greedy{.wanted = true};
+  BestTokens best{.n_wanted = n_wanted, .found = {}};
   std::vector<float> logits(static_cast<size_t>(config().vocab_size));
   model_->forward(
-      {.tokens = {&token, 1}, .sequences = {&slice, 1}, .logit_rows = {&wanted, 1}, .greedy = {&greedy, 1}},
+      {.tokens = {&token, 1}, .sequences = {&slice, 1}, .logit_rows = {&wanted, 1}, .best = {&best, 1}},
       {logits.data(), 1, config().vocab_size});
   ++n_past_;
-  return greedy.found ? greedy.token : argmax(logits);
+  if (!best.found.empty()) return best.found;
+  for (int32_t id = 0; id < static_cast<int32_t>(logits.size()); ++id)
+    best.found.push_back({TokenId{id}, logits[static_cast<size_t>(id)]});
+  std::ranges::stable_sort(best.found, std::ranges::greater(), &TokenLogit::logit);
+  best.found.resize(static_cast<size_t>(n_wanted));
+  return best.found;
 }
+
+TokenId LoadedModel::append_greedily(TokenId token) { return append_for_best(token, 1).front().token; }
 
 TokenId LoadedModel::argmax(std::span<const float> logits) {
   return static_cast<TokenId>(std::max_element(logits.begin(), logits.end()) - logits.begin());

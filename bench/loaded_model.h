@@ -42,7 +42,9 @@ class LoadedModel {
   std::vector<float> append(std::span<const TokenId> tokens, int64_t first_wanted, int64_t chunk);
   /// Appends tokens; the logits after the last one.
   std::vector<float> append(std::span<const TokenId> tokens);
-  /// Appends one token; the best next one, found on the device where that can.
+  /// Appends one token; the n_wanted best next ones, best first, found on the device where that can.
+  std::vector<TokenLogit> append_for_best(TokenId token, int32_t n_wanted);
+  /// The best one.
   TokenId append_greedily(TokenId token);
   /// The best next token after `logits`, lowest id on ties.
   static TokenId argmax(std::span<const float> logits);

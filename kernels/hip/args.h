@@ -151,6 +151,17 @@ struct ArgmaxArgs {
   ArgmaxResult* best;      ///< [rows]
 };
 
+/// The k best of each row, in argmax's order: best first, equal ones by lower index, NaN before all. Places
+/// that no value is left for hold {-infinity, cols}. Grid: (kTopKBlocks, rows).
+struct TopKArgs {
+  const float* x;  ///< [rows, cols]
+  int32_t cols;
+  int32_t k;               ///< 1 … kMaxTopK
+  ArgmaxResult* partials;  ///< [rows, kTopKBlocks, k]
+  uint32_t* counters;      ///< [rows], zeros
+  ArgmaxResult* best;      ///< [rows, k]
+};
+
 // -- prompts
 
 /// Which weights a kernel takes: all of a launch are of one kind.
@@ -222,6 +233,9 @@ inline constexpr int kDownTileRows = 16;  ///< of a block of `experts_down`
 inline constexpr int kMaxLinearTokens = 8;  ///< rows of x that share one read of the weights
 inline constexpr int kMaxGateUpTokens = 4;  ///< of a dense layer; eight would not fit the scalar registers
 inline constexpr int kArgmaxBlocks = 32;
+inline constexpr int kTopKBlocks = 32;
+/// Model cards recommend 20 (Qwen3), 40 and 64 (Gemma 3).
+inline constexpr int kMaxTopK = 64;
 inline constexpr int kMaxExperts = 1024;
 inline constexpr int kPageTokens = 32;
 
@@ -264,5 +278,11 @@ constexpr int prompt_shared_bytes(int row_fragments, int weight_fragments) {
 }
 constexpr int group_slots_shared_bytes() { return shared_round(2 * 8 * 4); }
 constexpr int argmax_shared_bytes() { return shared_round(8 * 8) + shared_round(4); }
+/// Of a row that a block of `top_k` has.
+constexpr int top_k_share(int cols) { return (cols + kTopKBlocks - 1) / kTopKBlocks; }
+constexpr int top_k_shared_bytes(int cols, int k) {
+  return shared_round(2 * 8 * 8) + shared_round(4) + shared_round(top_k_share(cols) * 4) +
+         shared_round(kTopKBlocks * k * 8);
+}
 
 }  // namespace halod::hip

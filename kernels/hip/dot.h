@@ -1,5 +1,6 @@
 // Dot products of weight rows with rows of activations, a wave per weight row: what all matrix kernels are
-// made of. How a group of weights is unpacked and met: weight_group.h and book_group.h.
+// made of. How a group of weights is unpacked and met: weight_group.h, book_group.h and
+// int_group.h.
 //
 // Every lane takes every 32nd group of 32 columns (or piece of 16 bytes of a float row), in ascending order;
 // the wave's sum at the end has one order too. So a result depends on its two rows alone, whatever the number
@@ -15,6 +16,7 @@
 #include "kernels/hip/args.h"
 #include "kernels/hip/book_group.h"
 #include "kernels/hip/dialect/gpu.h"
+#include "kernels/hip/int_group.h"
 #include "kernels/hip/weight_group.h"
 #include "kernels/hip/weight_layout.h"
 
@@ -236,6 +238,18 @@ HALOD_DEVICE void for_quantised_format(int32_t format, const Work& work) {
       return work(FormatTag<Format::kIQ1_M>());
     case Format::kTQ1_0:
       return work(FormatTag<Format::kTQ1_0>());
+    case Format::kInt4G32:
+      return work(FormatTag<Format::kInt4G32>());
+    case Format::kInt4G64:
+      return work(FormatTag<Format::kInt4G64>());
+    case Format::kInt4G128:
+      return work(FormatTag<Format::kInt4G128>());
+    case Format::kInt8G32:
+      return work(FormatTag<Format::kInt8G32>());
+    case Format::kInt8G64:
+      return work(FormatTag<Format::kInt8G64>());
+    case Format::kInt8G128:
+      return work(FormatTag<Format::kInt8G128>());
     default:
       return;  // has no layout in kernels/hip/weight_layout.h, so no weight of it is ever placed
   }

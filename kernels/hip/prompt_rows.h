@@ -87,13 +87,13 @@ struct PromptStage {
   /// [group of the step][fragment][row % 2][row / 2 % 8]: the eight values of a lane's accumulator side by
   /// side.
   float* scales;
-  float* scaled_sums;  ///< scale times the sum of the codes
+  float* sums;  ///< of the codes, times the scale but for weights with a zero
 
   HALOD_DEVICE explicit PromptStage(int index) {
     codes = gpu::shared_memory() + index * prompt_stage_bytes(kRows);
     scales = reinterpret_cast<float*>(codes + shared_round(kRows * kPromptPitch));
-    scaled_sums = scales + kPromptClasses * kRows;
-    gpu::check_shared_memory(reinterpret_cast<unsigned char*>(scaled_sums + kPromptClasses * kRows));
+    sums = scales + kPromptClasses * kRows;
+    gpu::check_shared_memory(reinterpret_cast<unsigned char*>(sums + kPromptClasses * kRows));
   }
 };
 
@@ -129,6 +129,8 @@ class RowLoader {
                        group_);
   }
 
+  /// scales_sums: of PromptStage::sums.
+  template <bool scales_sums>
   HALOD_DEVICE void store(const PromptStage<row_fragments>& stage) const {
 #pragma unroll
     for (int i = 0; i < kPieces; ++i) {
@@ -144,7 +146,8 @@ class RowLoader {
     const float scale = gpu::as_float(group_[0]);
     const auto sums = static_cast<int32_t>(group_[1]);
     stage.scales[at] = scale;
-    stage.scaled_sums[at] = scale * static_cast<float>(static_cast<int16_t>(sums) + (sums >> 16));
+    const auto sum = static_cast<float>(static_cast<int16_t>(sums) + (sums >> 16));
+    stage.sums[at] = scales_sums ? scale * sum : sum;
   }
 
  private:

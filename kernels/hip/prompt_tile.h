@@ -71,7 +71,9 @@ class QuantisedTile {
 
   HALOD_DEVICE int n_steps() const { return (n_groups() + kPromptClasses - 1) / kPromptClasses; }
   HALOD_DEVICE void load_rows(int step) { x_.load(step); }
-  HALOD_DEVICE void store_rows(int stage) const { x_.store(PromptStage<row_fragments>(stage)); }
+  HALOD_DEVICE void store_rows(int stage) const {
+    x_.template store<!WeightGroup<format>::kHasZero>(PromptStage<row_fragments>(stage));
+  }
   /// Not kept from one step to the next: that would take registers.
   struct Weights {
     WeightGroup<format> groups[weight_fragments];
@@ -103,9 +105,9 @@ class QuantisedTile {
       for (int half = 0; half < 2; ++half)
         x[half] = *reinterpret_cast<const gpu::ByteFragment*>(codes + half * kPieceBytes);
       const int at = c * row_fragments * kFragment + r * kFragment + gpu::lane() / kFragment * 8;
-      float scales[8], scaled_sums[8] = {};
+      float scales[8], sums[8] = {};
       load_eight(stage.scales + at, scales);
-      if constexpr (Group::kHasMin) load_eight(stage.scaled_sums + at, scaled_sums);
+      if constexpr (Group::kHasMin || Group::kHasZero) load_eight(stage.sums + at, sums);
 #pragma unroll
       for (int w = 0; w < weight_fragments; ++w) {
         if constexpr (Group::kHasRunMins) {
@@ -132,7 +134,7 @@ class QuantisedTile {
 #pragma unroll
           for (int i = 0; i < 8; ++i) {
             float& sum = running[r][w].values[i];
-            sum = weights.groups[w].scaled(part, dots.values[i], scales[i], scaled_sums[i], sum);
+            sum = weights.groups[w].scaled(part, dots.values[i], scales[i], sums[i], sum);
           }
           // Else the next product begins before this one's results are used up: 20 registers more, and fewer
           // waves.

@@ -99,4 +99,56 @@ HALOD_KERNEL(argmax, ArgmaxArgs, 256) {
   if (gpu::thread() == 0) args.best[gpu::block_y()] = best;
 }
 
+// -- the k best
+
+/// The block's k best of the n values get(i), of which a thread has every 256th, one after the other: each
+/// thread knows its own best one that is left, and looks for another when that was taken.
+template <class Get>
+HALOD_DEVICE void take_best(int n, const Get& get, const ArgmaxResult& nothing, int k, ArgmaxResult* of_waves,
+                            ArgmaxResult* out) {
+  ArgmaxResult taken = {gpu::as_float(0x7fc00000U), -1};  // before everything
+  ArgmaxResult own = nothing;
+  for (int rank = 0; rank < k; ++rank) {
+    if (rank == 0 || own.index == taken.index) {
+      own = nothing;
+      for (int i = gpu::thread(); i < n; i += kNormThreads) {
+        const ArgmaxResult here = get(i);
+        if (is_better(taken, here) && is_better(here, own)) own = here;
+      }
+    }
+    // Two places in turn: a wave that is ahead writes the one that nobody reads any more.
+    taken = block_best(own, of_waves + rank % 2 * (kNormThreads / gpu::kWave));
+    if (gpu::thread() == 0) out[rank] = taken;
+    if (taken.index == nothing.index) {  // none is left, and all threads see it
+      for (int i = rank + 1 + gpu::thread(); i < k; i += kNormThreads) out[i] = nothing;
+      return;
+    }
+  }
+}
+
+/// A block keeps its share of the row in shared memory, where 64 searches cost less than one copy of the row
+/// to the host, which would search it too.
+HALOD_KERNEL(top_k, TopKArgs, 256) {
+  const int share = top_k_share(args.cols), first = gpu::block_x() * share, left = args.cols - first;
+  const int n = left < 0 ? 0 : left < share ? left : share, n_entries = kTopKBlocks * args.k;
+  gpu::SharedArena shared;
+  ArgmaxResult* of_waves = shared.take<ArgmaxResult>(2 * kNormThreads / gpu::kWave);
+  uint32_t* flag = shared.take<uint32_t>(1);
+  float* values = shared.take<float>(share);
+  ArgmaxResult* entries = shared.take<ArgmaxResult>(n_entries);
+  const ArgmaxResult nothing = {-gpu::infinity(), args.cols};
+  const float* x = args.x + static_cast<size_t>(gpu::block_y()) * args.cols + first;
+  // No barrier: a thread reads what it wrote itself.
+  for (int i = gpu::thread(); i < n; i += kNormThreads) values[i] = x[i];
+  ArgmaxResult* partials = args.partials + static_cast<size_t>(gpu::block_y()) * n_entries;
+  take_best(
+      n, [&](int i) { return ArgmaxResult{values[i], first + i}; }, nothing, args.k, of_waves,
+      partials + gpu::block_x() * args.k);
+  if (!gpu::arrive_last(args.counters + gpu::block_y(), kTopKBlocks, flag)) return;
+  for (int i = gpu::thread(); i < n_entries; i += kNormThreads) entries[i] = partials[i];
+  take_best(
+      n_entries, [&](int i) { return entries[i]; }, nothing, args.k, of_waves,
+      args.best + static_cast<size_t>(gpu::block_y()) * args.k);
+}
+
 }  // namespace halod::hip

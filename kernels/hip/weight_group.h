@@ -9,6 +9,7 @@
 //   kScales       the number of scales, each of 32 / kScales columns
 //   kHasMin       a minimum is taken off all columns: scaled() wants the scaled sum of the activations
 //   kHasRunMins   one off each 16 columns, small integers (run_min): take_mins() comes before scaled()
+//   kHasZero      a code means 0: scaled() wants the sum of the activations' codes, not scaled
 #pragma once
 
 #include "kernels/hip/args.h"
@@ -34,6 +35,17 @@ HALOD_DEVICE void load_nibbles(const unsigned char* p, uint32_t (&quads)[8]) {
   for (int i = 0; i < 4; ++i) {
     quads[i] = piece.words[i] & 0x0f0f0f0fU;
     quads[i + 4] = (piece.words[i] >> 4) & 0x0f0f0f0fU;
+  }
+}
+
+/// Whole bytes of a group: the first 16 columns and the others lie in halves of the row's codes.
+HALOD_DEVICE void load_bytes(const unsigned char* row, int cols, int group, uint32_t (&quads)[8]) {
+  const unsigned char* codes = row + kPieceBytes * group;
+  const gpu::Piece low = gpu::load_piece(codes), high = gpu::load_piece(codes + cols / 2);
+#pragma unroll
+  for (int i = 0; i < 4; ++i) {
+    quads[i] = low.words[i];
+    quads[i + 4] = high.words[i];
   }
 }
 
@@ -90,7 +102,7 @@ HALOD_DEVICE void look_up(uint32_t (&quads)[8]) {
 template <int code_offset>
 struct OneScale {
   static constexpr int kCodeOffset = code_offset, kScales = 1;
-  static constexpr bool kHasMin = false, kHasRunMins = false;
+  static constexpr bool kHasMin = false, kHasRunMins = false, kHasZero = false;
   uint32_t quads[8];
   float scale;
 
@@ -111,7 +123,7 @@ struct OneScale {
 template <int code_offset>
 struct TwoScales {
   static constexpr int kCodeOffset = code_offset, kScales = 2;
-  static constexpr bool kHasMin = false, kHasRunMins = false;
+  static constexpr bool kHasMin = false, kHasRunMins = false, kHasZero = false;
   uint32_t quads[8];
   float scales[2];
 
@@ -135,7 +147,7 @@ struct TwoScales {
 
 struct ScaleAndMin {
   static constexpr int kCodeOffset = 0, kScales = 1;
-  static constexpr bool kHasMin = true, kHasRunMins = false;
+  static constexpr bool kHasMin = true, kHasRunMins = false, kHasZero = false;
   uint32_t quads[8];
   float scale, min;
 
@@ -186,13 +198,7 @@ struct WeightGroup<Format::kQ4_0> : OneScale<8> {
 template <>
 struct WeightGroup<Format::kQ8_0> : OneScale<0> {
   HALOD_DEVICE void load(const unsigned char* row, int cols, int group) {
-    const unsigned char* codes = row + kPieceBytes * group;
-    const gpu::Piece low = gpu::load_piece(codes), high = gpu::load_piece(codes + cols / 2);
-#pragma unroll
-    for (int i = 0; i < 4; ++i) {
-      quads[i] = low.words[i];
-      quads[i + 4] = high.words[i];
-    }
+    load_bytes(row, cols, group, quads);
     scale = load_half(row + row_shape<Format::kQ8_0>().d_offset(cols) + 2 * group);
   }
 };
@@ -325,7 +331,7 @@ struct WeightGroup<Format::kQ3_K> : TwoScales<4> {
 template <>
 struct WeightGroup<Format::kQ2_K> {
   static constexpr int kCodeOffset = 0, kScales = 1;
-  static constexpr bool kHasMin = false, kHasRunMins = true;
+  static constexpr bool kHasMin = false, kHasRunMins = true, kHasZero = false;
   uint32_t quads[8];
   uint32_t scales_and_mins;  ///< of both runs, as in the file
   float d, dmin;

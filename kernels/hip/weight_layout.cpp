@@ -100,7 +100,8 @@ constexpr FileOffsets file_offsets() {
     case Format::kTQ2_0:
       return {0, offsetof(BlockTq2_0, d)};
     default:
-      return {0, 0};  // the block begins with them
+      // The block begins with them.
+      return {0, static_cast<size_t>(row_shape<format>().scale_bytes_per_block)};
   }
 }
 
@@ -139,12 +140,21 @@ struct QuantisedRow {
   static constexpr RowShape kShape = row_shape<format>();
   static constexpr FileOffsets kOffsets = file_offsets<format>();
   static constexpr int kGroupsPerBlock = kShape.block_columns / kGroupColumns;
+  static constexpr bool kIsInt8 =
+      format == Format::kInt8G32 || format == Format::kInt8G64 || format == Format::kInt8G128;
   static constexpr bool kHasHeader = format == Format::kQ4_K || format == Format::kQ5_K;
   static_assert(kGroupsPerBlock * (kShape.code_bytes_per_group + kShape.high_bytes_per_group) +
                     kShape.scale_bytes_per_block + kShape.d_bytes_per_block ==
                 Block::kBytes);
 
   static int64_t row_bytes(int64_t cols) { return kShape.row_bytes(static_cast<int>(cols)); }
+
+  /// Between the file's codes and the row's: INT8's are unsigned there and signed here.
+  static void flip(Quads& quads) {
+    if constexpr (kIsInt8) {
+      for (uint32_t& quad : quads) quad ^= 0x80808080U;
+    }
+  }
 
   static void pack(const std::byte* blocks, int64_t n_cols, std::byte* row) {
     const int cols = static_cast<int>(n_cols);
@@ -156,6 +166,7 @@ struct QuantisedRow {
       for (int j = 0; j < kGroupsPerBlock; ++j) {
         Quads quads;
         Block::read(block, j, quads);
+        flip(quads);
         store_quads<kShape>(quads, b * kGroupsPerBlock + j, cols, row);
       }
       std::byte* scales = row + kShape.scale_offset(cols) + b * kShape.scale_bytes_per_block;
@@ -174,8 +185,11 @@ struct QuantisedRow {
     std::memset(blocks, 0, static_cast<size_t>(cols / kShape.block_columns * Block::kBytes));
     for (int b = 0; b < cols / kShape.block_columns; ++b) {
       std::byte* block = blocks + int64_t{b} * Block::kBytes;
-      for (int j = 0; j < kGroupsPerBlock; ++j)
-        Block::write(block, j, load_quads<kShape>(row, b * kGroupsPerBlock + j, cols));
+      for (int j = 0; j < kGroupsPerBlock; ++j) {
+        Quads quads = load_quads<kShape>(row, b * kGroupsPerBlock + j, cols);
+        flip(quads);
+        Block::write(block, j, quads);
+      }
       const std::byte* scales = row + kShape.scale_offset(cols) + b * kShape.scale_bytes_per_block;
       if constexpr (kHasHeader) {
         load_header(scales, block);
@@ -360,6 +374,12 @@ constexpr RowLayout kLayouts[] = {
     fields<Format::kIQ1_S>(),
     fields<Format::kIQ1_M>(),
     fields<Format::kTQ1_0>(),
+    quantised<Format::kInt4G32>(),
+    quantised<Format::kInt4G64>(),
+    quantised<Format::kInt4G128>(),
+    quantised<Format::kInt8G32>(),
+    quantised<Format::kInt8G64>(),
+    quantised<Format::kInt8G128>(),
 };
 
 }  // namespace

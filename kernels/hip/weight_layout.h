@@ -21,10 +21,12 @@
 //   IQ2_XS, TQ1_0               codes | scales | d
 //   IQ3_S                       codes | high | scales | d
 //   IQ1_M                       codes | high | scales
+//   INT4                        codes | scales | zeros
+//   INT8                        codes (as Q8_0's two) | scales | zeros
 //
 //   codes    16 bytes per group. 4-bit: word i has quad i in its low and quad i + 4 in its high nibbles.
-//            Q8_0: 16 bytes. Q2_K, Q3_K, TQ2_0: two words per group, of quads 0 … 3 and 4 … 7, each
-//            quad in two bits of its bytes, the first quad lowest.
+//            Q8_0, INT8: 16 bytes, INT8 with the top bit flipped: signed codes. Q2_K, Q3_K, TQ2_0: two words
+//            per group, of quads 0 … 3 and 4 … 7, each quad in two bits of its bytes, the first quad lowest.
 //   high     Q5_0, Q5_1, Q5_K, Q3_K: one word per group, quad i in bit i of its bytes.
 //            Q6_K: as two-bit codes.
 //            IQ1, IQ2, IQ3 (their fields' names and meaning: kernels/quant/iq1.h, iq2.h, iq3.h): per group
@@ -36,6 +38,8 @@
 //            its min on top; then one word with the four high bits of the min of group j in nibble j.
 //   scales   as in the file's block: Q2_K, Q6_K a byte for each of the 16 runs of 16 columns; with d among
 //            them IQ4_XS 8 bytes (kernels/quant/iq4.h), Q3_K 14 (kernels/quant/q3_k.h).
+//            INT4, INT8: f16, one per block.
+//   zeros    a byte per block of INT4 and INT8, padded to 16 bytes at the row's end. RowShape has them as d.
 //   d        as in the file's block, padded with zeros to 16 bytes at the row's end: f16 d, with m or dmin
 //            behind it in Q4_1, Q5_1, Q2_K; one byte e in MXFP4.
 #pragma once
@@ -119,6 +123,18 @@ constexpr RowShape row_shape() {
       return {256, 4, 2, 8, 0};
     case Format::kTQ1_0:
       return {256, 6, 0, 4, 2};
+    case Format::kInt4G32:
+      return {32, 16, 0, 2, 1};
+    case Format::kInt4G64:
+      return {64, 16, 0, 2, 1};
+    case Format::kInt4G128:
+      return {128, 16, 0, 2, 1};
+    case Format::kInt8G32:
+      return {32, 32, 0, 2, 1};
+    case Format::kInt8G64:
+      return {64, 32, 0, 2, 1};
+    case Format::kInt8G128:
+      return {128, 32, 0, 2, 1};
     default:
       return {};
   }

@@ -258,19 +258,23 @@ struct DenseFfnArgs {
   ExpertActivation activation = ExpertActivation::kSwiglu;  ///< kSquaredRelu needs kUngatedFfn
 };
 
-/// A row of logits of which nothing but the best token may be wanted.
-struct GreedyRow {
-  bool wanted = false;  ///< by the caller: the row's logits need not be filled where `found` comes back true
-  bool found = false;   ///< by the device: `token` and `logit` are set
-  TokenId token{};      ///< the lowest of the best ones; where a logit is NaN, the first of those
-  float logit = 0;      ///< its logit
+struct TokenLogit {
+  TokenId token{};
+  float logit = 0;
+};
+/// A row of logits of which nothing but the best tokens may be wanted.
+struct BestTokens {
+  int32_t n_wanted = 0;  ///< by the caller, at most the vocabulary's; 0 = the row's logits are wanted
+  /// By the device: so many, best first, equal ones by lower id, any NaN before all others; the row's logits
+  /// are not filled then. Or nothing, and they are.
+  std::vector<TokenLogit> found;
 };
 
 struct OutputArgs {
-  MatrixView<const float> x;    ///< [n_rows, hidden_size], normalised
-  const PlacedWeight& weight;   ///< [vocab_size, hidden_size]
-  MatrixView<float> logits;     ///< [n_rows, vocab_size], the host's
-  std::span<GreedyRow> greedy;  ///< empty, or one per row
+  MatrixView<const float> x;   ///< [n_rows, hidden_size], normalised
+  const PlacedWeight& weight;  ///< [vocab_size, hidden_size]
+  MatrixView<float> logits;    ///< [n_rows, vocab_size], the host's
+  std::span<BestTokens> best;  ///< empty, or one per row
 };
 
 /// Which kernel variant does an operation; names as in the tables of kernels/ops.

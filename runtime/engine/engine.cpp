@@ -126,8 +126,7 @@ bool Engine::step() {
   const auto vocab_size = static_cast<size_t>(model_.config().vocab_size);
   for (size_t row = 0; row < sampled_.size(); ++row) {
     Sequence& sequence = *sampled_[row];
-    deliver(sequence,
-            sample(sequence, std::span(logits_).subspan(row * vocab_size, vocab_size), greedy_[row]));
+    deliver(sequence, sample(sequence, std::span(logits_).subspan(row * vocab_size, vocab_size), best_[row]));
   }
   ++stats_.n_steps;
   stats_.busy_seconds += options_.now_seconds() - started_at;
@@ -139,7 +138,7 @@ void Engine::compute(std::span<const ScheduledSlice> plan) {
   slices_.clear();
   logit_rows_.clear();
   sampled_.clear();
-  greedy_.clear();
+  best_.clear();
   for (const ScheduledSlice& slice : plan) {
     const Sequence& sequence = *slice.sequence;
     const auto first = sequence.tokens.begin() + sequence.n_computed;
@@ -151,23 +150,19 @@ void Engine::compute(std::span<const ScheduledSlice> plan) {
     if (!slice.gives_token) continue;
     logit_rows_.push_back(static_cast<int32_t>(tokens_.size()) - 1);
     sampled_.push_back(slice.sequence);
-    greedy_.push_back({.wanted = is_plain_greedy(sequence.sampling)});
+    best_.push_back({.n_wanted = n_best_needed(sequence.sampling, model_.config().vocab_size), .found = {}});
   }
   const MatrixView<float> logits(logits_.data(), static_cast<int64_t>(logit_rows_.size()),
                                  model_.config().vocab_size);
-  model_.forward({.tokens = tokens_, .sequences = slices_, .logit_rows = logit_rows_, .greedy = greedy_},
-                 logits);
+  model_.forward({.tokens = tokens_, .sequences = slices_, .logit_rows = logit_rows_, .best = best_}, logits);
 }
 
 Result<SampledToken> Engine::sample(const Sequence& sequence, std::span<float> logits,
-                                    const GreedyRow& greedy) {
+                                    const BestTokens& best) {
   const auto answer_idx = static_cast<uint32_t>(sequence.n_answer());
-  if (!greedy.found) {
-    return sampler_.sample(
-        {.params = sequence.sampling, .counts = sequence.counts, .answer_idx = answer_idx, .logits = logits});
-  }
-  if (!std::isfinite(greedy.logit)) return unusable_logits(answer_idx, greedy.logit, to_int(greedy.token));
-  return SampledToken{.token = greedy.token};
+  if (!best.found.empty()) return sampler_.sample_best(sequence.sampling, answer_idx, best.found);
+  return sampler_.sample(
+      {.params = sequence.sampling, .counts = sequence.counts, .answer_idx = answer_idx, .logits = logits});
 }
 
 void Engine::deliver(Sequence& sequence, Result<SampledToken> sampled) {

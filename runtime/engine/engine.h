@@ -77,7 +77,7 @@ class Engine {
   Result<> check(const GenerationRequest& request) const;
   static std::optional<FinishReason> finish_reason(const Sequence& sequence, int64_t context_length);
   void compute(std::span<const ScheduledSlice> plan);
-  Result<SampledToken> sample(const Sequence& sequence, std::span<float> logits, const GreedyRow& greedy);
+  Result<SampledToken> sample(const Sequence& sequence, std::span<float> logits, const BestTokens& best);
   void deliver(Sequence& sequence, Result<SampledToken> sampled);
   void finish(const Sequence& sequence, FinishReason reason,
               const std::optional<Error>& error = std::nullopt);
@@ -96,7 +96,7 @@ class Engine {
   std::vector<SequenceSlice> slices_;
   std::vector<int32_t> logit_rows_;
   std::vector<Sequence*> sampled_;  // one per logit row
-  std::vector<GreedyRow> greedy_;   // likewise
+  std::vector<BestTokens> best_;    // likewise
   std::vector<float> logits_;       // [max_sequences, vocab_size]
 };
 

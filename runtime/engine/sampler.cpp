@@ -46,6 +46,18 @@ double log_sum_exp(std::span<const float> logits, double best) {
 
 float reported(double logprob) { return std::max(static_cast<float>(logprob), kLowestLogprob); }
 
+/// Why logits whose largest is `best`, at `token_id`, cannot be sampled from: NaN, or nothing finite.
+Error unusable_logits(uint32_t answer_idx, float best, int64_t token_id) {
+  if (std::isnan(best)) {
+    return {ErrorCode::kInternal, fmt::format("the logits of answer token {} hold NaN (first at token id "
+                                              "{}): the model's weights or a kernel are broken",
+                                              answer_idx, token_id)};
+  }
+  return {ErrorCode::kInternal,
+          fmt::format("the best logit of answer token {} is {}: there is no distribution to draw from",
+                      answer_idx, best)};
+}
+
 Error not_finite(const Sampler::Input& input, float best) {
   const auto nan = std::ranges::find_if(input.logits, [](float logit) { return std::isnan(logit); });
   const bool has_nan = nan != input.logits.end();
@@ -93,20 +105,10 @@ Result<> validate(const SamplingParams& params, int64_t vocab_size) {
   return {};
 }
 
-bool is_plain_greedy(const SamplingParams& params) {
-  return params.temperature == 0 && params.n_logprobs < 0 && params.logit_bias.empty() &&
-         !needs_token_counts(params);
-}
-
-Error unusable_logits(uint32_t answer_idx, float best, int64_t token_id) {
-  if (std::isnan(best)) {
-    return {ErrorCode::kInternal, fmt::format("the logits of answer token {} hold NaN (first at token id "
-                                              "{}): the model's weights or a kernel are broken",
-                                              answer_idx, token_id)};
-  }
-  return {ErrorCode::kInternal,
-          fmt::format("the best logit of answer token {} is {}: there is no distribution to draw from",
-                      answer_idx, best)};
+int32_t n_best_needed(const SamplingParams& params, int64_t vocab_size) {
+  if (params.n_logprobs >= 0 || !params.logit_bias.empty() || needs_token_counts(params)) return 0;
+  if (params.temperature == 0) return 1;
+  return params.top_k < vocab_size ? params.top_k : 0;
 }
 
 bool needs_token_counts(const SamplingParams& params) {
@@ -200,20 +202,21 @@ void Sampler::keep_nucleus(double total_weight, double top_p) {
   candidates_.erase(last, candidates_.end());
 }
 
-TokenId Sampler::draw(const Input& input, float best_logit) {
-  const SamplingParams& params = input.params;
-  const bool has_top_k = params.top_k > 0 && static_cast<size_t>(params.top_k) < input.logits.size();
+void Sampler::collect(const SamplingParams& params, std::span<const float> logits, float best_logit) {
+  const bool has_top_k = params.top_k > 0 && static_cast<size_t>(params.top_k) < logits.size();
   if (has_top_k) {
-    collect_best(input.logits, static_cast<size_t>(params.top_k));
+    collect_best(logits, static_cast<size_t>(params.top_k));
   } else {
     // Without top_p nothing under min_p is looked at again; the margin leaves the exact decision to the
     // weights below.
     const double lowest_log_weight =
         params.min_p > 0 && params.top_p == 1 ? std::log(params.min_p) - 0.01 : kLowestLogWeight;
     const double lowest = best_logit + std::max(lowest_log_weight, kLowestLogWeight) * params.temperature;
-    collect_above(input.logits,
-                  static_cast<float>(std::max<double>(lowest, std::numeric_limits<float>::lowest())));
+    collect_above(logits, static_cast<float>(std::max<double>(lowest, std::numeric_limits<float>::lowest())));
   }
+}
+
+TokenId Sampler::draw(const SamplingParams& params, uint32_t answer_idx, float best_logit) {
   double total = 0;
   for (Candidate& candidate : candidates_) {
     candidate.weight = std::exp((double{candidate.logit} - best_logit) / params.temperature);
@@ -228,7 +231,7 @@ TokenId Sampler::draw(const Input& input, float best_logit) {
   total = 0;
   for (const Candidate& candidate : candidates_) total += candidate.weight;
 
-  double rest = uniform_draw(params.seed, input.answer_idx) * total;
+  double rest = uniform_draw(params.seed, answer_idx) * total;
   int32_t chosen = candidates_.front().id;
   for (const Candidate& candidate : candidates_) {
     if (candidate.weight == 0) continue;
@@ -258,10 +261,25 @@ Result<SampledToken> Sampler::sample(const Input& input) {
   if (input.params.temperature == 0) {
     sampled.token = static_cast<TokenId>(std::ranges::find(input.logits, best) - input.logits.begin());
   } else {
-    sampled.token = draw(input, best);
+    collect(input.params, input.logits, best);
+    sampled.token = draw(input.params, input.answer_idx, best);
   }
   if (wants_logprobs) sampled.logprob = reported(raw_logit(input.logits, to_int(sampled.token)) - normaliser);
   return sampled;
+}
+
+Result<SampledToken> Sampler::sample_best(const SamplingParams& params, uint32_t answer_idx,
+                                          std::span<const TokenLogit> best) {
+  const TokenLogit& first = best.front();
+  if (!std::isfinite(first.logit)) return unusable_logits(answer_idx, first.logit, to_int(first.token));
+  if (params.temperature == 0) return SampledToken{.token = first.token, .top_logprobs = {}};
+  candidates_.clear();
+  for (const TokenLogit& candidate : best) {
+    // As collect_best(), which such a logit is not good enough for.
+    if (candidate.logit > -kInfinity)
+      candidates_.push_back({.logit = candidate.logit, .id = to_int(candidate.token)});
+  }
+  return SampledToken{.token = draw(params, answer_idx, first.logit), .top_logprobs = {}};
 }
 
 }  // namespace halod

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/ids.h"
+#include "runtime/backend/backend.h"
 #include "runtime/engine/request.h"
 
 namespace halod {
@@ -36,11 +37,9 @@ inline constexpr int32_t kMaxLogprobs = 20;
 
 /// Errors: kInvalidArgument naming the field, its value and its range.
 Result<> validate(const SamplingParams& params, int64_t vocab_size);
-/// True when the token is the best of the raw logits and nothing else is reported.
-bool is_plain_greedy(const SamplingParams& params);
-/// Why logits whose largest is `best`, at `token_id`, cannot be sampled from: NaN, or nothing finite. Thread:
-/// any.
-Error unusable_logits(uint32_t answer_idx, float best, int64_t token_id);
+/// How many of the best raw logits decide everything: 1 for plain greedy, top_k where it bounds the draw. 0:
+/// all logits are needed, for penalties, biases, log-probabilities, or a draw that top_k does not bound.
+int32_t n_best_needed(const SamplingParams& params, int64_t vocab_size);
 /// True when the parameters look at the tokens so far, so that a TokenCounts must be kept.
 bool needs_token_counts(const SamplingParams& params);
 
@@ -58,6 +57,10 @@ class Sampler {
   };
   /// Errors: kInternal when a logit is NaN or +infinity, or all are -infinity.
   Result<SampledToken> sample(const Input& input);
+  /// The same token from the best logits alone, as BestTokens::found has them. REQUIRES: as many as
+  /// n_best_needed(). Errors: as sample().
+  Result<SampledToken> sample_best(const SamplingParams& params, uint32_t answer_idx,
+                                   std::span<const TokenLogit> best);
 
  private:
   struct Candidate {
@@ -77,7 +80,8 @@ class Sampler {
   void apply_bias_and_penalties(const Input& input);
   double raw_logit(std::span<const float> logits, int32_t id) const;
   void keep_nucleus(double total_weight, double top_p);
-  TokenId draw(const Input& input, float best_logit);
+  void collect(const SamplingParams& params, std::span<const float> logits, float best_logit);
+  TokenId draw(const SamplingParams& params, uint32_t answer_idx, float best_logit);
 
   std::vector<Candidate> candidates_;
   std::vector<ChangedLogit> changed_;

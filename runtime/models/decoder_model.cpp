@@ -76,7 +76,7 @@ void DecoderModel::forward(const Batch& batch, MatrixView<float> logits) {
   const auto n_tokens = static_cast<int64_t>(batch.tokens.size()),
              n_logits = static_cast<int64_t>(batch.logit_rows.size());
   HALOD_ASSERT(n_tokens > 0 && n_tokens <= options_.max_batch_tokens && n_logits <= options_.max_logit_rows);
-  HALOD_ASSERT(batch.greedy.empty() || batch.greedy.size() == batch.logit_rows.size());
+  HALOD_ASSERT(batch.best.empty() || batch.best.size() == batch.logit_rows.size());
 
   std::vector<AttentionSequence> sequences;
   for (const SequenceSlice& slice : batch.sequences) {
@@ -117,7 +117,7 @@ void DecoderModel::forward(const Batch& batch, MatrixView<float> logits) {
     backend_.gather_logit_rows(hidden, rows);
     backend_.rms_norm(rows, *output_norm_, config_.rms_norm_eps, rows);
     backend_.output(
-        {.x = rows, .weight = output(), .logits = logits.rows_at(0, n_logits), .greedy = batch.greedy});
+        {.x = rows, .weight = output(), .logits = logits.rows_at(0, n_logits), .best = batch.best});
   }
   backend_.synchronize();
 }

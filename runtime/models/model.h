@@ -31,8 +31,8 @@ struct Batch {
   std::span<const TokenId> tokens;
   std::span<const SequenceSlice> sequences;
   std::span<const int32_t> logit_rows;  ///< batch rows whose logits are wanted, ascending
-  /// Empty, or one per logit row: rows of which the caller may need no more than the best token.
-  std::span<GreedyRow> greedy = {};
+  /// Empty, or one per logit row: rows of which the caller may need no more than the best tokens.
+  std::span<BestTokens> best = {};
 };
 
 struct ModelOptions {
@@ -67,7 +67,7 @@ class Model {
   virtual uint64_t weight_bytes_per_token() const = 0;
 
   /// Computes the batch, writes KV, and fills logits[i] with the logits of batch row logit_rows[i]; where
-  /// greedy[i] was wanted, it may find that instead. Shapes: logits [logit_rows.size(), vocab_size] f32.
+  /// best[i] is wanted, it may find that instead. Shapes: logits [logit_rows.size(), vocab_size] f32.
   /// REQUIRES: token ids in the vocabulary, sizes within ModelOptions. Throws DeviceError when the
   /// accelerator fails.
   virtual void forward(const Batch& batch, MatrixView<float> logits) = 0;

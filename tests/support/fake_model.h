@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "runtime/models/model.h"
+#include "tests/support/best_tokens.h"
 
 namespace halod::testing_support {
 
@@ -63,6 +64,8 @@ class FakeModel : public Model {
       fill_logits(histories[row], logits.row(static_cast<int64_t>(i)));
       if (to_int(batch.tokens[row]) == nan_token)
         logits(static_cast<int64_t>(i), 3) = std::numeric_limits<float>::quiet_NaN();
+      if (finds_best && !batch.best.empty() && batch.best[i].n_wanted > 0)
+        find_best(logits.row(static_cast<int64_t>(i)), batch.best[i]);
     }
     n_rows_computed += n_tokens;
     largest_batch = std::max(largest_batch, n_tokens);
@@ -75,8 +78,15 @@ class FakeModel : public Model {
   std::function<void(const Batch&)> before_forward;
   /// Rows whose token is this one get a NaN among their logits; negative = none.
   int32_t nan_token = -1;
+  /// As a device that gives the best tokens in place of the logits where they are wanted.
+  bool finds_best = false;
 
  private:
+  static void find_best(std::span<float> logits, BestTokens& best) {
+    best.found = best_tokens(logits, best.n_wanted);
+    std::ranges::fill(logits, std::numeric_limits<float>::quiet_NaN());  // who reads them all the same fails
+  }
+
   struct Slot {
     int32_t token = -1;
     int32_t position = -1;

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 
 #include "runtime/backend/hip/check_inputs.h"
 
@@ -67,6 +68,36 @@ double argmax_error(Device& device, std::vector<float> values, int cols, int row
   return 0;
 }
 
+/// 0 where the k best of each row are found, in their order.
+double top_k_error(Device& device, const std::vector<float>& values, int cols, int rows, int k) {
+  DeviceArray<float> x(device, values);
+  DeviceArray<ArgmaxResult> partials(device, int64_t{rows} * kTopKBlocks * k),
+      best(device, int64_t{rows} * k);
+  DeviceArray<uint32_t> counters(device, rows);
+  launch(device, KernelId::top_k, {.x = kTopKBlocks, .y = rows}, top_k_shared_bytes(cols, k),
+         TopKArgs{x.data(), cols, k, partials.data(), counters.data(), best.data()});
+  const std::vector<ArgmaxResult> found = best.read();
+  for (int row = 0; row < rows; ++row) {
+    const float* of_row = values.data() + int64_t{row} * cols;
+    std::vector<int32_t> order(static_cast<size_t>(cols));
+    std::iota(order.begin(), order.end(), 0);
+    std::ranges::stable_sort(order, [&](int32_t a, int32_t b) {
+      if (std::isnan(of_row[a]) || std::isnan(of_row[b]))
+        return std::isnan(of_row[a]) && !std::isnan(of_row[b]);
+      return of_row[a] > of_row[b];
+    });
+    order.resize(static_cast<size_t>(k), cols);  // what there is nothing for
+    for (int rank = 0; rank < k; ++rank) {
+      const ArgmaxResult& here = found[static_cast<size_t>(row * k + rank)];
+      const int32_t expected = order[static_cast<size_t>(rank)];
+      const float value = expected == cols ? -std::numeric_limits<float>::infinity() : of_row[expected];
+      if (here.index != expected || std::memcmp(&here.value, &value, sizeof value) != 0) return 1;
+    }
+  }
+  const std::vector<uint32_t> left = counters.read();
+  return std::all_of(left.begin(), left.end(), [](uint32_t count) { return count == 0; }) ? 0 : 1;
+}
+
 }  // namespace
 
 KernelChecks check_rows(Device& device, int cols) {
@@ -100,6 +131,11 @@ KernelChecks check_rows(Device& device, int cols) {
   std::fill_n(special.begin() + 2 * cols, cols, -std::numeric_limits<float>::infinity());  // nothing there
   add(checks, fmt::format("argmax of ties, NaN and -infinity {}", cols),
       argmax_error(device, special, cols, kRows));
+  for (const int k : {20, kMaxTopK}) {
+    add(checks, fmt::format("top_k {} of {}", k, cols), top_k_error(device, x, cols, kRows, k));
+    add(checks, fmt::format("top_k {} of ties, NaN and -infinity {}", k, cols),
+        top_k_error(device, special, cols, kRows, k));
+  }
   return checks;
 }
 

@@ -59,7 +59,8 @@ class CountingDevice final : public test::WrappedDevice {
 };
 
 /// What a step of n_tokens does to the device, the second one: the first one makes room.
-CountingDevice::Counts count_step(const std::string& shape, int32_t n_tokens, int64_t& n_layers) {
+CountingDevice::Counts count_step(const std::string& shape, int32_t n_tokens, int64_t& n_layers,
+                                  int32_t n_best = 1) {
   CountingDevice::Counts counts;
   const TemporaryModel path(shape, "Q4_K_M");
   const GgufFile file = GgufFile::open(path.path()).value();
@@ -74,11 +75,10 @@ CountingDevice::Counts count_step(const std::string& shape, int32_t n_tokens, in
     counts = {};
     const SequenceSlice slice{.pages = pages, .n_past = step * n_tokens, .n_new = n_tokens};
     const int32_t row = n_tokens - 1;
-    GreedyRow greedy{.wanted = true};
-    model->forward(
-        {.tokens = tokens, .sequences = {&slice, 1}, .logit_rows = {&row, 1}, .greedy = {&greedy, 1}},
-        {logits.data(), 1, model->config().vocab_size});
-    EXPECT_TRUE(greedy.found);
+    BestTokens best{.n_wanted = n_best, .found = {}};
+    model->forward({.tokens = tokens, .sequences = {&slice, 1}, .logit_rows = {&row, 1}, .best = {&best, 1}},
+                   {logits.data(), 1, model->config().vocab_size});
+    EXPECT_EQ(best.found.size(), n_best <= kMaxTopK ? static_cast<size_t>(n_best) : 0U);
   }
   return counts;
 }
@@ -106,6 +106,15 @@ TEST(ADecodeStep, MovesOneCopyInAndEightBytesOut) {
   const auto counts = count_step("tiny-moe", 1, n_layers);
   EXPECT_EQ(counts.n_copies_to_device, 1);
   EXPECT_EQ(counts.n_bytes_to_host, sizeof(ArgmaxResult));
+}
+
+TEST(ADecodeStep, MovesTheBestTokensOutWhereTopKBoundsTheDraw) {
+  int64_t n_layers = 0;
+  const auto counts = count_step("tiny-moe", 1, n_layers, 20);
+  EXPECT_EQ(counts.n_bytes_to_host, 20 * sizeof(ArgmaxResult));
+  EXPECT_EQ(counts.n_launches(), 8 * n_layers + 5);
+  EXPECT_GT(count_step("tiny-moe", 1, n_layers, kMaxTopK + 1).n_bytes_to_host, 65 * sizeof(ArgmaxResult))
+      << "the whole row";
 }
 
 TEST(APromptStep, TakesItsProductsToTheMatrixUnit) {

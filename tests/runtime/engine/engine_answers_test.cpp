@@ -53,6 +53,17 @@ TEST(AnAnswer, IsTheSameInABatchAsAlone) {
   expect_answers_as_alone(fake, requests);
 }
 
+TEST(AnAnswer, IsTheSameWhereTheDeviceGivesTheBestTokensAlone) {
+  FakeEngine fake;
+  fake.model.finds_best = true;
+  auto requests = mixed_requests(12);
+  for (size_t i = 0; i < requests.size(); i += 4)
+    requests[i].sampling = {.temperature = 0.9F, .top_k = 20, .top_p = 0.95F, .seed = i};
+  for (const auto& request : requests) fake.engine.submit(request);
+  fake.run();
+  expect_answers_as_alone(fake, requests);
+}
+
 TEST(AnAnswer, IsTheSameForAnyPrefillChunk) {
   const auto requests = mixed_requests(6);
   for (const int64_t prefill_chunk : {1, 2, 3, 7, 31, 32, 33, 64, 100, 1000}) {

@@ -9,9 +9,12 @@
 #include <random>
 
 #include "runtime/engine/philox.h"
+#include "tests/support/best_tokens.h"
 
 namespace halod {
 namespace {
+
+using testing_support::best_tokens;
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
 
@@ -327,6 +330,61 @@ TEST(SamplingParameters, AreRefusedOutsideTheirRanges) {
     params.logit_bias = {entry};
     EXPECT_EQ(validate(params, 10).error().field, "logit_bias");
   }
+}
+
+TEST(SamplingOfTheBest, DrawsTheTokenThatAllLogitsWouldGive) {
+  std::vector<float> logits = random_logits(500, 21);
+  // Ties, also at the end of the best.
+  logits[7] = logits[300] = logits[301] = *std::ranges::max_element(logits);
+  for (size_t id = 100; id < 200; ++id) logits[id] = 1.5F;
+  std::vector<float> few(500, -kInfinity);
+  few[3] = 1;
+  few[499] = 2;
+  Sampler sampler;
+  int n_others = 0;
+  for (const std::vector<float>& row : {logits, few}) {
+    for (const int32_t top_k : {1, 2, 20, 64}) {
+      for (const float top_p : {1.0F, 0.9F, 0.3F}) {
+        for (const float min_p : {0.0F, 0.05F}) {
+          for (uint32_t idx = 0; idx < 40; ++idx) {
+            const SamplingParams params{
+                .temperature = 0.8F, .top_k = top_k, .top_p = top_p, .min_p = min_p, .seed = 5};
+            ASSERT_EQ(n_best_needed(params, 500), top_k);
+            const auto sampled = sampler.sample_best(params, idx, best_tokens(row, top_k)).value();
+            ASSERT_EQ(to_int(sampled.token), sample_id(row, params, idx))
+                << top_k << " " << top_p << " " << idx;
+            n_others += to_int(sampled.token) != to_int(best_tokens(row, 1)[0].token) ? 1 : 0;
+          }
+        }
+      }
+    }
+  }
+  EXPECT_GT(n_others, 100);  // not only the best token
+}
+
+TEST(SamplingOfTheBest, ServesTheRequestsThatItDecides) {
+  EXPECT_EQ(n_best_needed({.temperature = 0}, 500), 1);
+  EXPECT_EQ(n_best_needed({.temperature = 1, .top_k = 40}, 500), 40);
+  EXPECT_EQ(n_best_needed({.temperature = 1, .top_k = 0}, 500), 0);
+  EXPECT_EQ(n_best_needed({.temperature = 1, .top_k = 500}, 500), 0) << "bounds nothing";
+  EXPECT_EQ(n_best_needed({.temperature = 1, .top_k = 40, .presence_penalty = 1}, 500), 0);
+  EXPECT_EQ(n_best_needed({.temperature = 0, .repetition_penalty = 1.1F}, 500), 0);
+  EXPECT_EQ(n_best_needed({.temperature = 1, .top_k = 40, .n_logprobs = 0}, 500), 0);
+  EXPECT_EQ(n_best_needed({.temperature = 1, .top_k = 40, .logit_bias = {{3, 1.0F}}}, 500), 0);
+}
+
+TEST(SamplingOfTheBest, ReportsLogitsThatAreNoNumbersAsAllLogitsDo) {
+  const SamplingParams params{.temperature = 1, .top_k = 5};
+  Sampler sampler;
+  for (const float value : {std::numeric_limits<float>::quiet_NaN(), kInfinity}) {
+    std::vector<float> logits = random_logits(50, 22);
+    logits[13] = logits[31] = value;
+    EXPECT_EQ(sampler.sample_best(params, 4, best_tokens(logits, 5)).error().message,
+              sample(logits, params, 4).error().message);
+  }
+  const std::vector<float> none(50, -kInfinity);
+  EXPECT_EQ(sampler.sample_best(params, 4, best_tokens(none, 5)).error().message,
+            sample(none, params, 4).error().message);
 }
 
 }  // namespace

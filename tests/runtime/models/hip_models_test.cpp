@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
+#include <numeric>
 #include <random>
 #include <string>
 #include <vector>
@@ -109,6 +110,26 @@ TEST(TheGpuBackend, FindsTheBestTokenOnTheDevice) {
   EXPECT_EQ(gpu.append_greedily(prompt.back()), LoadedModel::argmax(logits));
 }
 
+TEST(TheGpuBackend, FindsTheBestTokensOnTheDevice) {
+  const TemporaryModel file("tiny-moe", "Q8_0");
+  LoadedModel gpu = load(file.path(), "hip-lanes");
+  const std::vector<TokenId> prompt = random_ids(5, gpu.config().vocab_size, 7);
+  const std::vector<float> logits = gpu.append(prompt);
+  std::vector<int32_t> ids(logits.size());
+  std::iota(ids.begin(), ids.end(), 0);
+  std::ranges::stable_sort(ids, std::ranges::greater(),
+                           [&](int32_t id) { return logits[static_cast<size_t>(id)]; });
+  for (const int32_t n : {2, 20, 64, 65}) {
+    gpu.rewind(4);
+    const std::vector<TokenLogit> best = gpu.append_for_best(prompt.back(), n);
+    ASSERT_EQ(best.size(), static_cast<size_t>(n));
+    for (size_t i = 0; i < best.size(); ++i) {
+      EXPECT_EQ(to_int(best[i].token), ids[i]) << i;
+      EXPECT_EQ(best[i].logit, logits[static_cast<size_t>(ids[i])]) << i;
+    }
+  }
+}
+
 TEST(TheGpuBackend, NamesWhatAModelNeedsThatItDoesNotDo) {
   const TemporaryModel file("tiny-dense", "F16");
   const LoadedModel gpu = load(file.path(), "hip-lanes");
@@ -118,35 +139,68 @@ TEST(TheGpuBackend, NamesWhatAModelNeedsThatItDoesNotDo) {
   const auto checked = check_features(config, gpu.backend());
   ASSERT_FALSE(checked);
   EXPECT_EQ(checked.error().code, ErrorCode::kUnsupported);
-  EXPECT_NE(checked.error().message.find("shared experts"), std::string::npos)
-      << checked.error().message;
+  EXPECT_NE(checked.error().message.find("shared experts"), std::string::npos) << checked.error().message;
   EXPECT_TRUE(check_features(config, load(file.path(), "cpu").backend()));
 }
 
-/// Its weights are trained, so that codes of 8 bits and choices of experts stand nearer to their ties: by
-/// them the CPU itself is some 1e-2 off from f32, and the GPU as far (docs/gpu.md).
-constexpr double kDemoBound = 5e-3;
+/// The NMSE of each row of logits.
+std::vector<double> row_errors(const std::vector<float>& ours, const std::vector<float>& theirs,
+                               int64_t vocab_size) {
+  EXPECT_EQ(ours.size(), theirs.size());
+  std::vector<double> errors;
+  for (auto first = ours.begin(), other = theirs.begin(); first != ours.end();
+       first += vocab_size, other += vocab_size)
+    errors.push_back(test::nmse({first, first + vocab_size}, {other, other + vocab_size}));
+  return errors;
+}
 
+/// "Reverse: apple river stone cloud" and its answer, token by token: the worst one's logits are off by an
+/// NMSE of 2.9e-4 (the median's by 6e-5), and by as much from f32. Over whole prompts of this kind it was
+/// 3e-5 to 4e-4. Single tokens can be off by more, on the CPU too, where two experts nearly tie: of 30 tokens
+/// of the demo's "Why is MoE faster on bandwidth-limited hardware?" three were over 1e-3, the worst 2.0e-2
+/// where the CPU's own distance from f32 was 1.2e-2; of random tokens, which the model was not trained
+/// on, 1.1e-3.
 TEST(TheGpuBackend, RunsTheDemoModel) {
   const std::filesystem::path path = std::filesystem::path(HALOD_SOURCE_DIR) / "models/demo-moe-Q8_0.gguf";
   LoadedModel gpu = load(path, "hip-lanes"), cpu = load(path, "cpu");
-  const std::vector<TokenId> ids = random_ids(4, cpu.config().vocab_size, 11);
-  EXPECT_LT(test::nmse(gpu.append(ids, 0, 64), cpu.append(ids, 0, 64)), kDemoBound);
-  for (int step = 0; step < 3; ++step) {
-    const TokenId token = ids[static_cast<size_t>(step)];
-    EXPECT_LT(test::nmse(gpu.append({&token, 1}), cpu.append({&token, 1})), kDemoBound);
+  std::vector<TokenId> prompt, answer;
+  for (const int32_t id : {1501, 270, 198, 599, 25, 1105, 1131, 1140, 960, 1502, 198, 1501, 268, 198})
+    prompt.push_back(TokenId{id});
+  for (const int32_t id : {1012, 1140, 1131, 1105, 1502}) answer.push_back(TokenId{id});
+  const int64_t vocab_size = cpu.config().vocab_size;
+  const auto expect_near = [&](const std::vector<float>& ours, const std::vector<float>& theirs) {
+    for (const double error : row_errors(ours, theirs, vocab_size)) EXPECT_LT(error, kBound);
+  };
+  expect_near(gpu.append(prompt, 0, 64), cpu.append(prompt, 0, 64));
+  for (const TokenId token : answer) expect_near(gpu.append({&token, 1}), cpu.append({&token, 1}));
+}
+
+/// The kit's models that one of its manifests lists; empty without a kit.
+boost::json::array models_of_kit(const char* manifest) {
+  std::ifstream file(std::filesystem::path(HALOD_CONFORMANCE_DIR) / manifest, std::ios::binary);
+  if (!file) return {};
+  return boost::json::parse(std::string(std::istreambuf_iterator<char>(file), {})).at("models").as_array();
+}
+
+std::filesystem::path path_in_kit(const boost::json::value& model) {
+  return std::filesystem::path(HALOD_CONFORMANCE_DIR) / std::string(model.at("model").as_string());
+}
+
+std::vector<TokenId> kit_ids(const boost::json::value& model, size_t sequence, size_t n) {
+  std::vector<TokenId> ids;
+  for (const boost::json::value& id : model.at("sequences").at(sequence).at("ids").as_array()) {
+    if (ids.size() < n) ids.push_back(static_cast<TokenId>(id.to_number<int32_t>()));
   }
+  return ids;
 }
 
 TEST(TheGpuBackend, RunsTheConformanceModels) {
-  const std::filesystem::path kit = HALOD_CONFORMANCE_DIR;
-  if (!std::filesystem::exists(kit / "gguf_manifest.json"))
-    GTEST_SKIP() << "no conformance kit at " << kit << "; set HALOD_CONFORMANCE_DIR to run its models";
-  std::ifstream file(kit / "gguf_manifest.json", std::ios::binary);
-  const boost::json::value manifest =
-      boost::json::parse(std::string(std::istreambuf_iterator<char>(file), {}));
+  const boost::json::array models = models_of_kit("gguf_manifest.json");
+  if (models.empty())
+    GTEST_SKIP() << "no conformance kit at " << HALOD_CONFORMANCE_DIR
+                 << "; set HALOD_CONFORMANCE_DIR to run its models";
   int n_models = 0;
-  for (const boost::json::value& model : manifest.at("models").as_array()) {
+  for (const boost::json::value& model : models) {
     const std::string name(model.at("model").as_string());
     if (!name.starts_with("gguf/qwen3moe") && !name.starts_with("gguf/qwen3-") &&
         !name.starts_with("gguf/llama") && !name.starts_with("gguf/gpt-oss"))
@@ -158,16 +212,39 @@ TEST(TheGpuBackend, RunsTheConformanceModels) {
         }))
       continue;
     ++n_models;
-    LoadedModel gpu = load(kit / name, "hip-lanes"), cpu = load(kit / name, "cpu");
-    std::vector<TokenId> ids;
-    for (const boost::json::value& id : model.at("sequences").at(1).at("ids").as_array()) {
-      ids.push_back(static_cast<TokenId>(id.to_number<int32_t>()));
-      // gpt-oss' window is 24.
-      if (ids.size() == (name.starts_with("gguf/gpt-oss") ? 40 : 24)) break;
-    }
+    LoadedModel gpu = load(path_in_kit(model), "hip-lanes"), cpu = load(path_in_kit(model), "cpu");
+    // gpt-oss' window is 24.
+    const std::vector<TokenId> ids = kit_ids(model, 1, name.starts_with("gguf/gpt-oss") ? 40 : 24);
     EXPECT_LT(test::nmse(gpu.append(ids, 0, 64), cpu.append(ids, 0, 64)), kBound) << name;
   }
   EXPECT_GE(n_models, 11);  // among them Q3_K_M, IQ4_XS and MXFP4_MOE
+}
+
+/// BF16, GPTQ and AWQ, as published. A sequence's first token agrees to 1e-13: what differs is that attention
+/// rounds queries and weights to f16, which turns a code of 8 bits here and there. That gives most tokens of
+/// the quantised models 1e-4 to 4e-4. At a near tie it turns the choice of an expert: of 40 tokens of the
+/// GPTQ model two were at 6e-2 and 8e-2, the one because the GPU chose otherwise than f32 does, the other
+/// because the CPU did; each time the other was within 3e-4 of f32.
+TEST(TheGpuBackend, RunsTheConformanceFolders) {
+  const boost::json::array models = models_of_kit("safetensors_manifest.json");
+  if (models.empty())
+    GTEST_SKIP() << "no conformance kit at " << HALOD_CONFORMANCE_DIR
+                 << "; set HALOD_CONFORMANCE_DIR to run its models";
+  EXPECT_GE(models.size(), 3U);
+  for (const boost::json::value& model : models) {
+    SCOPED_TRACE(path_in_kit(model));
+    LoadedModel gpu = load(path_in_kit(model), "hip-lanes"), cpu = load(path_in_kit(model), "cpu");
+    for (const size_t sequence : {0, 1}) {
+      const std::vector<TokenId> ids = kit_ids(model, sequence, 24);
+      gpu.rewind();
+      cpu.rewind();
+      const std::vector<double> errors =
+          row_errors(gpu.append(ids, 0, 64), cpu.append(ids, 0, 64), cpu.config().vocab_size);
+      EXPECT_LT(errors[0], 1e-9);
+      const auto n_turned = std::ranges::count_if(errors, [](double error) { return !(error < kBound); });
+      EXPECT_LE(n_turned, sequence == 0 ? 0 : 2) << "of " << ids.size() << " tokens";
+    }
+  }
 }
 
 }  // namespace
