@@ -119,6 +119,10 @@ HALOD_DEVICE void take_best(int n, const Get& get, const ArgmaxResult& nothing, 
     // Two places in turn: a wave that is ahead writes the one that nobody reads any more.
     taken = block_best(own, of_waves + rank % 2 * (kNormThreads / gpu::kWave));
     if (gpu::thread() == 0) out[rank] = taken;
+    if (taken.index == nothing.index) {  // none is left, and all threads see it
+      for (int i = rank + 1 + gpu::thread(); i < k; i += kNormThreads) out[i] = nothing;
+      return;
+    }
   }
 }
 
