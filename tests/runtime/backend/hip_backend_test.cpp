@@ -103,7 +103,8 @@ TEST(ADecodeStep, IsEightLaunchesALayerOfAnyOtherArchitecture) {
 
 TEST(ADecodeStep, IsTwoLaunchesMoreALayerWhereWholeProjectionsAreNormed) {
   int64_t n_layers = 0;
-  EXPECT_EQ(count_step("tiny-minimax-m2", 1, n_layers).n_launches(), 10 * n_layers + 5);
+  const auto counts = count_step("tiny-minimax-m2", 1, n_layers);
+  EXPECT_EQ(counts.n_launches(), 10 * n_layers + 5);
 }
 
 TEST(ADecodeStep, MovesOneCopyInAndEightBytesOut) {
