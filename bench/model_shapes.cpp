@@ -88,10 +88,49 @@ ModelConfig tiny_gpt_oss() {
   return config;
 }
 
+// Norms over whole projections, half of a head rotated.
+ModelConfig tiny_minimax_m2() {
+  ModelConfig config = tiny(true);
+  config.architecture = "minimax-m2";
+  config.name = "synthetic tiny MiniMax-M2";
+  config.rope.n_dims = 32;
+  config.router_gating = RouterGating::kSigmoid;
+  return config;
+}
+
+// A recurrent layer, then one of gated attention. The shared expert is narrower than the others.
+ModelConfig tiny_qwen3next() {
+  ModelConfig config = tiny(true);
+  config.architecture = "qwen3next";
+  config.name = "synthetic tiny Qwen3-Next";
+  config.rope.n_dims = 16;
+  config.has_gated_attention = config.has_fused_experts = true;
+  config.shared_expert_intermediate_size = 64;
+  config.mixers = {Mixer::kGatedDeltaNet, Mixer::kAttention};
+  config.recurrent = {.conv_kernel = 4, .head_dim = 64, .n_key_heads = 2, .n_value_heads = 4};
+  return config;
+}
+
+// As the real ones, heads of 256 in attention and of 128 in recurrent layers.
+ModelConfig tiny_qwen35moe() {
+  ModelConfig config = tiny_qwen3next();
+  config.architecture = "qwen35moe";
+  config.name = "synthetic tiny Qwen3.5 MoE";
+  config.n_heads = 2;
+  config.n_kv_heads = 1;
+  config.head_dim = 256;
+  config.rope.n_dims = 64;
+  config.has_fused_experts = false;
+  config.shared_expert_intermediate_size = 512;
+  config.recurrent = {
+      .conv_kernel = 4, .head_dim = 128, .n_key_heads = 2, .n_value_heads = 4, .tiles_value_heads = true};
+  return config;
+}
+
 }  // namespace
 
 std::span<const ModelShape> model_shapes() {
-  static const std::array<ModelShape, 7> kShapes = {{
+  static const std::array<ModelShape, 10> kShapes = {{
       {.name = "30b-a3b", .config = qwen3_30b_a3b(), .default_layers = 4},
       {.name = "0.6b", .config = qwen3_0_6b(), .default_layers = 28, .has_tied_output = true},
       {.name = "tiny-moe", .config = tiny(true), .default_layers = 2},
@@ -99,6 +138,9 @@ std::span<const ModelShape> model_shapes() {
       {.name = "tiny-llama", .config = tiny_llama(), .default_layers = 2},
       {.name = "tiny-qwen2", .config = tiny_qwen2(), .default_layers = 2},
       {.name = "tiny-gpt-oss", .config = tiny_gpt_oss(), .default_layers = 2},
+      {.name = "tiny-minimax-m2", .config = tiny_minimax_m2(), .default_layers = 2},
+      {.name = "tiny-qwen3next", .config = tiny_qwen3next(), .default_layers = 2},
+      {.name = "tiny-qwen35moe", .config = tiny_qwen35moe(), .default_layers = 2},
   }};
   return kShapes;
 }

@@ -10,7 +10,7 @@ namespace halod {
 
 struct ModelShape {
   std::string_view name;         ///< "30b-a3b"
-  ModelConfig config;            ///< n_layers: as the real model has
+  ModelConfig config;            ///< n_layers: as the real model has; mixers: one period, attention last
   int64_t default_layers = 0;    ///< what a synthetic one gets when nobody says
   bool has_tied_output = false;  ///< no output.weight: the embedding serves
 };

@@ -52,9 +52,11 @@ RandomWeights::RandomWeights(const TensorInfo& tensor, uint64_t seed) : seed_(ha
   const bool is_norm = tensor.name.find("norm") != std::string::npos;
   // Biases and sinks weigh as much as what they are added to, so that a forgotten one shows.
   const bool is_bias = tensor.name.ends_with(".bias") || tensor.name.find("sinks") != std::string::npos;
-  const float mean = is_norm ? 1.0f : 0.0f;
+  // The rate at which a recurrent head forgets: negative.
+  const bool is_decay = tensor.name.ends_with(".ssm_a");
+  const float mean = is_norm ? 1.0f : is_decay ? -1.0f : 0.0f;
   const float of_weights = 1.0f / std::sqrt(static_cast<float>(tensor.cols()));
-  const float deviation = is_norm ? 0.1f : is_bias ? 1.0f : of_weights;
+  const float deviation = is_norm ? 0.1f : is_decay ? 0.25f : is_bias ? 1.0f : of_weights;
   std::vector<float> values(static_cast<size_t>(n_runs * run_elements_));
   for (size_t i = 0; i < values.size(); ++i) values[i] = mean + deviation * gaussian_like(mix(seed_ + i));
   pool_.resize(n_pool_runs_ * run_bytes_);

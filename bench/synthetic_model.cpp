@@ -70,11 +70,23 @@ void SyntheticModel::add_metadata() {
   add("attention.value_length", config.head_dim);
   add("attention.layer_norm_rms_epsilon", double{config.rms_norm_eps});
   add("rope.freq_base", double{config.rope_theta});
+  if (config.rope.n_dims > 0) add("rope.dimension_count", config.rope.n_dims);
   if (config.sliding_window > 0) add("attention.sliding_window", config.sliding_window);
   if (config.is_moe()) {
     add("expert_count", config.n_experts);
     add("expert_used_count", config.n_experts_per_token);
     add("expert_feed_forward_length", config.moe_intermediate_size);
+  }
+  if (config.router_gating == RouterGating::kSigmoid) add("expert_gating_func", int64_t{2});
+  if (!config.mixers.empty()) {
+    const RecurrentConfig& recurrent = config.recurrent;
+    add("expert_shared_feed_forward_length", config.shared_expert_intermediate_size);
+    add("full_attention_interval", static_cast<int64_t>(config.mixers.size()));
+    add("ssm.conv_kernel", recurrent.conv_kernel);
+    add("ssm.state_size", recurrent.head_dim);
+    add("ssm.group_count", recurrent.n_key_heads);
+    add("ssm.time_step_rank", recurrent.n_value_heads);
+    add("ssm.inner_size", recurrent.value_size());
   }
   add_synthetic_vocabulary(writer_, config.vocab_size);
 }
@@ -92,55 +104,98 @@ void SyntheticModel::add_tensors() {
   for (int64_t layer_idx = 0; layer_idx < options_.n_layers; ++layer_idx) add_layer(layer_idx);
 }
 
+void SyntheticModel::add(int64_t layer_idx, std::string_view name, Format format,
+                         std::vector<int64_t> shape) {
+  writer_.add_tensor(fmt::format("blk.{}.{}", layer_idx, name), format, std::move(shape));
+}
+
 void SyntheticModel::add_layer(int64_t layer_idx) {
   const ModelConfig& config = options_.shape.config;
-  const Format format = options_.recipe.format;
-  const Format important =
-      is_important_layer(layer_idx, options_.n_layers) ? options_.recipe.important_format : format;
-  const auto add = [&](const char* name, Format tensor_format, std::vector<int64_t> shape) {
-    writer_.add_tensor(fmt::format("blk.{}.{}.weight", layer_idx, name), tensor_format, std::move(shape));
-  };
-  const auto add_bias = [&](const char* name, std::vector<int64_t> shape) {
-    writer_.add_tensor(fmt::format("blk.{}.{}.bias", layer_idx, name), Format::kF32, std::move(shape));
-  };
-  const bool is_gpt_oss = config.architecture == "gpt-oss";
-  const int64_t hidden = config.hidden_size;
-  const int64_t q_dim = config.n_heads * config.head_dim;
-  const int64_t kv_dim = config.n_kv_heads * config.head_dim;
-  add("attn_norm", Format::kF32, {hidden});
-  add("attn_q", format, {q_dim, hidden});
-  add("attn_k", format, {kv_dim, hidden});
-  add("attn_v", important, {kv_dim, hidden});
-  if (config.has_attention_bias) {
-    add_bias("attn_q", {q_dim});
-    add_bias("attn_k", {kv_dim});
-    add_bias("attn_v", {kv_dim});
-    if (is_gpt_oss) add_bias("attn_output", {hidden});
-  }
-  if (config.architecture.starts_with("qwen3")) {
-    add("attn_q_norm", Format::kF32, {config.head_dim});
-    add("attn_k_norm", Format::kF32, {config.head_dim});
-  }
-  if (config.has_attention_sinks) add("attn_sinks", Format::kF32, {config.n_heads});
-  add("attn_output", format, {hidden, q_dim});
-  add(is_gpt_oss ? "post_attention_norm" : "ffn_norm", Format::kF32, {hidden});
-  if (config.is_moe()) {
-    add("ffn_gate_inp", Format::kF32, {config.n_experts, hidden});
-    const Format experts = options_.recipe.experts.value_or(format);
-    add("ffn_gate_exps", experts, {config.n_experts, config.moe_intermediate_size, hidden});
-    add("ffn_up_exps", experts, {config.n_experts, config.moe_intermediate_size, hidden});
-    add("ffn_down_exps", options_.recipe.experts.value_or(important),
-        {config.n_experts, hidden, config.moe_intermediate_size});
-    if (config.has_expert_bias) {
-      add_bias("ffn_gate_inp", {config.n_experts});
-      add_bias("ffn_gate_exps", {config.n_experts, config.moe_intermediate_size});
-      add_bias("ffn_up_exps", {config.n_experts, config.moe_intermediate_size});
-      add_bias("ffn_down_exps", {config.n_experts, hidden});
-    }
+  const bool is_important = is_important_layer(layer_idx, options_.n_layers);
+  const LayerFormats formats = {options_.recipe.format,
+                                is_important ? options_.recipe.important_format : options_.recipe.format};
+  add(layer_idx, "attn_norm.weight", Format::kF32, {config.hidden_size});
+  const auto period = static_cast<int64_t>(config.mixers.size());
+  if (period > 0 && config.mixers[static_cast<size_t>(layer_idx % period)] == Mixer::kGatedDeltaNet) {
+    add_delta_net(layer_idx, formats);
   } else {
-    add("ffn_gate", format, {config.intermediate_size, hidden});
-    add("ffn_up", format, {config.intermediate_size, hidden});
-    add("ffn_down", important, {hidden, config.intermediate_size});
+    add_attention(layer_idx, formats);
+  }
+  const bool has_post_norm = config.architecture == "gpt-oss" || !config.mixers.empty();
+  add(layer_idx, has_post_norm ? "post_attention_norm.weight" : "ffn_norm.weight", Format::kF32,
+      {config.hidden_size});
+  if (config.is_moe()) return add_experts(layer_idx, formats);
+  add(layer_idx, "ffn_gate.weight", formats.usual, {config.intermediate_size, config.hidden_size});
+  add(layer_idx, "ffn_up.weight", formats.usual, {config.intermediate_size, config.hidden_size});
+  add(layer_idx, "ffn_down.weight", formats.important, {config.hidden_size, config.intermediate_size});
+}
+
+void SyntheticModel::add_attention(int64_t layer_idx, const LayerFormats& formats) {
+  const ModelConfig& config = options_.shape.config;
+  const int64_t hidden = config.hidden_size, q_dim = config.n_heads * config.head_dim,
+                kv_dim = config.n_kv_heads * config.head_dim;
+  add(layer_idx, "attn_q.weight", formats.usual, {config.has_gated_attention ? 2 * q_dim : q_dim, hidden});
+  add(layer_idx, "attn_k.weight", formats.usual, {kv_dim, hidden});
+  add(layer_idx, "attn_v.weight", formats.important, {kv_dim, hidden});
+  if (config.has_attention_bias) {
+    add(layer_idx, "attn_q.bias", Format::kF32, {q_dim});
+    add(layer_idx, "attn_k.bias", Format::kF32, {kv_dim});
+    add(layer_idx, "attn_v.bias", Format::kF32, {kv_dim});
+    if (config.architecture == "gpt-oss") add(layer_idx, "attn_output.bias", Format::kF32, {hidden});
+  }
+  const bool is_minimax = config.architecture == "minimax-m2";
+  if (is_minimax || config.architecture.starts_with("qwen3")) {
+    add(layer_idx, "attn_q_norm.weight", Format::kF32, {is_minimax ? q_dim : config.head_dim});
+    add(layer_idx, "attn_k_norm.weight", Format::kF32, {is_minimax ? kv_dim : config.head_dim});
+  }
+  if (config.has_attention_sinks) add(layer_idx, "attn_sinks.weight", Format::kF32, {config.n_heads});
+  add(layer_idx, "attn_output.weight", formats.usual, {hidden, q_dim});
+}
+
+void SyntheticModel::add_delta_net(int64_t layer_idx, const LayerFormats& formats) {
+  const RecurrentConfig& recurrent = options_.shape.config.recurrent;
+  const int64_t hidden = options_.shape.config.hidden_size, n_heads = recurrent.n_value_heads;
+  add(layer_idx, "attn_qkv.weight", formats.usual, {recurrent.conv_channels(), hidden});
+  add(layer_idx, "attn_gate.weight", formats.usual, {recurrent.value_size(), hidden});
+  if (recurrent.tiles_value_heads) {
+    // As converters leave them: of so few rows nobody makes blocks.
+    add(layer_idx, "ssm_beta.weight", Format::kF32, {n_heads, hidden});
+    add(layer_idx, "ssm_alpha.weight", Format::kF32, {n_heads, hidden});
+  } else {
+    add(layer_idx, "ssm_ba.weight", formats.usual, {2 * n_heads, hidden});
+  }
+  add(layer_idx, "ssm_conv1d.weight", Format::kF32, {recurrent.conv_channels(), recurrent.conv_kernel});
+  add(layer_idx, "ssm_dt.bias", Format::kF32, {n_heads});
+  add(layer_idx, "ssm_a", Format::kF32, {n_heads});
+  add(layer_idx, "ssm_norm.weight", Format::kF32, {recurrent.head_dim});
+  add(layer_idx, "ssm_out.weight", formats.important, {hidden, recurrent.value_size()});
+}
+
+void SyntheticModel::add_experts(int64_t layer_idx, const LayerFormats& formats) {
+  const ModelConfig& config = options_.shape.config;
+  const int64_t hidden = config.hidden_size, width = config.moe_intermediate_size, n = config.n_experts;
+  const Format format = options_.recipe.experts.value_or(formats.usual);
+  add(layer_idx, "ffn_gate_inp.weight", Format::kF32, {n, hidden});
+  if (config.has_fused_experts) {
+    add(layer_idx, "ffn_gate_up_exps.weight", format, {n, 2 * width, hidden});
+  } else {
+    add(layer_idx, "ffn_gate_exps.weight", format, {n, width, hidden});
+    add(layer_idx, "ffn_up_exps.weight", format, {n, width, hidden});
+  }
+  add(layer_idx, "ffn_down_exps.weight", options_.recipe.experts.value_or(formats.important),
+      {n, hidden, width});
+  if (config.router_gating == RouterGating::kSigmoid) add(layer_idx, "exp_probs_b.bias", Format::kF32, {n});
+  if (config.has_expert_bias) {
+    add(layer_idx, "ffn_gate_inp.bias", Format::kF32, {n});
+    add(layer_idx, "ffn_gate_exps.bias", Format::kF32, {n, width});
+    add(layer_idx, "ffn_up_exps.bias", Format::kF32, {n, width});
+    add(layer_idx, "ffn_down_exps.bias", Format::kF32, {n, hidden});
+  }
+  if (const int64_t shared = config.shared_expert_intermediate_size; shared > 0) {
+    add(layer_idx, "ffn_gate_inp_shexp.weight", Format::kF32, {hidden});
+    add(layer_idx, "ffn_gate_shexp.weight", formats.usual, {shared, hidden});
+    add(layer_idx, "ffn_up_shexp.weight", formats.usual, {shared, hidden});
+    add(layer_idx, "ffn_down_shexp.weight", formats.important, {hidden, shared});
   }
 }
 

@@ -57,7 +57,15 @@ class SyntheticModel {
  private:
   void add_metadata();
   void add_tensors();
+  /// What a layer's matrices are stored as: important ones get more bits in some layers.
+  struct LayerFormats {
+    Format usual, important;
+  };
   void add_layer(int64_t layer_idx);
+  void add_attention(int64_t layer_idx, const LayerFormats& formats);
+  void add_delta_net(int64_t layer_idx, const LayerFormats& formats);
+  void add_experts(int64_t layer_idx, const LayerFormats& formats);
+  void add(int64_t layer_idx, std::string_view name, Format format, std::vector<int64_t> shape);
 
   SyntheticModelOptions options_;
   GgufWriter writer_;

@@ -6,6 +6,8 @@
 
 namespace halod::hip {
 
+HALOD_DEVICE float sigmoid(float x) { return 1.0F / (1.0F + gpu::exp(-x)); }
+
 /// What the down-projection of a feed-forward layer reads. Sources: kernels/ops/elementwise.h.
 HALOD_DEVICE float activate(GatedActivation activation, float gate, float up) {
   if (activation == GatedActivation::kSwiglu) return gate / (1.0F + gpu::exp(-gate)) * up;

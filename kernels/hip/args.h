@@ -70,12 +70,15 @@ struct GatherArgs {
   float* out;
 };
 
-/// y[m] (+)= x W[m]^T + bias for up to three matrices that read the same x, and up to T rows. Grid: (row
+/// Matrices of one launch: a recurrent layer has q, k and v in one, a gate, beta and alpha.
+inline constexpr int kMaxMatrices = 4;
+
+/// y[m] (+)= x W[m]^T + bias for up to four matrices that read the same x, and up to T rows. Grid: (row
 /// tiles of all matrices).
 struct LinearArgs {
-  WeightRows weights[3];
-  float* y[3];            ///< [n_tokens, weights[m].rows]
-  int32_t first_tile[4];  ///< of each matrix; [n_matrices] is the number of tiles
+  WeightRows weights[kMaxMatrices];
+  float* y[kMaxMatrices];                ///< [n_tokens, weights[m].rows]
+  int32_t first_tile[kMaxMatrices + 1];  ///< of each matrix; [n_matrices] is the number of tiles
   int32_t n_matrices;
   int32_t n_tokens;  ///< 1 … T
   int32_t add;       ///< += instead of =
@@ -96,8 +99,8 @@ enum class GatedActivation : int32_t {
   kClampedSwiglu,  ///< gpt-oss' (kernels/hip/activations.h)
 };
 
-/// x = rms_norm(hidden); logits = x router^T + bias; the last block of a token chooses its experts. Grid:
-/// (router rows / 8, tokens).
+/// x = rms_norm(hidden); logits = x router^T + bias; the last block of a token chooses its experts. One block
+/// more, where there is one, weighs the shared expert. Grid: (router_blocks(), tokens).
 struct RouterArgs {
   const float* hidden;  ///< [n_tokens, cols]
   const float* norm;    ///< [cols]
@@ -112,28 +115,34 @@ struct RouterArgs {
   int32_t n_per_token;
   Gating gating;
   float weights_scale;
+  const float*
+      selection_bias;       ///< [n_experts] added to kSigmoid's scores for the choice alone; nullptr = none
+  WeightRows shared_scale;  ///< [1, cols]; data == nullptr: none
+  float* shared_weights;    ///< [n_tokens]: sigmoid(x shared_scale^T)
 };
 
-/// h = activation(x gate^T + bias, x up^T + bias), and its 8-bit form. Grid: (width / 32, n_slots / T).
+/// h = activation(x gate^T + bias, x up^T + bias), and its 8-bit form. Grid: (width / 32, n_slots / T); with
+/// a shared expert, T = 1, n_tokens more in y, and the larger of both widths in x.
 struct GateUpArgs {
-  WeightRows weights[2];   ///< gate, up: [width, cols] per expert
+  WeightRows weights[4];   ///< gate, up: [width, cols] per expert; then those of the shared expert
   const float* biases[2];  ///< [n_experts, width] each; both nullptr = none
   ActivationRows x;        ///< [n_tokens, cols]
   const int32_t* experts;  ///< [n_slots]; nullptr: expert 0, and a slot is a token
   int32_t n_per_token;
   int32_t n_slots;
   GatedActivation activation;
-  ActivationResult h;  ///< [n_slots, width]
+  ActivationResult h;         ///< [n_slots, width]
+  ActivationResult shared_h;  ///< [n_tokens, the shared expert's width]
 };
 
-/// residual[t] += sum over the token's slots of weight[slot] * (h[slot] down^T + bias). Grid: (rows / tile,
-/// n_tokens).
+/// residual[t] += sum over the token's slots of weight[slot] * (h[slot] down^T + bias), and then the shared
+/// expert's share. Grid: (rows / tile, n_tokens).
 struct ExpertsDownArgs {
-  WeightRows down;    ///< [hidden_size, width] per expert
-  const float* bias;  ///< [n_experts, hidden_size]; nullptr = none
-  ActivationRows h;   ///< [n_slots, width]
+  WeightRows down[2];  ///< [hidden_size, width] per expert; of the shared one, data == nullptr: there is none
+  const float* bias;   ///< [n_experts, hidden_size]; nullptr = none
+  ActivationRows h[2];  ///< [n_slots, width]; [n_tokens, width]
   const int32_t* experts;
-  const float* weights;
+  const float* weights[2];  ///< [n_slots]; [n_tokens], nullptr = ones
   int32_t n_per_token;
   float* residual;  ///< [n_tokens, hidden_size]
 };
@@ -186,13 +195,13 @@ struct RowGroups {
   int32_t rows_per_x;  ///< row i reads row i / rows_per_x of x
 };
 
-/// y[m][i] (+)= x[i / rows_per_x] W[m]^T + bias for up to three matrices of one kind that read the same x.
+/// y[m][i] (+)= x[i / rows_per_x] W[m]^T + bias for up to four matrices of one kind that read the same x.
 /// Bit for bit what `linear` computes. Grid: (row tiles of all matrices, tiles of rows of x:
 /// prompt_row_tiles()).
 struct PromptLinearArgs {
-  WeightRows weights[3];
-  float* y[3];            ///< [n_rows, weights[m].rows]
-  int32_t first_tile[4];  ///< of each matrix; [n_matrices] is the number of tiles
+  WeightRows weights[kMaxMatrices];
+  float* y[kMaxMatrices];                ///< [n_rows, weights[m].rows]
+  int32_t first_tile[kMaxMatrices + 1];  ///< of each matrix; [n_matrices] is the number of tiles
   int32_t n_matrices;
   int32_t add;  ///< += instead of =
   ActivationRows x;
@@ -211,13 +220,15 @@ struct PromptGateUpArgs {
   ActivationResult h;  ///< [n_rows, width]
 };
 
-/// residual[t] += sum over the token's slots of weight[slot] * (y[slot] + bias), in the order of the ranks.
-/// Grid: (cols / 256, n_tokens).
+/// residual[t] += sum over the token's slots of weight[slot] * (y[slot] + bias), in the order of the ranks,
+/// and then the shared expert's share. Grid: (cols / 256, n_tokens).
 struct ExpertsSumArgs {
-  const float* y;          ///< [n_slots, cols]
-  const float* bias;       ///< [n_experts, cols]; nullptr = none
-  const int32_t* experts;  ///< [n_slots]; read where there is a bias
-  const float* weights;    ///< [n_slots]
+  const float* y;               ///< [n_slots, cols]
+  const float* bias;            ///< [n_experts, cols]; nullptr = none
+  const int32_t* experts;       ///< [n_slots]; read where there is a bias
+  const float* weights;         ///< [n_slots]
+  const float* shared_y;        ///< [n_tokens, cols]; nullptr = none
+  const float* shared_weights;  ///< [n_tokens]; nullptr = ones
   int32_t n_per_token;
   int32_t cols;
   float* residual;  ///< [n_tokens, cols]
@@ -238,6 +249,10 @@ inline constexpr int kTopKBlocks = 32;
 inline constexpr int kMaxTopK = 64;
 inline constexpr int kMaxExperts = 1024;
 inline constexpr int kPageTokens = 32;
+
+constexpr int router_blocks(int n_experts, bool has_shared_scale) {
+  return (n_experts + kRouterTileRows - 1) / kRouterTileRows + (has_shared_scale ? 1 : 0);
+}
 
 // A prompt's matrix product is cut into tiles: 16 * row_fragments rows of x against 16 * weight_fragments
 // weight rows per wave. A block's eight waves are four that share a tile's columns (every fourth group of 32

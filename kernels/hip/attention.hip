@@ -21,13 +21,13 @@ HALOD_KERNEL(attention_prepare, AttentionPrepareArgs, 128) {
   if (head >= args.n_heads + args.n_kv_heads) return;
   const bool is_key = head >= args.n_heads;
   const int kv_head = head - args.n_heads;
-  float* q =
-      args.q + (static_cast<size_t>(row) * static_cast<size_t>(args.n_heads) + static_cast<size_t>(head)) *
-                   static_cast<size_t>(dim);
+  const size_t q_head =
+      static_cast<size_t>(row) * static_cast<size_t>(args.n_heads) + static_cast<size_t>(head);
+  float* q = args.q + q_head * static_cast<size_t>(dim);
   const size_t kv_offset = (static_cast<size_t>(row) * static_cast<size_t>(args.n_kv_heads) +
                             static_cast<size_t>(is_key ? kv_head : 0)) *
                            static_cast<size_t>(dim);
-  const float* x = is_key ? args.k + kv_offset : q;
+  const float* x = is_key ? args.k + kv_offset : args.q_from + q_head * static_cast<size_t>(args.q_stride);
   const int in_bias = (is_key ? kv_head : head) * dim;
   const float* bias = is_key ? args.k_bias : args.q_bias;
   const auto biased = [&](int i) { return bias ? x[i] + bias[in_bias + i] : x[i]; };
@@ -60,7 +60,8 @@ HALOD_KERNEL(attention_prepare, AttentionPrepareArgs, 128) {
   const float* angles = args.rope + static_cast<size_t>(row) * static_cast<size_t>(args.n_rotated);
   const int n_pairs = args.n_rotated / 2;
   for (int i = gpu::lane(); i < n_pairs; i += gpu::kWave) {
-    const int first = args.pairs_neighbours ? 2 * i : i, second = first + (args.pairs_neighbours ? 1 : n_pairs);
+    const int first = args.pairs_neighbours ? 2 * i : i,
+              second = first + (args.pairs_neighbours ? 1 : n_pairs);
     const float a = normalised(first), b = normalised(second);
     const float cosine = angles[i], sine = angles[n_pairs + i];
     store(first, gpu::fma(-b, sine, a * cosine));
@@ -270,6 +271,12 @@ HALOD_DEVICE void join_waves(RunningSoftmax<n_heads>& mine, const AttentionShare
   gpu::sync();  // thread 0's results, before all threads write them out
 }
 
+/// Where the logits of a head's gate begin: behind its query.
+HALOD_DEVICE size_t attention_gate(int row, int n_heads, int head, int dim) {
+  return ((static_cast<size_t>(row) * static_cast<size_t>(n_heads) + static_cast<size_t>(head)) * 2 + 1) *
+         static_cast<size_t>(dim);
+}
+
 /// All splits' partial results of one head chunk to its output row.
 template <int n_heads>
 HALOD_DEVICE void combine_splits(const SplitAttentionArgs& args, const AttentionShared<n_heads>& shared,
@@ -294,6 +301,11 @@ HALOD_DEVICE void combine_splits(const SplitAttentionArgs& args, const Attention
     float sum = 0.0F;
     for (int s = 0; s < splits; ++s)
       sum = gpu::fma(partials[s * stride + i], shared.factors[s * n_heads + i / dim], sum);
+    if (args.gated_q) {
+      const int h = i / dim < chunk.n_used ? i / dim : chunk.n_used - 1;
+      sum *= sigmoid(args.gated_q[attention_gate(row, args.n_heads, chunk.first_head + h, dim) +
+                                  static_cast<size_t>(i % dim)]);
+    }
     shared.sums[i] = sum;
   }
   gpu::sync();  // the whole result, before waves take groups of it
@@ -362,5 +374,23 @@ HALOD_KERNEL(attention_1, SplitAttentionArgs, 128) { attention<1>(args); }
 HALOD_KERNEL(attention_2, SplitAttentionArgs, 128) { attention<2>(args); }
 HALOD_KERNEL(attention_4, SplitAttentionArgs, 128) { attention<4>(args); }
 HALOD_KERNEL(attention_8, SplitAttentionArgs, 128) { attention<8>(args); }
+
+HALOD_KERNEL(gate_attention, GateAttentionArgs, 256) {
+  const int row = gpu::block_y(), group = gpu::block_x() * 8 + gpu::wave();
+  const int column = group * kGroupColumns + gpu::lane();
+  if (group * kGroupColumns >= args.cols) return;
+  const size_t first = static_cast<size_t>(row) * static_cast<size_t>(args.cols);
+  float value = 0.0F;
+  if (column < args.cols) {
+    float* x = args.x.values + first + static_cast<size_t>(column);
+    const int head = column / args.head_dim;
+    value = *x * sigmoid(args.gated_q[attention_gate(row, args.cols / args.head_dim, head, args.head_dim) +
+                                      static_cast<size_t>(column % args.head_dim)]);
+    *x = value;
+  }
+  if (!args.x.codes) return;
+  quantise_group(value, args.x.codes + first + group * kGroupColumns,
+                 args.x.groups + first / kGroupColumns + group);
+}
 
 }  // namespace halod::hip

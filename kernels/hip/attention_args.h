@@ -11,7 +11,8 @@ namespace halod::hip {
 
 /// Adds biases, norms and rotates q and k, and stores k and v. Grid: (heads / 4, rows).
 struct AttentionPrepareArgs {
-  float* q;             ///< [rows, n_heads * head_dim], changed in place
+  float* q;             ///< [rows, n_heads * head_dim]: the result
+  const float* q_from;  ///< [rows, n_heads * q_stride], each head's first values; may be q
   const float* k;       ///< [rows, n_kv_heads * head_dim]
   const float* v;       ///< the same shape
   const float* q_bias;  ///< [n_heads * head_dim]; nullptr = none
@@ -27,6 +28,7 @@ struct AttentionPrepareArgs {
   int32_t n_heads;
   int32_t n_kv_heads;
   int32_t head_dim;
+  int32_t q_stride;          ///< from one head of q_from to the next
   int32_t n_rotated;         ///< leading values of a head
   int32_t pairs_neighbours;  ///< turns 2i and 2i + 1 together instead of i and i + n_rotated / 2
 };
@@ -48,6 +50,17 @@ struct SplitAttentionArgs {
   int32_t n_chunks;    ///< n_kv_heads * (chunks of up to G query heads per KV head)
   int32_t window;      ///< a row sees so many keys, its own included; 0 = all
   const float* sinks;  ///< [n_heads] one more logit in each head's softmax, without a value; nullptr = none
+  /// [rows, n_heads * 2 * head_dim] each head's query, then logits; the result is times their sigmoid;
+  /// nullptr = none.
+  const float* gated_q;
+};
+
+/// The same after kernels that do not do it. Grid: (cols / 256, rows).
+struct GateAttentionArgs {
+  ActivationResult x;    ///< [rows, n_heads * head_dim]
+  const float* gated_q;  ///< [rows, n_heads * 2 * head_dim]
+  int32_t cols;
+  int32_t head_dim;
 };
 
 // -- attention on the matrix unit (attention_tile.h)

@@ -10,10 +10,17 @@ namespace halod::hip {
 
 // -- router
 
-/// A wave chooses the best experts of one token from logits in shared memory, which it overwrites. As the
-/// reference: lower index wins ties, the chosen ones' scores divided by their sum.
-HALOD_DEVICE void choose_experts(const RouterArgs& args, float* logits, int32_t* experts, float* weights) {
+/// A wave chooses the best experts of one token from logits in shared memory, which it overwrites;
+/// `of_experts` are the same in global memory. As the reference: lower index wins ties, the chosen ones'
+/// scores divided by their sum.
+HALOD_DEVICE void choose_experts(const RouterArgs& args, float* logits, const float* of_experts,
+                                 int32_t* experts, float* weights) {
   const int n_experts = args.router.rows, n_chosen = args.n_per_token;
+  if (args.selection_bias) {
+    // A lane searches what it wrote itself.
+    for (int e = gpu::lane(); e < n_experts; e += gpu::kWave)
+      logits[e] = sigmoid(logits[e]) + args.selection_bias[e];
+  }
   float largest = -gpu::infinity();
   for (int e = gpu::lane(); e < n_experts; e += gpu::kWave) largest = gpu::max(largest, logits[e]);
   largest = gpu::wave_max(largest);
@@ -43,8 +50,8 @@ HALOD_DEVICE void choose_experts(const RouterArgs& args, float* logits, int32_t*
     }
     // Logits that are all NaN leave none; the token is lost then, but memory must not be.
     if (best_index >= n_experts) best_index = rank;
-    const float share =
-        args.gating == Gating::kSigmoid ? 1.0F / (1.0F + gpu::exp(-best)) : gpu::exp(best - largest) / all;
+    if (args.selection_bias) best = of_experts[best_index];
+    const float share = args.gating == Gating::kSigmoid ? sigmoid(best) : gpu::exp(best - largest) / all;
     chosen += share;
     if (gpu::lane() == 0) {
       experts[rank] = best_index;
@@ -55,7 +62,8 @@ HALOD_DEVICE void choose_experts(const RouterArgs& args, float* logits, int32_t*
   }
   if (gpu::lane() == 0) {
     const float denominator = gpu::max(chosen, 6.103515625e-5F);  // as the reference
-    for (int rank = 0; rank < n_chosen; ++rank) weights[rank] = weights[rank] / denominator * args.weights_scale;
+    for (int rank = 0; rank < n_chosen; ++rank)
+      weights[rank] = weights[rank] / denominator * args.weights_scale;
   }
 }
 
@@ -86,21 +94,25 @@ HALOD_KERNEL(router, RouterArgs, 256) {
     }
   }
 
+  // The last block has the shared expert's row, if there is one; its waves all multiply the same.
+  const bool weighs_shared = gpu::block_x() == router_blocks(n_experts, false);
+  const WeightRows& weights = weighs_shared ? args.shared_scale : args.router;
   const int row = gpu::block_x() * kRouterTileRows + gpu::wave();
   float sums[1][1] = {};
-  const unsigned char* rows[1] = {weight_row(args.router, 0, row)};
+  const unsigned char* rows[1] = {weight_row(weights, 0, row)};
   const int x_rows[1] = {0};
-  dot_rows(args.router, rows, SharedActivationRow{values, codes, groups}, x_rows, sums);
+  dot_rows(weights, rows, SharedActivationRow{values, codes, groups}, x_rows, sums);
   const float logit = gpu::wave_sum(sums[0][0]);
   float* logits = args.logits + static_cast<size_t>(token) * n_experts;
   if (gpu::lane() == 0 && row < n_experts) logits[row] = args.bias ? logit + args.bias[row] : logit;
+  if (weighs_shared && gpu::thread() == 0) args.shared_weights[token] = sigmoid(logit);
 
-  const auto n_blocks = static_cast<uint32_t>((n_experts + kRouterTileRows - 1) / kRouterTileRows);
+  const auto n_blocks = static_cast<uint32_t>(router_blocks(n_experts, args.shared_scale.data != nullptr));
   if (!gpu::arrive_last(args.counters + token, n_blocks, flag)) return;
   for (int e = gpu::thread(); e < n_experts; e += 256) row_logits[e] = logits[e];
   gpu::sync();  // all logits, before the first wave compares them
   if (gpu::wave() == 0) {
-    choose_experts(args, row_logits, args.experts + token * args.n_per_token,
+    choose_experts(args, row_logits, logits, args.experts + token * args.n_per_token,
                    args.weights + token * args.n_per_token);
   }
 }
@@ -115,16 +127,20 @@ HALOD_DEVICE void gate_up(const GateUpArgs& args) {
   constexpr int kRows = 2, kWaveRows = 4;
   gpu::SharedArena shared;
   float* results = shared.take<float>(2 * n_tokens * kGateUpTileRows);  // [gate, up][n_tokens][32]
-  const int width = args.weights[0].rows, first_slot = gpu::block_y() * n_tokens;
-  const int expert = args.experts ? args.experts[first_slot] : 0;
+  // The shared expert's slots stand behind all others, one per token.
+  const bool is_shared = n_tokens == 1 && gpu::block_y() >= args.n_slots;
+  const int first_matrix = is_shared ? 2 : 0, width = args.weights[first_matrix].rows;
+  if (gpu::block_x() * kGateUpTileRows >= width) return;  // the other experts are wider
+  const int first_slot = is_shared ? gpu::block_y() - args.n_slots : gpu::block_y() * n_tokens;
+  const int expert = args.experts && !is_shared ? args.experts[first_slot] : 0;
   int x_rows[n_tokens];
   // Rows beyond the last are read too and their results dropped: cheaper than registers for clamped places.
 #pragma unroll
-  for (int t = 0; t < n_tokens; ++t) x_rows[t] = first_slot / args.n_per_token + t;
+  for (int t = 0; t < n_tokens; ++t) x_rows[t] = is_shared ? first_slot : first_slot / args.n_per_token + t;
 // One body for both matrices: two would need twice the registers.
 #pragma unroll 1
   for (int step = 0; step < 2 * kWaveRows; step += kRows) {
-    const WeightRows& weights = args.weights[step / kWaveRows];
+    const WeightRows& weights = args.weights[first_matrix + step / kWaveRows];
     const int in_tile = gpu::wave() * kWaveRows + step % kWaveRows;
     const unsigned char* rows[kRows];
 #pragma unroll
@@ -144,13 +160,17 @@ HALOD_DEVICE void gate_up(const GateUpArgs& args) {
   }
   gpu::sync();  // all 32 rows of both, before a wave makes a group of them
   const int t = gpu::wave(), slot = first_slot + t;
-  if (t >= n_tokens || slot >= args.n_slots) return;
+  if (t >= n_tokens || (!is_shared && slot >= args.n_slots)) return;
   const int column = gpu::block_x() * kGateUpTileRows + gpu::lane();
   float gate = results[t * kGateUpTileRows + gpu::lane()];
   float up = results[(n_tokens + t) * kGateUpTileRows + gpu::lane()];
-  add_biases(args.biases, static_cast<size_t>(expert) * width, column, width, gate, up);
+  if (!is_shared) add_biases(args.biases, static_cast<size_t>(expert) * width, column, width, gate, up);
   const float value = activate(args.activation, gate, up);
-  const ActivationResult h = result_row(args.h, slot, width);
+  // One by one, so that the compiler still knows that they point to global memory.
+  const ActivationResult all = {is_shared ? args.shared_h.values : args.h.values,
+                                is_shared ? args.shared_h.codes : args.h.codes,
+                                is_shared ? args.shared_h.groups : args.h.groups};
+  const ActivationResult h = result_row(all, slot, width);
   if (column < width) h.values[column] = value;
   if (h.codes) quantise_group(value, h.codes + gpu::block_x() * kGateUpTileRows, h.groups + gpu::block_x());
 }
@@ -161,37 +181,53 @@ HALOD_KERNEL(gate_up_4, GateUpArgs, 256) { gate_up<4>(args); }
 
 // -- down
 
-/// Two output rows per wave over all of the token's experts: one owner for every result, so no atomics, and
-/// ranks are added in one order. The lanes are summed before an expert's share is weighted, because that is
-/// the order in which prompts can do it (experts_sum): 5 more instructions per row and expert.
+HALOD_DEVICE int load_expert(const int32_t* experts, int slot) {
+  return static_cast<int>(gpu::load_word(reinterpret_cast<const unsigned char*>(experts + slot)));
+}
+
+/// Two output rows per wave over all of the token's experts, the shared one last: one owner for every result,
+/// so no atomics, and ranks are added in one order. The lanes are summed before an expert's share is
+/// weighted, because that is the order in which prompts can do it (experts_sum): 5 more instructions per row
+/// and expert.
 HALOD_KERNEL(experts_down, ExpertsDownArgs, 256) {
   constexpr int kRows = 2;
-  const int token = gpu::block_y();
+  const int token = gpu::block_y(), n_rows = args.down[0].rows;
   const int first_row = gpu::block_x() * kDownTileRows + gpu::wave() * kRows;
-  if (first_row >= args.down.rows) return;
+  if (first_row >= n_rows) return;
   float totals[kRows] = {};
-  for_format(args.down.format, [&](auto tag) {
-    for (int rank = 0; rank < args.n_per_token; ++rank) {
-      const int slot = token * args.n_per_token + rank;
-      const unsigned char* rows[kRows];
+  const int n_parts = args.down[1].data ? 2 : 1;
+// One body for both parts, as in gate_up.
+#pragma unroll 1
+  for (int part = 0; part < n_parts; ++part) {
+    const WeightRows& down = args.down[part];
+    const int n_slots = part == 0 ? args.n_per_token : 1;
+    for_format(down.format, [&](auto tag) {
+      for (int rank = 0; rank < n_slots; ++rank) {
+        const int slot = token * n_slots + rank;
+        // By the dialect's loads: of pointers beside arrays that `part` indexes the compiler does not know that
+        // they are global.
+        const int expert = part == 0 ? load_expert(args.experts, slot) : 0;
+        const unsigned char* rows[kRows];
 #pragma unroll
-      for (int r = 0; r < kRows; ++r) rows[r] = weight_row(args.down, args.experts[slot], first_row + r);
-      float sums[kRows][1] = {};
-      const int h_rows[1] = {slot};
-      dot_rows_of<decltype(tag)::kFormat>(rows, args.down.cols, args.h, h_rows, sums);
+        for (int r = 0; r < kRows; ++r) rows[r] = weight_row(down, expert, first_row + r);
+        const float weight = args.weights[part] ? gpu::load_float(args.weights[part] + slot) : 1.0F;
+        float sums[kRows][1] = {};
+        const int h_rows[1] = {slot};
+        dot_rows_of<decltype(tag)::kFormat>(rows, down.cols, args.h[part], h_rows, sums);
 #pragma unroll
-      for (int r = 0; r < kRows; ++r) {
-        float sum = gpu::wave_sum(sums[r][0]);
-        if (args.bias && first_row + r < args.down.rows)
-          sum += args.bias[static_cast<size_t>(args.experts[slot]) * args.down.rows + first_row + r];
-        totals[r] = gpu::fma(args.weights[slot], sum, totals[r]);
+        for (int r = 0; r < kRows; ++r) {
+          float sum = gpu::wave_sum(sums[r][0]);
+          if (args.bias && part == 0 && first_row + r < n_rows)
+            sum += gpu::load_float(args.bias + static_cast<size_t>(expert) * n_rows + first_row + r);
+          totals[r] = gpu::fma(weight, sum, totals[r]);
+        }
       }
-    }
-  });
+    });
+  }
 #pragma unroll
   for (int r = 0; r < kRows; ++r) {
-    if (gpu::lane() == 0 && first_row + r < args.down.rows)
-      args.residual[static_cast<size_t>(token) * args.down.rows + first_row + r] += totals[r];
+    if (gpu::lane() == 0 && first_row + r < n_rows)
+      args.residual[static_cast<size_t>(token) * n_rows + first_row + r] += totals[r];
   }
 }
 

@@ -63,6 +63,10 @@ HALOD_KERNEL(experts_sum, ExpertsSumArgs, 256) {
       y += args.bias[static_cast<size_t>(args.experts[slot]) * cols + static_cast<size_t>(column)];
     total = gpu::fma(args.weights[slot], y, total);
   }
+  if (args.shared_y) {
+    const float weight = args.shared_weights ? args.shared_weights[token] : 1.0F;
+    total = gpu::fma(weight, args.shared_y[token * cols + static_cast<size_t>(column)], total);
+  }
   args.residual[token * cols + static_cast<size_t>(column)] += total;
 }
 

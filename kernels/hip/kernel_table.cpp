@@ -74,6 +74,11 @@ const FlashAttention* find_flash_attention(int64_t head_dim) {
   }
 }
 
+const KernelId* delta_net_kernel(int64_t head_dim) {
+  static constexpr KernelId kOf64 = KernelId::delta_net_64, kOf128 = KernelId::delta_net_128;
+  return head_dim == 64 ? &kOf64 : head_dim == 128 ? &kOf128 : nullptr;
+}
+
 int64_t rows_per_launch(double operations_per_row, int64_t multiple) {
   const auto n_multiples =
       static_cast<int64_t>(kMaxLaunchOperations / (operations_per_row * static_cast<double>(multiple)));

@@ -8,6 +8,7 @@
 
 #include "kernels/hip/args.h"
 #include "kernels/hip/attention_args.h"
+#include "kernels/hip/recurrent_args.h"
 
 // name, arguments, family, threads per block, most vector registers, most shared bytes, instructions that
 // must be in it
@@ -44,6 +45,10 @@
   X(prompt_gate_up_floats, PromptGateUpArgs, kPrompts,   256, 216, prompt_shared_bytes(2, 2),        "global_load_b128 ds_load_b128 v_dual_fmac_f32") \
   X(prompt_gate_up_16, PromptGateUpArgs,     kPrompts,   256, 168, prompt_shared_bytes(1, 2),        "global_load_b128 ds_load_b128 v_wmma_i32_16x16x16_iu8") \
   X(prompt_gate_up_32, PromptGateUpArgs,     kPrompts,   256, 240, prompt_shared_bytes(2, 2),        "global_load_b128 ds_load_b128 v_wmma_i32_16x16x16_iu8") \
+  X(gate_attention,    GateAttentionArgs,    kAttention, 256,  24, 0,                                "global_load_b32")   \
+  X(causal_conv,       CausalConvArgs,       kRecurrent, 256,  96, 0,                                "global_load_b32")   \
+  X(delta_net_64,      DeltaNetArgs,         kRecurrent, 128,  96, delta_net_shared_bytes(64),        "global_load_b128 global_store_b128 ds_load_b128") \
+  X(delta_net_128,     DeltaNetArgs,         kRecurrent, 256, 144, delta_net_shared_bytes(128),       "global_load_b128 global_store_b128 ds_load_b128") \
   X(experts_sum,       ExpertsSumArgs,       kPrompts,   256,  24, 0,                                "global_load_b32")   \
   X(prompt_attention_64,  PromptAttentionArgs, kPrompts, 256, 168, prompt_attention_shared_bytes(64),  "global_load_b128 ds_load_b128 v_wmma_f32_16x16x16_f16") \
   X(prompt_attention_128, PromptAttentionArgs, kPrompts, 256, 216, prompt_attention_shared_bytes(128), "global_load_b128 ds_load_b128 v_wmma_f32_16x16x16_f16") \
@@ -63,7 +68,7 @@ enum class KernelId : uint8_t {
 };
 
 /// Kernels of one family are tested together when a device is opened.
-enum class KernelFamily : uint8_t { kRows, kLinear, kAttention, kExperts, kPrompts };
+enum class KernelFamily : uint8_t { kRows, kLinear, kAttention, kExperts, kRecurrent, kPrompts };
 
 struct KernelRow {
   KernelId id;
@@ -103,6 +108,9 @@ struct FlashAttention {
 };
 /// nullptr when none is written for such heads: attention_kernel() takes all rows then.
 const FlashAttention* find_flash_attention(int64_t head_dim);
+
+/// The gated delta rule of such heads; nullptr when none is written for them.
+const KernelId* delta_net_kernel(int64_t head_dim);
 
 /// A launch that runs for 2 s resets the GPU, and nothing else is drawn meanwhile. So a prompt's launches are
 /// cut where they have more operations than this: 10 ms at the 30 TFLOP/s of docs/performance-gfx1151.md,

@@ -7,4 +7,5 @@
 #include "kernels/hip/linear.hip"
 #include "kernels/hip/prompt_attention.hip"
 #include "kernels/hip/prompt_linear.hip"
+#include "kernels/hip/recurrent.hip"
 #include "kernels/hip/rows.hip"

@@ -1,4 +1,4 @@
-// y = x W^T + bias for up to three matrices that read the same x, one to eight rows of x: decode's matrix product.
+// y = x W^T + bias for up to four matrices that read the same x, one to eight rows of x: decode's matrix product.
 //
 // A block of 8 waves takes 16 weight rows, two per wave at once, so that each lane has at least two loads of
 // 16 bytes on their way.

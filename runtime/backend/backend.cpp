@@ -58,12 +58,6 @@ std::string_view to_string(ModelFeature feature) {
 }
 
 // Models are checked against supports() before they are loaded, so these are never reached.
-void Backend::split_heads(MatrixView<const float>, int64_t, MatrixView<float>, MatrixView<float>) {
-  HALOD_ASSERT(!"split_heads");
-}
-void Backend::gate_by_sigmoid(MatrixView<float>, MatrixView<const float>) {
-  HALOD_ASSERT(!"gate_by_sigmoid");
-}
 void Backend::gated_delta_net(const GatedDeltaNetArgs&, RecurrentStates&) {
   HALOD_ASSERT(!"gated_delta_net");
 }

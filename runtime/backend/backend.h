@@ -125,7 +125,7 @@ enum class ModelFeature : uint8_t {
   kExpertBias,
   kExpertActivation,
   kPartialRope,     ///< frequencies for less than head_dim / 2 pairs
-  kGatedAttention,  ///< split_heads(), gate_by_sigmoid()
+  kGatedAttention,  ///< AttentionArgs::gated_q
   kSharedExpert,
   kFusedExperts,    ///< MoeArgs::has_fused_gate_up
   kRecurrentState,  ///< allocate_states(), gated_delta_net()
@@ -138,7 +138,12 @@ enum class ModelFeature : uint8_t {
 std::string_view to_string(ModelFeature feature);
 
 struct AttentionArgs {
-  MatrixView<float> q;                   ///< [n_tokens, n_heads * head_dim]; changed in place
+  MatrixView<float> q;  ///< [n_tokens, n_heads * head_dim]; changed in place
+  /// [n_tokens, n_heads * 2 * head_dim] each head's query and then the gate's logits: the result is
+  /// multiplied by their sigmoid. q is room for the queries then, and gate, of q's shape, for the gates.
+  /// Empty = none.
+  MatrixView<const float> gated_q = {};
+  MatrixView<float> gate = {};
   MatrixView<float> k;                   ///< [n_tokens, n_kv_heads * head_dim]; changed in place
   MatrixView<float> v;                   ///< the same
   const PlacedVector* q_bias = nullptr;  ///< [n_heads * head_dim], added first; nullptr = none
@@ -212,14 +217,16 @@ struct MoeArgs {
 
 /// A recurrent layer between its matrices, for every sequence from its own state on.
 struct GatedDeltaNetArgs {
-  MatrixView<float> qkv;   ///< [n_tokens, 2 n_key_heads * head_dim + n_value_heads * head_dim]; overwritten
-  MatrixView<float> gate;  ///< [n_tokens, n_value_heads * head_dim]: z, then norm(result) * silu(z)
-  MatrixView<const float> beta;   ///< [n_tokens, n_value_heads] logits
-  MatrixView<const float> alpha;  ///< the same shape: what the decay depends on
-  const PlacedVector& conv;       ///< [conv_kernel * all channels of qkv], oldest tap first
-  const PlacedVector& dt_bias;    ///< [n_value_heads]
-  const PlacedVector& a;          ///< [n_value_heads], negative
-  const PlacedVector& norm;       ///< [head_dim]
+  MatrixView<float> qkv;    ///< [n_tokens, 2 n_key_heads * head_dim + n_value_heads * head_dim]; overwritten
+  MatrixView<float> gate;   ///< [n_tokens, n_value_heads * head_dim]: z, then norm(result) * silu(z)
+  MatrixView<float> beta;   ///< [n_tokens, n_value_heads] logits; where beta_alpha has them, room for them
+  MatrixView<float> alpha;  ///< the same shape: what the decay depends on
+  /// [n_tokens, 2 n_value_heads] both by key head, its value heads' betas before their alphas; empty = apart.
+  MatrixView<const float> beta_alpha;
+  const PlacedVector& conv;     ///< [conv_kernel * all channels of qkv], oldest tap first
+  const PlacedVector& dt_bias;  ///< [n_value_heads]
+  const PlacedVector& a;        ///< [n_value_heads], negative
+  const PlacedVector& norm;     ///< [head_dim]
   float norm_epsilon = 0;
   int64_t n_key_heads = 0;
   int64_t n_value_heads = 0;
@@ -339,12 +346,6 @@ class Backend {
   /// residual += x * weight^T + bias; bias: [residual.cols], nullptr = none.
   virtual void linear_add(MatrixView<const float> x, const PlacedWeight& weight, const PlacedVector* bias,
                           MatrixView<float> residual) = 0;
-  /// Takes the heads of x apart: each one's first left.cols / n_heads values, and the rest. Needs
-  /// kGatedAttention.
-  virtual void split_heads(MatrixView<const float> x, int64_t n_heads, MatrixView<float> left,
-                           MatrixView<float> right);
-  /// x[t, i] *= sigmoid(gate[t, i]). Needs kGatedAttention.
-  virtual void gate_by_sigmoid(MatrixView<float> x, MatrixView<const float> gate);
   /// Convolution, delta rule, norm and gate; states go on from n_past, from zero where that is 0. Needs
   /// kRecurrentState.
   virtual void gated_delta_net(const GatedDeltaNetArgs& args, RecurrentStates& states);

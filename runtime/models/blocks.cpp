@@ -10,6 +10,11 @@ std::string layer_tensor(int64_t layer_idx, const std::string& suffix) {
   return fmt::format("blk.{}.{}", layer_idx, suffix);
 }
 
+MatrixView<float> packed(const MatrixView<float>& buffer, int64_t cols) {
+  HALOD_ASSERT(buffer.row_stride == buffer.cols && cols <= buffer.cols);
+  return {buffer.data, buffer.rows, cols};
+}
+
 AttentionBlock::AttentionBlock(TensorLoader& loader, const ModelConfig& config, int64_t layer_idx,
                                const AttentionParts& parts)
     : config_(config), layer_idx_(layer_idx), parts_(parts) {
@@ -52,17 +57,17 @@ void AttentionBlock::forward(Step& step) const {
   Backend& backend = step.backend;
   backend.rms_norm(step.hidden, *norm_, config_.rms_norm_eps, step.normed);
   const PlacedWeight* projections[] = {q_.get(), k_.get(), v_.get()};
-  const MatrixView<float> gate = config_.has_gated_attention ? step.gate.cols_at(0, step.q.cols) : step.gate;
-  const MatrixView<float> wide =
-      config_.has_gated_attention ? step.wide.cols_at(0, 2 * step.q.cols) : step.wide;
+  const MatrixView<float> gate = config_.has_gated_attention ? packed(step.gate, step.q.cols) : step.gate;
+  const MatrixView<float> wide = config_.has_gated_attention ? packed(step.wide, 2 * step.q.cols) : step.wide;
   const MatrixView<float> outs[] = {config_.has_gated_attention ? wide : step.q, step.k, step.v};
   backend.linear(step.normed, projections, outs);
-  if (config_.has_gated_attention) backend.split_heads(wide, config_.n_heads, step.q, gate);
   if (parts_.has_projection_norms) {
     backend.rms_norm(step.q, *q_norm_, config_.rms_norm_eps, step.q);
     backend.rms_norm(step.k, *k_norm_, config_.rms_norm_eps, step.k);
   }
   backend.attention({.q = step.q,
+                     .gated_q = config_.has_gated_attention ? wide : MatrixView<float>(),
+                     .gate = gate,
                      .k = step.k,
                      .v = step.v,
                      .q_bias = q_bias_.get(),
@@ -81,7 +86,6 @@ void AttentionBlock::forward(Step& step) const {
                      .head_dim = config_.head_dim,
                      .out = step.attended},
                     step.kv);
-  if (config_.has_gated_attention) backend.gate_by_sigmoid(step.attended, gate);
   backend.linear_add(step.attended, *o_, o_bias_.get(), step.hidden);
 }
 

@@ -21,13 +21,17 @@ struct Step {
   MatrixView<float> q, k,
       v;  ///< projections; [n_tokens, n_heads * head_dim], twice [n_tokens, n_kv_heads * head_dim]
   MatrixView<float> attended;  ///< [n_tokens, n_heads * head_dim]
-  // Of models with gated attention or recurrent layers; columns as many as the widest block needs.
+  // Of models with gated attention or recurrent layers; columns as many as the widest block needs, the others
+  // take packed().
   MatrixView<float> wide;         ///< queries with their gates; or a recurrent layer's q, k and v
   MatrixView<float> gate;         ///< of the result
   MatrixView<float> beta_alpha;   ///< [n_tokens, 2 * n_value_heads]
   MatrixView<float> beta, alpha;  ///< [n_tokens, n_value_heads]
   RecurrentStates* states = nullptr;
 };
+
+/// The buffer's rows of only so many columns each, one after the other in its memory.
+MatrixView<float> packed(const MatrixView<float>& buffer, int64_t cols);
 
 /// A part of a layer: reads and adds to step.hidden.
 class Block {

@@ -28,14 +28,13 @@ GatedDeltaNetBlock::GatedDeltaNetBlock(TensorLoader& loader, const ModelConfig& 
 void GatedDeltaNetBlock::forward(Step& step) const {
   Backend& backend = step.backend;
   const RecurrentConfig& recurrent = config_.recurrent;
-  const MatrixView<float> qkv = step.wide.cols_at(0, recurrent.conv_channels()),
-                          gate = step.gate.cols_at(0, recurrent.value_size());
+  const MatrixView<float> qkv = packed(step.wide, recurrent.conv_channels()),
+                          gate = packed(step.gate, recurrent.value_size());
   backend.rms_norm(step.hidden, *norm_, config_.rms_norm_eps, step.normed);
   if (beta_alpha_) {
     const PlacedWeight* weights[] = {qkv_.get(), gate_.get(), beta_alpha_.get()};
     const MatrixView<float> outs[] = {qkv, gate, step.beta_alpha};
     backend.linear(step.normed, weights, outs);
-    backend.split_heads(step.beta_alpha, recurrent.n_key_heads, step.beta, step.alpha);
   } else {
     const PlacedWeight* weights[] = {qkv_.get(), gate_.get(), beta_.get(), alpha_.get()};
     const MatrixView<float> outs[] = {qkv, gate, step.beta, step.alpha};
@@ -45,6 +44,7 @@ void GatedDeltaNetBlock::forward(Step& step) const {
                            .gate = gate,
                            .beta = step.beta,
                            .alpha = step.alpha,
+                           .beta_alpha = beta_alpha_ ? step.beta_alpha : MatrixView<float>(),
                            .conv = *conv_,
                            .dt_bias = *dt_bias_,
                            .a = *a_,

@@ -153,6 +153,7 @@ HALOD_DEVICE float as_float(uint32_t bits) { return __builtin_bit_cast(float, bi
 HALOD_DEVICE uint32_t as_bits(float value) { return __builtin_bit_cast(uint32_t, value); }
 HALOD_DEVICE float fma(float a, float b, float c) { return __builtin_fmaf(a, b, c); }
 HALOD_DEVICE float exp(float x) { return __builtin_amdgcn_exp2f(x * 1.44269504088896341F); }
+HALOD_DEVICE float log(float x) { return __builtin_amdgcn_logf(x) * 0.693147180559945309F; }
 HALOD_DEVICE float sqrt(float x) { return __builtin_sqrtf(x); }
 HALOD_DEVICE float round(float x) { return __builtin_rintf(x); }
 HALOD_DEVICE float abs(float x) { return __builtin_fabsf(x); }

@@ -78,6 +78,7 @@ HALOD_DEVICE float as_float(uint32_t bits) { return __uint_as_float(bits); }
 HALOD_DEVICE uint32_t as_bits(float value) { return __float_as_uint(value); }
 HALOD_DEVICE float fma(float a, float b, float c) { return __fmaf_rn(a, b, c); }
 HALOD_DEVICE float exp(float x) { return ::expf(x); }
+HALOD_DEVICE float log(float x) { return ::logf(x); }
 HALOD_DEVICE float sqrt(float x) { return ::sqrtf(x); }
 HALOD_DEVICE float round(float x) { return ::rintf(x); }
 HALOD_DEVICE float abs(float x) { return ::fabsf(x); }

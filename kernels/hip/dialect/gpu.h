@@ -28,7 +28,7 @@
 //   load_word(p) load_half_word(p)              4 and 2 bytes of it
 //   load_float(p) load_floats4(p)               1 and 4 floats of it, aligned to one
 //   half_to_float float_to_half bfloat_to_float
-//   fma exp sqrt round abs min max as_float as_bits    of f32; fma is never formed from a * b + c by itself
+//   fma exp log sqrt round abs min max as_float as_bits    of f32; fma is never formed from a * b + c by itself
 //   atomic_add(p, v) fence_release() fence_acquire()   between the blocks of a launch
 //   wmma_f16 wmma_bf16 wmma_iu8                 16 x 16 x 16 products of a whole wave (fragments.h)
 // clang-format on

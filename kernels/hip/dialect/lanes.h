@@ -123,6 +123,7 @@ inline float as_float(uint32_t bits) { return std::bit_cast<float>(bits); }
 inline uint32_t as_bits(float value) { return std::bit_cast<uint32_t>(value); }
 inline float fma(float a, float b, float c) { return std::fma(a, b, c); }
 inline float exp(float x) { return std::exp(x); }
+inline float log(float x) { return std::log(x); }
 inline float sqrt(float x) { return std::sqrt(x); }
 inline float round(float x) { return std::nearbyint(x); }
 inline float abs(float x) { return std::fabs(x); }

@@ -77,6 +77,7 @@ void CpuBackend::normalise_rotate_store(const AttentionArgs& args, KvStorage& kv
 }
 
 void CpuBackend::attention(const AttentionArgs& args, KvStorage& kv) {
+  if (args.gated_q.data) split_heads(args.gated_q, args.n_heads, args.q, args.gate);
   normalise_rotate_store(args, kv);
   const auto& storage = static_cast<const CpuKvStorage&>(kv);
   const std::vector<RowPlace>& places = step_.places;
@@ -118,6 +119,7 @@ void CpuBackend::attention(const AttentionArgs& args, KvStorage& kv) {
                    }
                  }
                });
+  if (args.gated_q.data) gate_by_sigmoid(args.out, args.gate);
 }
 
 }  // namespace halod

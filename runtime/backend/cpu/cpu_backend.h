@@ -50,9 +50,6 @@ class CpuBackend final : public Backend {
               std::span<const MatrixView<float>> outs) override;
   void linear_add(MatrixView<const float> x, const PlacedWeight& weight, const PlacedVector* bias,
                   MatrixView<float> residual) override;
-  void split_heads(MatrixView<const float> x, int64_t n_heads, MatrixView<float> left,
-                   MatrixView<float> right) override;
-  void gate_by_sigmoid(MatrixView<float> x, MatrixView<const float> gate) override;
   void gated_delta_net(const GatedDeltaNetArgs& args, RecurrentStates& states) override;
   void mamba2(const Mamba2Args& args, RecurrentStates& states) override;
   void attention(const AttentionArgs& args, KvStorage& kv) override;
@@ -63,6 +60,11 @@ class CpuBackend final : public Backend {
   std::vector<SelectedKernel> selections() const override;
 
  private:
+  /// Takes the heads of x apart: each one's first left.cols / n_heads values, and the rest.
+  void split_heads(MatrixView<const float> x, int64_t n_heads, MatrixView<float> left,
+                   MatrixView<float> right);
+  /// x[t, i] *= sigmoid(gate[t, i]).
+  void gate_by_sigmoid(MatrixView<float> x, MatrixView<const float> gate);
   /// The first row of each table that this CPU runs (the reference when exact).
   struct Kernels {
     void (*quantize_activations)(const QuantizeActivationsArgs&);

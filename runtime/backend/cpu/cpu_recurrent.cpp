@@ -99,6 +99,7 @@ void CpuBackend::convolve(const Convolution& args, RecurrentStates& states) {
 
 void CpuBackend::gated_delta_net(const GatedDeltaNetArgs& args, RecurrentStates& states) {
   convolve({args.qkv, args.conv, nullptr, args.conv_kernel, args.layer_idx}, states);
+  if (args.beta_alpha.data) split_heads(args.beta_alpha, args.n_key_heads, args.beta, args.alpha);
   const auto& storage = static_cast<const CpuRecurrentStates&>(states);
   const int64_t n_rows = args.qkv.rows, head_dim = args.head_dim, n_key_heads = args.n_key_heads,
                 n_value_heads = args.n_value_heads;

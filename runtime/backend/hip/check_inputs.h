@@ -100,6 +100,7 @@ class CheckBiases {
     if (are_there) device_values_.write(values_);
   }
   const float* data() const { return values_.empty() ? nullptr : device_values_.data(); }
+  const float* host_data() const { return values_.empty() ? nullptr : values_.data(); }
   /// rows[i] += the expert's.
   void add_to(std::vector<float>& rows, int expert) const {
     if (!values_.empty())
@@ -212,5 +213,27 @@ class CheckActivations {
   DeviceArray<int8_t> codes_;
   DeviceArray<ActivationGroup> groups_;
 };
+
+/// 0 where codes and scales are what the reference makes of the values, else 1.
+inline double rounding_error(CheckActivations& rows, int64_t n_rows, int64_t cols) {
+  const std::vector<float> values = rows.values();
+  const auto n = static_cast<size_t>(n_rows * cols);
+  std::vector<int8_t> codes(n);
+  std::vector<float> scales(n / 32), scaled_sums(n / 32);
+  std::vector<int32_t> negated_sums(n / 16);
+  reference::quantize_activations(
+      {{values.data(), n_rows, cols}, codes.data(), scales.data(), scaled_sums.data(), negated_sums.data()});
+  const std::vector<int8_t> device_codes = rows.codes();
+  const std::vector<ActivationGroup> groups = rows.groups();
+  for (size_t i = 0; i < n; ++i) {
+    if (device_codes[i] != codes[i]) return 1;
+  }
+  for (size_t g = 0; g < n / 32; ++g) {
+    const int32_t first = static_cast<int16_t>(groups[g].sums), second = groups[g].sums >> 16;
+    if (groups[g].scale != scales[g] || first != -negated_sums[2 * g] || second != -negated_sums[2 * g + 1])
+      return 1;
+  }
+  return 0;
+}
 
 }  // namespace halod::hip

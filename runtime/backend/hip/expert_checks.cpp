@@ -2,6 +2,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
+#include <optional>
 
 #include "runtime/backend/hip/check_inputs.h"
 #include "runtime/backend/hip/expert_reference.h"
@@ -46,7 +48,10 @@ class ExpertsCheck {
         counters_(device, shape.n_tokens),
         experts_(device, n_slots_),
         x_(device, shape.n_tokens, shape.hidden_size),
-        h_(device, n_slots_, shape.width) {}
+        h_(device, n_slots_, shape.width),
+        selection_bias_(device, shape.has_selection_bias, 1, shape.n_experts, 80) {
+    if (shape.shared_width > 0) shared_.emplace(device, shape);
+  }
 
   KernelChecks run() {
     check_router();
@@ -66,7 +71,7 @@ class ExpertsCheck {
 
   void check_router() {
     launch(device_, KernelId::router,
-           {.x = (shape_.n_experts + kRouterTileRows - 1) / kRouterTileRows, .y = shape_.n_tokens},
+           {.x = router_blocks(shape_.n_experts, shared_.has_value()), .y = shape_.n_tokens},
            router_shared_bytes(shape_.hidden_size, shape_.n_experts),
            RouterArgs{.hidden = hidden_.data(),
                       .norm = norm_.data(),
@@ -80,7 +85,10 @@ class ExpertsCheck {
                       .epsilon = 1e-6F,
                       .n_per_token = shape_.n_per_token,
                       .gating = shape_.gating,
-                      .weights_scale = shape_.weights_scale});
+                      .weights_scale = shape_.weights_scale,
+                      .selection_bias = selection_bias_.data(),
+                      .shared_scale = shared_ ? shared_->scale.device_rows() : WeightRows{},
+                      .shared_weights = shared_ ? shared_->weights.data() : nullptr});
     const int cols = shape_.hidden_size;
     std::vector<float> normed(hidden_values_.size());
     for (int t = 0; t < shape_.n_tokens; ++t)
@@ -102,46 +110,85 @@ class ExpertsCheck {
                                .experts = best.data() + t * shape_.n_per_token,
                                .weights = shares.data() + t * shape_.n_per_token,
                                .gating = reference_gating(shape_.gating),
+                               .selection_bias = selection_bias_.host_data(),
                                .weights_scale = shape_.weights_scale});
     }
     chosen_ = experts_.read();
     checks_.push_back(
         {what("router's choice", shape_.router), chosen_ == best ? check_nmse(weights_.read(), shares) : 1});
+    if (!shared_) return;
+    std::vector<float> weights =
+        expected_product(shared_->scale.blocks(0), x_.values_for(shape_.router).data(), shape_.n_tokens);
+    for (float& weight : weights) weight = 1.0F / (1.0F + std::exp(-weight));
+    checks_.push_back({what("router's share of the shared expert", shape_.router),
+                       check_nmse(shared_->weights.read(), weights)});
   }
 
   void check_gate_up() {
-    ActivationResult h = h_.result();
+    const int width = std::max(shape_.width, shape_.shared_width);
     launch(device_, KernelId::gate_up_1,
-           {.x = (shape_.width + kGateUpTileRows - 1) / kGateUpTileRows, .y = n_slots_},
+           {.x = (width + kGateUpTileRows - 1) / kGateUpTileRows,
+            .y = n_slots_ + (shared_ ? shape_.n_tokens : 0)},
            gate_up_shared_bytes(1),
-           GateUpArgs{.weights = {gate_.device_rows(), up_.device_rows()},
+           GateUpArgs{.weights = {gate_.device_rows(), up_.device_rows(),
+                                  shared_ ? shared_->gate.device_rows() : WeightRows{},
+                                  shared_ ? shared_->up.device_rows() : WeightRows{}},
                       .biases = {gate_bias_.data(), up_bias_.data()},
                       .x = x_.rows(),
                       .experts = experts_.data(),
                       .n_per_token = shape_.n_per_token,
                       .n_slots = n_slots_,
                       .activation = shape_.activation,
-                      .h = h});
+                      .h = h_.result(),
+                      .shared_h = shared_ ? shared_->h.result() : ActivationResult{}});
     checks_.push_back({what("gate_up_1", shape_.gate),
                        check_nmse(h_.values(), expected_gate_up(slots(), {gate_, gate_bias_}, {up_, up_bias_},
                                                                 shape_.activation, x_))});
+    if (!shared_) return;
+    const CheckBiases none(device_, false, 1, 1, 0);
+    const std::vector<float> expected = expected_gate_up({shared_->experts, 1}, {shared_->gate, none},
+                                                         {shared_->up, none}, shape_.activation, x_);
+    checks_.push_back(
+        {what("gate_up_1 of the shared expert", shape_.gate), check_nmse(shared_->h.values(), expected)});
   }
 
   void check_down() {
     const std::vector<float> before = check_values(shape_.n_tokens * shape_.hidden_size, 26);
     DeviceArray<float> residual(device_, before);
-    launch(device_, KernelId::experts_down,
-           {.x = (shape_.hidden_size + kDownTileRows - 1) / kDownTileRows, .y = shape_.n_tokens}, 0,
-           ExpertsDownArgs{.down = down_.device_rows(),
-                           .bias = down_bias_.data(),
-                           .h = h_.rows(),
-                           .experts = experts_.data(),
-                           .weights = weights_.data(),
-                           .n_per_token = shape_.n_per_token,
-                           .residual = residual.data()});
-    const ExpectedDown expected = expected_down(slots(), {down_, down_bias_}, h_, weights_.read(), before);
+    launch(
+        device_, KernelId::experts_down,
+        {.x = (shape_.hidden_size + kDownTileRows - 1) / kDownTileRows, .y = shape_.n_tokens}, 0,
+        ExpertsDownArgs{.down = {down_.device_rows(), shared_ ? shared_->down.device_rows() : WeightRows{}},
+                        .bias = down_bias_.data(),
+                        .h = {h_.rows(), shared_ ? shared_->h.rows() : ActivationRows{}},
+                        .experts = experts_.data(),
+                        .weights = {weights_.data(), shared_ ? shared_->weights.data() : nullptr},
+                        .n_per_token = shape_.n_per_token,
+                        .residual = residual.data()});
+    ExpectedDown expected = expected_down(slots(), {down_, down_bias_}, h_, weights_.read(), before);
+    if (shared_) {
+      const CheckBiases none(device_, false, 1, 1, 0);
+      expected = expected_down({shared_->experts, 1}, {shared_->down, none}, shared_->h,
+                               shared_->weights.read(), std::move(expected.residual));
+    }
     checks_.push_back({what("experts_down", shape_.down), check_nmse(residual.read(), expected.residual)});
   }
+
+  /// The expert that every token goes to.
+  struct Shared {
+    Shared(Device& device, const ExpertsShape& shape)
+        : gate(device, shape.gate, 1, shape.shared_width, shape.hidden_size, 81),
+          up(device, shape.up, 1, shape.shared_width, shape.hidden_size, 82),
+          down(device, shape.down, 1, shape.hidden_size, shape.shared_width, 83),
+          scale(device, shape.router, 1, 1, shape.hidden_size, 84),
+          weights(device, shape.n_tokens),
+          h(device, shape.n_tokens, shape.shared_width),
+          experts(static_cast<size_t>(shape.n_tokens)) {}
+    CheckWeights gate, up, down, scale;
+    DeviceArray<float> weights;
+    CheckActivations h;
+    std::vector<int32_t> experts;  ///< 0, one per token
+  };
 
   Device& device_;
   const ExpertsShape& shape_;
@@ -153,6 +200,8 @@ class ExpertsCheck {
   DeviceArray<uint32_t> counters_;
   DeviceArray<int32_t> experts_;
   CheckActivations x_, h_;
+  CheckBiases selection_bias_;
+  std::optional<Shared> shared_;
   std::vector<int32_t> chosen_;
   KernelChecks checks_;
 };

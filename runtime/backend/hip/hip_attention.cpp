@@ -38,6 +38,7 @@ void HipBackend::attention(const AttentionArgs& args, KvStorage& kv) {
   launch(*device_, KernelId::attention_prepare, {.x = divided_up(n_heads, kPrepareHeads), .y = step_.n_rows},
          0,
          AttentionPrepareArgs{.q = args.q.data,
+                              .q_from = args.gated_q.data ? args.gated_q.data : args.q.data,
                               .k = args.k.data,
                               .v = args.v.data,
                               .q_bias = hip_vector(args.q_bias),
@@ -53,13 +54,22 @@ void HipBackend::attention(const AttentionArgs& args, KvStorage& kv) {
                               .n_heads = static_cast<int32_t>(args.n_heads),
                               .n_kv_heads = static_cast<int32_t>(args.n_kv_heads),
                               .head_dim = static_cast<int32_t>(args.head_dim),
+                              .q_stride = static_cast<int32_t>((args.gated_q.data ? 2 : 1) * args.head_dim),
                               .n_rotated = step_.n_rotated,
                               .pairs_neighbours = args.rope_pairing == RopePairing::kNeighbours});
   // A group of 32 columns must lie in one head's chunk; smaller heads leave the rounding to the next product.
-  const ActivationResult out = write(args.out, args.head_dim % kGroupColumns == 0);
-  if (find_flash_attention(args.head_dim) == nullptr) return attend_by_vectors(args, layer, out);
+  const bool is_gated = args.gated_q.data != nullptr, fits_groups = args.head_dim % kGroupColumns == 0;
+  if (find_flash_attention(args.head_dim) == nullptr)
+    return attend_by_vectors(args, layer, write(args.out, fits_groups));
+  const ActivationResult out = write(args.out, fits_groups && !is_gated);
   attend_by_tiles(args, layer, out);
   attend_by_rows(args, layer, out);
+  if (!is_gated) return;
+  launch(*device_, KernelId::gate_attention, {.x = divided_up(args.out.cols, 256), .y = step_.n_rows}, 0,
+         GateAttentionArgs{.x = write(args.out, true),
+                           .gated_q = args.gated_q.data,
+                           .cols = static_cast<int32_t>(args.out.cols),
+                           .head_dim = static_cast<int32_t>(args.head_dim)});
 }
 
 void HipBackend::attend_by_tiles(const AttentionArgs& args, const unsigned char* layer,
@@ -153,7 +163,8 @@ void HipBackend::attend_by_vectors(const AttentionArgs& args, const unsigned cha
                               .head_dim = dim,
                               .n_chunks = static_cast<int32_t>(n_chunks),
                               .window = static_cast<int32_t>(args.window),
-                              .sinks = hip_vector(args.sinks)});
+                              .sinks = hip_vector(args.sinks),
+                              .gated_q = args.gated_q.data ? args.gated_q.row_data(row) : nullptr});
   }
 }
 

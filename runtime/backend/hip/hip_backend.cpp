@@ -44,7 +44,10 @@ HipBackend::HipBackend(std::unique_ptr<Device> device, int n_threads)
       expert_results_(*device_),
       groups_(*device_),
       logits_(*device_),
-      best_(*device_) {}
+      best_(*device_),
+      shared_hidden_(*device_),
+      shared_results_(*device_),
+      shared_weights_(*device_) {}
 
 HipBackend::~HipBackend() = default;
 
@@ -116,8 +119,9 @@ Result<MatrixView<float>> HipBackend::allocate_activations(int64_t rows, int64_t
 uint64_t HipBackend::scratch_bytes() const {
   uint64_t total = 0;
   for (const auto& activation : activations_) total += activation->memory.size();
-  for (const Scratch* scratch : {&inputs_, &partials_, &counters_, &router_logits_, &chosen_, &hidden_,
-                                 &expert_results_, &groups_, &logits_, &best_})
+  for (const Scratch* scratch :
+       {&inputs_, &partials_, &counters_, &router_logits_, &chosen_, &hidden_, &expert_results_, &groups_,
+        &logits_, &best_, &shared_hidden_, &shared_results_, &shared_weights_})
     total += scratch->bytes();
   return total;
 }
@@ -134,13 +138,13 @@ bool HipBackend::supports(ModelFeature feature) const {
     case ModelFeature::kExpertActivation:
     case ModelFeature::kSlidingWindow:
     case ModelFeature::kAttentionSinks:
-      return true;
     case ModelFeature::kSelectionBias:
     case ModelFeature::kPartialRope:
     case ModelFeature::kGatedAttention:
     case ModelFeature::kSharedExpert:
     case ModelFeature::kFusedExperts:
     case ModelFeature::kRecurrentState:
+      return true;
     case ModelFeature::kMamba2:
     case ModelFeature::kUngatedFfn:
     case ModelFeature::kLatentExperts:
@@ -163,12 +167,12 @@ uint64_t HipBackend::available_bytes() const {
 
 // -- activations and their 8-bit form
 
-HipBackend::ActivationSlice HipBackend::find(const float* data, int64_t n_rows) {
+HipBackend::ActivationSlice HipBackend::find(MatrixView<const float> x) {
   for (const auto& activation : activations_) {
-    const int64_t offset = data - activation->device.values;
-    if (data < activation->device.values || offset >= activation->rows * activation->cols) continue;
-    HALOD_ASSERT(offset % activation->cols == 0);
-    return {activation.get(), offset / activation->cols, n_rows};
+    const int64_t offset = x.data - activation->device.values;
+    if (x.data < activation->device.values || offset >= activation->rows * activation->cols) continue;
+    HALOD_ASSERT(x.cols <= activation->cols && offset % x.cols == 0);
+    return {activation.get(), offset / x.cols, x.rows};
   }
   HALOD_ASSERT(!"activations that this backend did not allocate");
   return {};
@@ -176,11 +180,11 @@ HipBackend::ActivationSlice HipBackend::find(const float* data, int64_t n_rows) 
 
 ActivationRows HipBackend::read(MatrixView<const float> x, bool needs_codes) {
   HALOD_ASSERT(x.row_stride == x.cols);
-  const ActivationSlice slice = find(x.data, x.rows);
+  const ActivationSlice slice = find(x);
   Activation& matrix = *slice.matrix;
   const ActivationRows rows{x.data, matrix.device.codes + slice.first_row * x.cols,
                             matrix.device.groups + slice.first_row * (x.cols / kGroupColumns)};
-  const bool has_codes = slice.first_row >= matrix.first_coded_row &&
+  const bool has_codes = x.cols == matrix.coded_cols && slice.first_row >= matrix.first_coded_row &&
                          slice.first_row + slice.n_rows <= matrix.first_coded_row + matrix.n_coded_rows;
   if (needs_codes && !has_codes) {
     float* values = matrix.device.values + slice.first_row * x.cols;
@@ -192,11 +196,12 @@ ActivationRows HipBackend::read(MatrixView<const float> x, bool needs_codes) {
 
 ActivationResult HipBackend::write(MatrixView<float> y, bool with_codes) {
   HALOD_ASSERT(y.row_stride == y.cols);
-  const ActivationSlice slice = find(y.data, y.rows);
+  const ActivationSlice slice = find(y);
   Activation& matrix = *slice.matrix;
   with_codes = with_codes && y.cols % kGroupColumns == 0;
   matrix.first_coded_row = slice.first_row;
   matrix.n_coded_rows = with_codes ? y.rows : 0;
+  matrix.coded_cols = y.cols;
   const int64_t offset = slice.first_row * y.cols;
   return {y.data, with_codes ? matrix.device.codes + offset : nullptr,
           matrix.device.groups + offset / kGroupColumns};
@@ -221,7 +226,8 @@ void HipBackend::begin_step(const StepInputs& inputs) {
   const int64_t rows_at = place(n_tokens, sizeof(StepRow)),
                 logit_rows_at = place(inputs.logit_rows.size(), sizeof(int32_t)),
                 rope_at = place(n_tokens * 2 * inputs.inverse_frequencies.size(), sizeof(float)),
-                row_ids_at = place(plan.rows.size(), sizeof(int32_t));
+                row_ids_at = place(plan.rows.size(), sizeof(int32_t)),
+                sequences_at = place(inputs.sequences.size(), sizeof(StateSequence));
   std::array<int64_t, std::tuple_size_v<decltype(plan.tiles)>> tiles_at = {};
   for (size_t i = 0; i < tiles_at.size(); ++i)
     tiles_at[i] = place(plan.tiles[i].size(), sizeof(AttentionTile));
@@ -246,9 +252,13 @@ void HipBackend::begin_step(const StepInputs& inputs) {
     if (!plan.tiles[i].empty())
       std::memcpy(staging + tiles_at[i], plan.tiles[i].data(), plan.tiles[i].size() * sizeof(AttentionTile));
   }
-  step_.longest = 0;
-  int32_t first_page = 0;
+  step_.longest = step_.most_rows = 0;
+  int32_t first_page = 0, first_row = 0;
+  auto* sequences = reinterpret_cast<StateSequence*>(staging + sequences_at);
   for (const AttentionSequence& sequence : inputs.sequences) {
+    *sequences++ = {first_row, sequence.n_new, sequence.n_past, sequence.state_slot};
+    first_row += sequence.n_new;
+    step_.most_rows = std::max(step_.most_rows, sequence.n_new);
     for (int32_t i = 0; i < sequence.n_new; ++i) {
       const int32_t position = sequence.n_past + i;
       *rows++ = {position, first_page};
@@ -275,6 +285,8 @@ void HipBackend::begin_step(const StepInputs& inputs) {
   step_.rope = reinterpret_cast<const float*>(device + rope_at);
   step_.n_rotated = static_cast<int32_t>(2 * n_frequencies);
   step_.row_ids = reinterpret_cast<const int32_t*>(device + row_ids_at);
+  step_.sequences = reinterpret_cast<const StateSequence*>(device + sequences_at);
+  step_.n_sequences = static_cast<int64_t>(inputs.sequences.size());
   for (size_t i = 0; i < tiles_at.size(); ++i)
     step_.tiles[i] = reinterpret_cast<const AttentionTile*>(device + tiles_at[i]);
   step_.plan = std::move(plan);
@@ -321,9 +333,8 @@ void HipBackend::launch_linear(const ActivationRows& x, int64_t cols, int64_t fi
 }
 
 void HipBackend::multiply(const ActivationRows& x, int64_t n_rows, const LinearJob& job) {
-  constexpr size_t kMostMatrices = std::extent_v<decltype(LinearArgs::weights)>;
-  HALOD_ASSERT(job.weights.size() <= kMostMatrices && (job.bias == nullptr || job.weights.size() == 1));
-  if (fills_tiles(n_rows, job.weights)) return multiply_prompt(x, n_rows, job);
+  HALOD_ASSERT(job.weights.size() <= kMaxMatrices && (job.bias == nullptr || job.weights.size() == 1));
+  if (n_rows > kMaxLinearTokens) return multiply_prompt(x, n_rows, job);
   for (int64_t row = 0; row < n_rows; row += kMaxLinearTokens) {
     launch_linear(x, job.weights[0]->cols(), row,
                   static_cast<int>(std::min<int64_t>(kMaxLinearTokens, n_rows - row)), job);

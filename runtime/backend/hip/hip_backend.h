@@ -11,6 +11,7 @@
 
 #include "base/thread_pool.h"
 #include "kernels/hip/args.h"
+#include "kernels/hip/recurrent_args.h"
 #include "runtime/backend/backend.h"
 #include "runtime/backend/hip/attention_plan.h"
 #include "runtime/backend/hip/device.h"
@@ -35,6 +36,8 @@ class HipBackend final : public Backend {
   Result<std::unique_ptr<PlacedVector>> place_vector(std::span<const float> values) override;
   uint64_t kv_page_bytes(const KvShape& shape) const override;
   Result<std::unique_ptr<KvStorage>> allocate_kv(const KvShape& shape, int64_t n_pages) override;
+  Result<std::unique_ptr<RecurrentStates>> allocate_states(const RecurrentShape& shape,
+                                                           int64_t n_slots) override;
   Result<MatrixView<float>> allocate_activations(int64_t rows, int64_t cols) override;
   uint64_t scratch_bytes() const override;
   bool takes_format(Format format) const override;
@@ -51,6 +54,7 @@ class HipBackend final : public Backend {
               std::span<const MatrixView<float>> outs) override;
   void linear_add(MatrixView<const float> x, const PlacedWeight& weight, const PlacedVector* bias,
                   MatrixView<float> residual) override;
+  void gated_delta_net(const GatedDeltaNetArgs& args, RecurrentStates& states) override;
   void attention(const AttentionArgs& args, KvStorage& kv) override;
   void moe(const MoeArgs& args) override;
   void dense_ffn(const DenseFfnArgs& args) override;
@@ -65,8 +69,8 @@ class HipBackend final : public Backend {
     DeviceMemory memory;
     int64_t rows = 0, cols = 0;
     ActivationResult device;
-    /// Rows whose 8-bit form is that of their values.
-    int64_t first_coded_row = 0, n_coded_rows = 0;
+    /// Rows whose 8-bit form is that of their values, and their columns: fewer where they are packed.
+    int64_t first_coded_row = 0, n_coded_rows = 0, coded_cols = 0;
   };
   /// Some rows of one.
   struct ActivationSlice {
@@ -100,6 +104,9 @@ class HipBackend final : public Backend {
     const int32_t* logit_rows = nullptr;
     const float* rope = nullptr;
     int32_t n_rotated = 0;  ///< leading values of a head
+    const StateSequence* sequences = nullptr;
+    int64_t n_sequences = 0;
+    int32_t most_rows = 0;  ///< of a sequence
     AttentionPlan plan;     ///< and on the device:
     const int32_t* row_ids = nullptr;
     std::array<const AttentionTile*, 4> tiles = {};
@@ -113,14 +120,23 @@ class HipBackend final : public Backend {
 
   /// The first half of a feed-forward layer.
   struct GateUp {
-    const PlacedWeight& gate;
-    const PlacedWeight& up;
+    WeightRows gate = {}, up = {};
+    WeightKind kind = WeightKind::kQuantised;  ///< of gate; where rows go by tiles, of both
     const ExpertBiases* biases = nullptr;
     GatedActivation activation = GatedActivation::kSwiglu;
-  };
-  static GateUp gate_up_of(const MoeArgs& args);
 
-  ActivationSlice find(const float* data, int64_t n_rows);
+    int64_t width() const { return gate.rows; }
+    double operations_per_row() const;
+  };
+  static GateUp gate_up_of(const PlacedWeight& gate, const PlacedWeight& up);
+  static GateUp gate_up_of(const MoeArgs& args);
+  /// Of the expert that every token goes to.
+  struct SharedPart {
+    GateUp layer;
+    ActivationResult h = {};
+  };
+
+  ActivationSlice find(MatrixView<const float> x);
   /// The rows, with their 8-bit form where it is wanted.
   ActivationRows read(MatrixView<const float> x, bool needs_codes);
   /// Rows that a kernel is about to fill, with or without their 8-bit form.
@@ -143,19 +159,31 @@ class HipBackend final : public Backend {
   static RowGroups all_rows(int64_t n_rows);
   void multiply_tiles(const ActivationRows& x, const RowGroups& groups, const LinearJob& job);
   void multiply_prompt(const ActivationRows& x, int64_t n_rows, const LinearJob& job);
+  void multiply_prompt_of_kind(const ActivationRows& x, int64_t n_rows, const LinearJob& job);
   void gate_up_tiles(const GateUp& layer, const ActivationRows& x, const RowGroups& groups,
                      const ActivationResult& h);
   void gate_up_prompt(const GateUp& layer, const ActivationRows& x, int64_t n_rows,
                       const ActivationResult& h);
-  void experts_prompt(const MoeArgs& args, const ActivationRows& x, const ChosenExperts& chosen);
+  void experts_prompt(const MoeArgs& args, const ActivationRows& x, const ChosenExperts& chosen,
+                      const float* shared_weights);
+  /// [n_tokens, hidden_size] of the shared expert, before it is weighed.
+  const float* shared_prompt(const MoeArgs& args, const ActivationRows& x, int64_t n_tokens);
 
   void launch_linear(const ActivationRows& x, int64_t cols, int64_t first_row, int n_tokens,
                      const LinearJob& job);
   void launch_rms_norm(const float* x, const float* weight, float epsilon, int64_t n_rows, int64_t cols,
                        const ActivationResult& y);
-  void gate_up(const GateUp& layer, const ActivationRows& x, const int32_t* experts, int n_per_token,
-               int64_t n_slots, const ActivationResult& h);
-  ActivationResult hidden_room(int64_t n_rows, int64_t cols);
+  struct ExpertSlots {
+    const int32_t* experts = nullptr;  ///< nullptr: one matrix, and a slot is a token
+    int n_per_token = 1;
+    int64_t n = 0;
+  };
+  /// shared: nullptr = none; else its h is filled too.
+  void gate_up(const GateUp& layer, const ActivationRows& x, const ExpertSlots& slots,
+               const ActivationResult& h, const SharedPart* shared = nullptr);
+  void experts_decode(const MoeArgs& args, const ActivationRows& x, const ChosenExperts& chosen,
+                      const float* shared_weights);
+  static ActivationResult hidden_room(Scratch& scratch, int64_t n_rows, int64_t cols);
   void read_logits(const OutputArgs& args, const float* logits);
 
   std::unique_ptr<Device> device_;
@@ -163,7 +191,7 @@ class HipBackend final : public Backend {
   WeightUploader uploader_;
   std::vector<std::unique_ptr<Activation>> activations_;
   Scratch inputs_, partials_, counters_, router_logits_, chosen_, hidden_, expert_results_, groups_, logits_,
-      best_;
+      best_, shared_hidden_, shared_results_, shared_weights_;
   PinnedMemory input_staging_, output_staging_;
   Step step_;
 };

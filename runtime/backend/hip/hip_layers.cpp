@@ -25,46 +25,73 @@ Gating kernel_gating(RouterGating gating) {
   return Gating::kSoftmax;
 }
 
+GatedActivation kernel_activation(ExpertActivation activation) {
+  return activation == ExpertActivation::kClampedSwiglu ? GatedActivation::kClampedSwiglu
+                                                        : GatedActivation::kSwiglu;
+}
+
 }  // namespace
 
+double HipBackend::GateUp::operations_per_row() const {
+  return 4.0 * static_cast<double>(gate.rows) * static_cast<double>(gate.cols);
+}
+
+HipBackend::GateUp HipBackend::gate_up_of(const PlacedWeight& gate, const PlacedWeight& up) {
+  return {.gate = hip_weight(gate).device_rows(),
+          .up = hip_weight(up).device_rows(),
+          .kind = hip_weight(gate).kind()};
+}
+
 HipBackend::GateUp HipBackend::gate_up_of(const MoeArgs& args) {
-  const bool is_clamped = args.activation == ExpertActivation::kClampedSwiglu;
-  return {args.gate, args.up, args.biases,
-          is_clamped ? GatedActivation::kClampedSwiglu : GatedActivation::kSwiglu};
+  GateUp layer = gate_up_of(args.gate, args.up);
+  if (args.has_fused_gate_up()) {
+    layer.gate.rows = layer.up.rows = static_cast<int32_t>(args.expert_width());
+    layer.up.data += args.expert_width() * layer.up.row_bytes;
+  }
+  layer.biases = args.biases;
+  layer.activation = kernel_activation(args.activation);
+  return layer;
 }
 
 /// Room for rows between two products, with their 8-bit form where columns allow.
-ActivationResult HipBackend::hidden_room(int64_t n_rows, int64_t cols) {
+ActivationResult HipBackend::hidden_room(Scratch& scratch, int64_t n_rows, int64_t cols) {
   const int64_t n = divided_up(n_rows, kMaxLinearTokens) * kMaxLinearTokens * cols;
   const int64_t codes_at = aligned_bytes(n * 4), groups_at = codes_at + aligned_bytes(n);
-  unsigned char* memory = hidden_.at_least(groups_at + aligned_bytes(n / kGroupColumns * 8 + 8));
+  unsigned char* memory = scratch.at_least(groups_at + aligned_bytes(n / kGroupColumns * 8 + 8));
   auto* codes = reinterpret_cast<int8_t*>(memory + codes_at);
   return {reinterpret_cast<float*>(memory), cols % kGroupColumns == 0 ? codes : nullptr,
           reinterpret_cast<ActivationGroup*>(memory + groups_at)};
 }
 
-void HipBackend::gate_up(const GateUp& layer, const ActivationRows& x, const int32_t* experts,
-                         int n_per_token, int64_t n_slots, const ActivationResult& h) {
+void HipBackend::gate_up(const GateUp& layer, const ActivationRows& x, const ExpertSlots& slots,
+                         const ActivationResult& h, const SharedPart* shared) {
   const int at_once =
-      experts
+      slots.experts
           ? 1
-          : kernel_capacity(static_cast<int>(std::min<int64_t>(n_slots, kMaxGateUpTokens)), kMaxGateUpTokens);
-  launch(*device_, gate_up_kernel(at_once),
-         {.x = divided_up(layer.gate.rows(), kGateUpTileRows), .y = divided_up(n_slots, at_once)},
-         gate_up_shared_bytes(at_once),
-         GateUpArgs{.weights = {hip_weight(layer.gate).device_rows(), hip_weight(layer.up).device_rows()},
-                    .biases = {layer.biases ? hip_vector(layer.biases->gate) : nullptr,
-                               layer.biases ? hip_vector(layer.biases->up) : nullptr},
-                    .x = x,
-                    .experts = experts,
-                    .n_per_token = n_per_token,
-                    .n_slots = static_cast<int32_t>(n_slots),
-                    .activation = layer.activation,
-                    .h = h});
+          : kernel_capacity(static_cast<int>(std::min<int64_t>(slots.n, kMaxGateUpTokens)), kMaxGateUpTokens);
+  GateUpArgs args{.weights = {layer.gate, layer.up},
+                  .biases = {layer.biases ? hip_vector(layer.biases->gate) : nullptr,
+                             layer.biases ? hip_vector(layer.biases->up) : nullptr},
+                  .x = x,
+                  .experts = slots.experts,
+                  .n_per_token = slots.n_per_token,
+                  .n_slots = static_cast<int32_t>(slots.n),
+                  .activation = layer.activation,
+                  .h = h};
+  Grid grid{.x = divided_up(layer.width(), kGateUpTileRows), .y = divided_up(slots.n, at_once)};
+  if (shared) {
+    args.weights[2] = shared->layer.gate;
+    args.weights[3] = shared->layer.up;
+    args.shared_h = shared->h;
+    grid.x = std::max(grid.x, divided_up(shared->layer.width(), kGateUpTileRows));
+    grid.y += slots.n / slots.n_per_token;
+  }
+  launch(*device_, gate_up_kernel(at_once), grid, gate_up_shared_bytes(at_once), args);
 }
 
 void HipBackend::moe(const MoeArgs& args) {
   const FfnInput& input = args.input;
+  HALOD_ASSERT(args.selection_bias == nullptr || args.gating == RouterGating::kSigmoid);
   const int64_t n_tokens = input.residual.rows, cols = input.residual.cols, n_experts = args.router.rows();
   const int n_per_token = static_cast<int>(args.n_experts_per_token);
   const int64_t n_slots = n_tokens * n_per_token;
@@ -73,8 +100,11 @@ void HipBackend::moe(const MoeArgs& args) {
   // Ids, then shares.
   auto* experts = chosen_.of<int32_t>(2 * n_slots);
   auto* shares = reinterpret_cast<float*>(experts + n_slots);
+  const PlacedWeight* scale = args.shared ? args.shared->scale : nullptr;
+  float* shared_weights = scale ? shared_weights_.of<float>(n_tokens) : nullptr;
   const ActivationResult x = write(input.normed, true);
-  launch(*device_, KernelId::router, {.x = divided_up(n_experts, kRouterTileRows), .y = n_tokens},
+  launch(*device_, KernelId::router,
+         {.x = router_blocks(static_cast<int>(n_experts), scale != nullptr), .y = n_tokens},
          router_shared_bytes(static_cast<int>(cols), static_cast<int>(n_experts)),
          RouterArgs{.hidden = input.residual.data,
                     .norm = hip_vector(input.norm),
@@ -88,33 +118,53 @@ void HipBackend::moe(const MoeArgs& args) {
                     .epsilon = input.norm_epsilon,
                     .n_per_token = n_per_token,
                     .gating = kernel_gating(args.gating),
-                    .weights_scale = args.weights_scale});
+                    .weights_scale = args.weights_scale,
+                    .selection_bias = hip_vector(args.selection_bias),
+                    .shared_scale = scale ? hip_weight(*scale).device_rows() : WeightRows{},
+                    .shared_weights = shared_weights});
   write(input.residual, false);
   const PlacedWeight* gate_and_up[] = {&args.gate, &args.up};
-  if (fills_tiles(n_tokens, gate_and_up)) return experts_prompt(args, as_input(x), {experts, shares});
-  const ActivationResult h = hidden_room(n_slots, args.gate.rows());
-  gate_up(gate_up_of(args), as_input(x), experts, n_per_token, n_slots, h);
+  if (fills_tiles(n_tokens, gate_and_up))
+    return experts_prompt(args, as_input(x), {experts, shares}, shared_weights);
+  experts_decode(args, as_input(x), {experts, shares}, shared_weights);
+}
+
+void HipBackend::experts_decode(const MoeArgs& args, const ActivationRows& x, const ChosenExperts& chosen,
+                                const float* shared_weights) {
+  const int64_t n_tokens = args.input.residual.rows, cols = args.input.residual.cols;
+  const int n_per_token = static_cast<int>(args.n_experts_per_token);
+  const int64_t n_slots = n_tokens * n_per_token;
+  SharedPart shared;
+  if (args.shared) {
+    shared.layer = gate_up_of(args.shared->gate, args.shared->up);
+    shared.h = hidden_room(shared_hidden_, n_tokens, shared.layer.width());
+  }
+  const GateUp layer = gate_up_of(args);
+  const ActivationResult h = hidden_room(hidden_, n_slots, layer.width());
+  gate_up(layer, x, {chosen.experts, n_per_token, n_slots}, h, args.shared ? &shared : nullptr);
   launch(*device_, KernelId::experts_down, {.x = divided_up(cols, kDownTileRows), .y = n_tokens}, 0,
-         ExpertsDownArgs{.down = hip_weight(args.down).device_rows(),
+         ExpertsDownArgs{.down = {hip_weight(args.down).device_rows(),
+                                  args.shared ? hip_weight(args.shared->down).device_rows() : WeightRows{}},
                          .bias = args.biases ? hip_vector(args.biases->down) : nullptr,
-                         .h = as_input(h),
-                         .experts = experts,
-                         .weights = shares,
+                         .h = {as_input(h), as_input(shared.h)},
+                         .experts = chosen.experts,
+                         .weights = {chosen.shares, shared_weights},
                          .n_per_token = n_per_token,
-                         .residual = input.residual.data});
+                         .residual = args.input.residual.data});
 }
 
 void HipBackend::dense_ffn(const DenseFfnArgs& args) {
   const FfnInput& input = args.input;
   const int64_t n_rows = input.residual.rows;
   rms_norm(input.residual, input.norm, input.norm_epsilon, input.normed);
-  const ActivationResult h = hidden_room(n_rows, args.gate.rows());
+  const GateUp layer = gate_up_of(args.gate, args.up);
+  const ActivationResult h = hidden_room(hidden_, n_rows, layer.width());
   const ActivationRows x = read(input.normed, true);
   const PlacedWeight* gate_and_up[] = {&args.gate, &args.up};
   if (fills_tiles(n_rows, gate_and_up)) {
-    gate_up_prompt({args.gate, args.up}, x, n_rows, h);
+    gate_up_prompt(layer, x, n_rows, h);
   } else {
-    gate_up({args.gate, args.up}, x, nullptr, 1, n_rows, h);
+    gate_up(layer, x, {.n = n_rows}, h);
   }
   write(input.residual, false);
   const PlacedWeight* weights[] = {&args.down};

@@ -16,9 +16,7 @@ ActivationRows rows_from(const ActivationRows& x, int64_t row, int64_t cols) {
   return {x.values + row * cols, x.codes + row * cols, x.groups + row * (cols / kGroupColumns)};
 }
 
-WeightKind kind_of(const PlacedWeight& weight) {
-  return hip_weight(weight).needs_codes() ? WeightKind::kQuantised : WeightKind::kFloats;
-}
+WeightKind kind_of(const PlacedWeight& weight) { return hip_weight(weight).kind(); }
 
 double operations(const PlacedWeight& weight) {
   return 2.0 * static_cast<double>(weight.rows()) * static_cast<double>(weight.cols());
@@ -54,6 +52,24 @@ void HipBackend::multiply_tiles(const ActivationRows& x, const RowGroups& groups
 }
 
 void HipBackend::multiply_prompt(const ActivationRows& x, int64_t n_rows, const LinearJob& job) {
+  // A launch takes weights of one kind.
+  for (const WeightKind kind : {WeightKind::kQuantised, WeightKind::kFloats}) {
+    LinearJob of_kind = job;
+    std::vector<const PlacedWeight*> weights;
+    std::vector<MatrixView<float>> outs;
+    for (size_t m = 0; m < job.weights.size(); ++m) {
+      if (kind_of(*job.weights[m]) != kind) continue;
+      weights.push_back(job.weights[m]);
+      outs.push_back(job.outs[m]);
+    }
+    if (weights.empty()) continue;
+    of_kind.weights = weights;
+    of_kind.outs = outs;
+    multiply_prompt_of_kind(x, n_rows, of_kind);
+  }
+}
+
+void HipBackend::multiply_prompt_of_kind(const ActivationRows& x, int64_t n_rows, const LinearJob& job) {
   double per_row = 0;
   for (const PlacedWeight* weight : job.weights) per_row += operations(*weight);
   const int64_t at_once = rows_per_launch(per_row, kFragment), cols = job.weights[0]->cols();
@@ -76,39 +92,57 @@ RowGroups HipBackend::all_rows(int64_t n_rows) {
 
 void HipBackend::gate_up_tiles(const GateUp& layer, const ActivationRows& x, const RowGroups& groups,
                                const ActivationResult& h) {
-  const PromptTile& tile =
-      choose_tile(prompt_gate_up_tiles(kind_of(layer.gate)), groups.n_rows, groups.n_experts);
-  launch(
-      *device_, tile.kernel,
-      {.x = divided_up(layer.gate.rows(), tile.weight_rows),
-       .y = prompt_row_tiles(groups.n_rows, groups.n_experts, tile.rows())},
-      tile.shared_bytes(),
-      PromptGateUpArgs{.weights = {hip_weight(layer.gate).device_rows(), hip_weight(layer.up).device_rows()},
-                       .biases = {layer.biases ? hip_vector(layer.biases->gate) : nullptr,
-                                  layer.biases ? hip_vector(layer.biases->up) : nullptr},
-                       .activation = layer.activation,
-                       .x = x,
-                       .groups = groups,
-                       .h = h});
+  const PromptTile& tile = choose_tile(prompt_gate_up_tiles(layer.kind), groups.n_rows, groups.n_experts);
+  launch(*device_, tile.kernel,
+         {.x = divided_up(layer.width(), tile.weight_rows),
+          .y = prompt_row_tiles(groups.n_rows, groups.n_experts, tile.rows())},
+         tile.shared_bytes(),
+         PromptGateUpArgs{.weights = {layer.gate, layer.up},
+                          .biases = {layer.biases ? hip_vector(layer.biases->gate) : nullptr,
+                                     layer.biases ? hip_vector(layer.biases->up) : nullptr},
+                          .activation = layer.activation,
+                          .x = x,
+                          .groups = groups,
+                          .h = h});
 }
 
 void HipBackend::gate_up_prompt(const GateUp& layer, const ActivationRows& x, int64_t n_rows,
                                 const ActivationResult& h) {
-  const int64_t at_once = rows_per_launch(operations(layer.gate) + operations(layer.up), kFragment);
+  const int64_t at_once = rows_per_launch(layer.operations_per_row(), kFragment);
   for (int64_t row = 0; row < n_rows; row += at_once) {
-    const int64_t first = row * layer.gate.rows();
-    gate_up_tiles(layer, rows_from(x, row, layer.gate.cols()), all_rows(std::min(at_once, n_rows - row)),
+    const int64_t first = row * layer.width();
+    gate_up_tiles(layer, rows_from(x, row, layer.gate.cols), all_rows(std::min(at_once, n_rows - row)),
                   {h.values + first, h.codes ? h.codes + first : nullptr, h.groups + first / kGroupColumns});
   }
 }
 
-void HipBackend::experts_prompt(const MoeArgs& args, const ActivationRows& x, const ChosenExperts& chosen) {
+const float* HipBackend::shared_prompt(const MoeArgs& args, const ActivationRows& x, int64_t n_tokens) {
+  const SharedExpert& shared = *args.shared;
+  const int64_t cols = args.input.residual.cols;
+  GateUp layer = gate_up_of(shared.gate, shared.up);
+  layer.activation = gate_up_of(args).activation;
+  const ActivationResult h = hidden_room(shared_hidden_, n_tokens, layer.width());
+  const PlacedWeight* gate_and_up[] = {&shared.gate, &shared.up};
+  if (fills_tiles(n_tokens, gate_and_up)) {
+    gate_up_prompt(layer, x, n_tokens, h);
+  } else {
+    gate_up(layer, x, {.n = n_tokens}, h);
+  }
+  const MatrixView<float> y(shared_results_.of<float>(n_tokens * cols), n_tokens, cols);
+  const PlacedWeight* down[] = {&shared.down};
+  multiply({h.values, h.codes, h.groups}, n_tokens, {.weights = down, .outs = {&y, 1}});
+  return y.data;
+}
+
+void HipBackend::experts_prompt(const MoeArgs& args, const ActivationRows& x, const ChosenExperts& chosen,
+                                const float* shared_weights) {
   const int64_t n_tokens = args.input.residual.rows, cols = args.input.residual.cols;
   const int64_t n_per_token = args.n_experts_per_token, n_experts = args.gate.n_experts();
   // Gate and up are a launch's most operations.
-  const double per_token = static_cast<double>(n_per_token) * (operations(args.gate) + operations(args.up));
+  const GateUp layer = gate_up_of(args);
+  const double per_token = static_cast<double>(n_per_token) * layer.operations_per_row();
   const int64_t at_once = std::min(n_tokens, rows_per_launch(per_token, kFragment));
-  const ActivationResult h = hidden_room(at_once * n_per_token, args.gate.rows());
+  const ActivationResult h = hidden_room(hidden_, at_once * n_per_token, layer.width());
   float* y = expert_results_.of<float>(at_once * n_per_token * cols);
   auto* offsets = groups_.of<int32_t>(n_experts + 1 + at_once * n_per_token);
   for (int64_t token = 0; token < n_tokens; token += at_once) {
@@ -124,16 +158,19 @@ void HipBackend::experts_prompt(const MoeArgs& args, const ActivationRows& x, co
                           .n_experts = groups.n_experts,
                           .offsets = offsets,
                           .order = offsets + n_experts + 1});
-    gate_up_tiles(gate_up_of(args), rows_from(x, token, cols), groups, h);
+    gate_up_tiles(layer, rows_from(x, token, cols), groups, h);
     groups.rows_per_x = 1;
     const PlacedWeight* down[] = {&args.down};
     const MatrixView<float> results(y, groups.n_rows, cols);
     multiply_tiles({h.values, h.codes, h.groups}, groups, {.weights = down, .outs = {&results, 1}});
+    const float* shared_y = args.shared ? shared_prompt(args, rows_from(x, token, cols), n) : nullptr;
     launch(*device_, KernelId::experts_sum, {.x = divided_up(cols, 256), .y = n}, 0,
            ExpertsSumArgs{.y = y,
                           .bias = args.biases ? hip_vector(args.biases->down) : nullptr,
                           .experts = chosen.experts + first_slot,
                           .weights = chosen.shares + first_slot,
+                          .shared_y = shared_y,
+                          .shared_weights = shared_weights ? shared_weights + token : nullptr,
                           .n_per_token = static_cast<int32_t>(n_per_token),
                           .cols = static_cast<int32_t>(cols),
                           .residual = args.input.residual.row_data(token)});

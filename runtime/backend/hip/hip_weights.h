@@ -17,6 +17,7 @@ class HipWeight final : public PlacedWeight {
   const WeightRows& device_rows() const { return rows_; }
   /// Its kernels read the 8-bit form of the activations.
   bool needs_codes() const { return needs_codes_; }
+  WeightKind kind() const { return needs_codes_ ? WeightKind::kQuantised : WeightKind::kFloats; }
 
  private:
   DeviceMemory memory_;

@@ -30,28 +30,6 @@ std::vector<float> expected_product(const WeightMatrix& weights, const std::vect
   return y;
 }
 
-/// 0 where codes and scales are what the reference makes of the values, else 1.
-double rounding_error(CheckActivations& rows, int64_t n_rows, int64_t cols) {
-  const std::vector<float> values = rows.values();
-  const auto n = static_cast<size_t>(n_rows * cols);
-  std::vector<int8_t> codes(n);
-  std::vector<float> scales(n / 32), scaled_sums(n / 32);
-  std::vector<int32_t> negated_sums(n / 16);
-  reference::quantize_activations(
-      {{values.data(), n_rows, cols}, codes.data(), scales.data(), scaled_sums.data(), negated_sums.data()});
-  const std::vector<int8_t> device_codes = rows.codes();
-  const std::vector<ActivationGroup> groups = rows.groups();
-  for (size_t i = 0; i < n; ++i) {
-    if (device_codes[i] != codes[i]) return 1;
-  }
-  for (size_t g = 0; g < n / 32; ++g) {
-    const int32_t first = static_cast<int16_t>(groups[g].sums), second = groups[g].sums >> 16;
-    if (groups[g].scale != scales[g] || first != -negated_sums[2 * g] || second != -negated_sums[2 * g + 1])
-      return 1;
-  }
-  return 0;
-}
-
 double argmax_error(Device& device, std::vector<float> values, int cols, int rows) {
   DeviceArray<float> x(device, values);
   DeviceArray<ArgmaxResult> partials(device, rows * kArgmaxBlocks), best(device, rows);
@@ -271,6 +249,14 @@ KernelChecks check_attention(Device& device, const AttentionShape& shape) {
                      .k_bias = check_values(kv_size, 17),
                      .v_bias = check_values(kv_size, 18),
                      .sinks = check_values(shape.n_heads, 19)};
+  // Each head's query, then its gate.
+  std::vector<float> gated_q;
+  const std::vector<float> gate = check_values(n_rows * q_size, 20);
+  for (int64_t i = 0; i < n_rows * q_size; i += dim) {
+    gated_q.insert(gated_q.end(), in.q.begin() + i, in.q.begin() + i + dim);
+    gated_q.insert(gated_q.end(), gate.begin() + i, gate.begin() + i + dim);
+  }
+  DeviceArray<float> device_gated_q(device, gated_q);
   std::vector<float> angles(static_cast<size_t>(longest * turned));
   for (int j = 0; j < longest; ++j) {
     for (int i = 0; i < turned / 2; ++i) {
@@ -305,7 +291,7 @@ KernelChecks check_attention(Device& device, const AttentionShape& shape) {
                        angles.begin() + (position + 1) * turned);
     }
     rows.write(places);
-    q.write(in.q);
+    if (!shape.is_gated) q.write(in.q);
     k.write(step_k);
     v.write(step_v);
     rope.write(step_rope);
@@ -313,6 +299,7 @@ KernelChecks check_attention(Device& device, const AttentionShape& shape) {
     launch(device, KernelId::attention_prepare,
            {.x = (n_heads + kPrepareHeads - 1) / kPrepareHeads, .y = n_rows}, 0,
            AttentionPrepareArgs{.q = q.data(),
+                                .q_from = shape.is_gated ? device_gated_q.data() : q.data(),
                                 .k = k.data(),
                                 .v = v.data(),
                                 .q_bias = shape.has_biases ? q_bias.data() : nullptr,
@@ -328,6 +315,7 @@ KernelChecks check_attention(Device& device, const AttentionShape& shape) {
                                 .n_heads = shape.n_heads,
                                 .n_kv_heads = shape.n_kv_heads,
                                 .head_dim = dim,
+                                .q_stride = shape.is_gated ? 2 * dim : dim,
                                 .n_rotated = turned,
                                 .pairs_neighbours = shape.pairs_neighbours});
   }
@@ -357,19 +345,22 @@ KernelChecks check_attention(Device& device, const AttentionShape& shape) {
                             .head_dim = dim,
                             .n_chunks = n_chunks,
                             .window = shape.window,
-                            .sinks = shape.has_sinks ? sinks.data() : nullptr});
+                            .sinks = shape.has_sinks ? sinks.data() : nullptr,
+                            .gated_q = shape.is_gated ? device_gated_q.data() : nullptr});
   const std::vector<float> values = out.values();
   KernelChecks checks;
   for (int64_t s = 0; s < n_rows; ++s) {
     const auto row = static_cast<size_t>(s);
     std::vector<float> q_row(in.q.begin() + s * q_size, in.q.begin() + (s + 1) * q_size);
-    const std::vector<float> expected =
+    std::vector<float> expected =
         expected_attention(shape, in, std::move(q_row), in.k.data() + s * longest * kv_size,
                            in.v.data() + s * longest * kv_size, angles.data(), shape.n_keys[row]);
+    for (size_t i = 0; shape.is_gated && i < expected.size(); ++i)
+      expected[i] /= 1.0F + std::exp(-gate[row * static_cast<size_t>(q_size) + i]);
     checks.push_back(
-        {fmt::format("{} {}/{} heads of {}, {} keys, window {}{}", kernel_row(kernel).name, shape.n_heads,
-                     shape.n_kv_heads, dim, shape.n_keys[row], shape.window,
-                     shape.has_sinks ? ", sinks" : ""),
+        {fmt::format("{} {}/{} heads of {}, {} keys, window {}{}{}", kernel_row(kernel).name, shape.n_heads,
+                     shape.n_kv_heads, dim, shape.n_keys[row], shape.window, shape.has_sinks ? ", sinks" : "",
+                     shape.is_gated ? ", gated" : ""),
          check_nmse(std::span(values).subspan(row * static_cast<size_t>(q_size), static_cast<size_t>(q_size)),
                     expected),
          kAttentionBound});

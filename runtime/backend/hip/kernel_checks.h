@@ -32,7 +32,7 @@ KernelChecks check_rows(Device& device, int cols);
 KernelChecks check_embed(Device& device, Format format, int cols);
 
 struct LinearShape {
-  std::vector<Format> formats;  ///< of one to three matrices
+  std::vector<Format> formats;  ///< of one to four matrices
   int rows = 0;                 ///< of each
   int cols = 0;
   int n_tokens = 0;
@@ -50,6 +50,7 @@ struct AttentionShape {
   bool pairs_neighbours = false;
   int window = 0;
   bool has_sinks = false;
+  bool is_gated = false;  ///< queries lie beside their gates
 };
 KernelChecks check_attention(Device& device, const AttentionShape& shape);
 
@@ -59,11 +60,25 @@ struct ExpertsShape {
   bool has_biases = false;
   Gating gating = Gating::kSoftmax;
   float weights_scale = 1;
+  bool has_selection_bias = false;  ///< kSigmoid's
   GatedActivation activation = GatedActivation::kSwiglu;
+  int shared_width =
+      0;  ///< of a shared expert in the others' formats, weighed by a row in the router's; 0 = none
 };
 KernelChecks check_experts(Device& device, const ExpertsShape& shape);
 /// gate_up for several tokens of one matrix each, as dense layers use it.
 KernelChecks check_dense_gate_up(Device& device, const ExpertsShape& shape);
+
+struct RecurrentCheckShape {
+  int head_dim = 0, n_key_heads = 0, n_value_heads = 0;
+  std::vector<int> n_tokens;  ///< of each sequence
+  bool tiles_value_heads = false;
+  bool has_gates_by_key_head = false;  ///< beta and alpha in one matrix
+};
+/// Convolution and gated delta rule against the reference; and the bits of any cut into steps and launches.
+KernelChecks check_recurrent(Device& device, const RecurrentCheckShape& shape);
+/// The gate after attention's other kernels.
+KernelChecks check_gate_attention(Device& device, int n_heads, int head_dim);
 
 // -- prompts: held against the reference, and against the bits of the decode kernels
 
@@ -81,6 +96,7 @@ struct PromptExpertsShape {
   Routing routing = Routing::kSpread;
   bool has_biases = false;
   GatedActivation activation = GatedActivation::kSwiglu;
+  int shared_width = 0;  ///< of a shared expert, added to the sum; 0 = none
 };
 /// Sorting, gate and up, down, and the sum of experts.
 KernelChecks check_prompt_experts(Device& device, const PromptExpertsShape& shape, const PromptTile& linear,

@@ -153,29 +153,71 @@ class PromptExpertsCheck {
                             .add = 0,
                             .x = h_.rows(),
                             .groups = groups(1)});
+    SharedResult shared(device_, shape_);
     launch(device_, KernelId::experts_sum, {.x = divided(hidden_size, 256), .y = shape_.n_tokens}, 0,
            ExpertsSumArgs{.y = y.data(),
                           .bias = down_bias_.data(),
                           .experts = experts_.data(),
                           .weights = shares_.data(),
+                          .shared_y = shape_.shared_width > 0 ? shared.y.data() : nullptr,
+                          .shared_weights = shared.weights.data(),
                           .n_per_token = shape_.n_per_token,
                           .cols = hidden_size,
                           .residual = residual.data()});
     launch(device_, KernelId::experts_down, {.x = divided(hidden_size, kDownTileRows), .y = shape_.n_tokens},
            0,
-           ExpertsDownArgs{.down = down_.device_rows(),
+           ExpertsDownArgs{.down = {down_.device_rows(), shared.rows()},
                            .bias = down_bias_.data(),
-                           .h = h_.rows(),
+                           .h = {h_.rows(), shared.h.rows()},
                            .experts = experts_.data(),
-                           .weights = shares_.data(),
+                           .weights = {shares_.data(), shared.weights.data()},
                            .n_per_token = shape_.n_per_token,
                            .residual = alone.data()});
     add(KernelId::experts_sum, "bits", difference(residual.read(), alone.read()));
 
-    const ExpectedDown expected = expected_down(slots(), {down_, down_bias_}, h_, shares_.read(), before);
+    ExpectedDown expected = expected_down(slots(), {down_, down_bias_}, h_, shares_.read(), before);
     add(linear_.kernel, "down", check_nmse(y.read(), expected.products));
+    if (shape_.shared_width > 0) {
+      const std::vector<int32_t> first(static_cast<size_t>(shape_.n_tokens));
+      const CheckBiases none(device_, false, 1, 1, 0);
+      expected = expected_down({first, 1}, {shared.down, none}, shared.h, shared.weights.read(),
+                               std::move(expected.residual));
+    }
     add(KernelId::experts_sum, "values", check_nmse(residual.read(), expected.residual));
   }
+
+  /// What the shared expert's products are, by decode's kernel: a prompt's have the same bits.
+  struct SharedResult {
+    SharedResult(Device& device, const PromptExpertsShape& shape)
+        : width(std::max(shape.shared_width, 32)),
+          has_expert(shape.shared_width > 0),
+          down(device, Format::kQ8_0, 1, shape.hidden_size, width, 60),
+          h(device, shape.n_tokens, width),
+          y(device, int64_t{shape.n_tokens} * shape.hidden_size),
+          weights(device, check_values(shape.n_tokens, 61)) {
+      h.write(check_values(int64_t{shape.n_tokens} * width, 62));
+      h.quantise(device);
+      const int tiles = divided(shape.hidden_size, kLinearTileRows);
+      for (int t = 0; t < shape.n_tokens; ++t) {
+        const ActivationRows x = h.rows();
+        launch(device, KernelId::linear_1, {.x = tiles}, 0,
+               LinearArgs{.weights = {down.device_rows()},
+                          .y = {y.data() + int64_t{t} * shape.hidden_size},
+                          .first_tile = {0, tiles},
+                          .n_matrices = 1,
+                          .n_tokens = 1,
+                          .x = {x.values + int64_t{t} * width, x.codes + int64_t{t} * width,
+                                x.groups + t * (width / kGroupColumns)}});
+      }
+    }
+    WeightRows rows() const { return has_expert ? down.device_rows() : WeightRows{}; }
+
+    int width;
+    bool has_expert;
+    CheckWeights down;
+    CheckActivations h;
+    DeviceArray<float> y, weights;
+  };
 
   Device& device_;
   const PromptExpertsShape& shape_;

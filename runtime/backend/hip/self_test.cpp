@@ -58,6 +58,19 @@ void add_decode_tests(std::vector<SelfTest>& tests) {
                                     .activation = GatedActivation::kClampedSwiglu});
     });
   }
+  tests.push_back([](Device& device) {
+    return check_experts(device, {.gate = Format::kQ4_K,
+                                  .up = Format::kQ4_K,
+                                  .down = Format::kQ8_0,
+                                  .n_experts = 8,
+                                  .n_per_token = 2,
+                                  .hidden_size = 256,
+                                  .width = 64,
+                                  .n_tokens = 2,
+                                  .gating = Gating::kSigmoid,
+                                  .has_selection_bias = true,
+                                  .shared_width = 96});
+  });
   for (const int n_tokens : {2, 4}) {
     tests.push_back([=](Device& device) {
       return check_dense_gate_up(
@@ -80,7 +93,22 @@ void add_decode_tests(std::vector<SelfTest>& tests) {
                                       .has_biases = true,
                                       .pairs_neighbours = pairs_neighbours,
                                       .window = pairs_neighbours ? 4 : 0,
-                                      .has_sinks = pairs_neighbours});
+                                      .has_sinks = pairs_neighbours,
+                                      .is_gated = !pairs_neighbours});
+    });
+  }
+}
+
+void add_recurrent_tests(std::vector<SelfTest>& tests) {
+  tests.push_back([](Device& device) { return check_gate_attention(device, 2, 64); });
+  for (const int head_dim : {64, 128}) {
+    tests.push_back([=](Device& device) {
+      return check_recurrent(device, {.head_dim = head_dim,
+                                      .n_key_heads = 1,
+                                      .n_value_heads = 2,
+                                      .n_tokens = {5, 18},
+                                      .tiles_value_heads = head_dim == 64,
+                                      .has_gates_by_key_head = head_dim == 128});
     });
   }
 }
@@ -112,7 +140,8 @@ void add_prompt_tests(std::vector<SelfTest>& tests) {
              .width = 64,
              .n_tokens = 17,
              .has_biases = is_gpt_oss,
-             .activation = is_gpt_oss ? GatedActivation::kClampedSwiglu : GatedActivation::kSwiglu},
+             .activation = is_gpt_oss ? GatedActivation::kClampedSwiglu : GatedActivation::kSwiglu,
+             .shared_width = is_gpt_oss ? 0 : 64},
             prompt_linear_tiles(WeightKind::kQuantised)[1], tile);
       });
     }
@@ -140,6 +169,7 @@ void add_prompt_tests(std::vector<SelfTest>& tests) {
 std::vector<SelfTest> self_tests() {
   std::vector<SelfTest> tests;
   add_decode_tests(tests);
+  add_recurrent_tests(tests);
   add_prompt_tests(tests);
   return tests;
 }

@@ -247,7 +247,7 @@ TEST_P(EveryShapeOfHeads, AttendsAsTheReference) {
 INSTANTIATE_TEST_SUITE_P(Heads, EveryShapeOfHeads,
                          testing::Values(HeadsCase{1, 1, 64}, HeadsCase{4, 2, 128}, HeadsCase{3, 1, 32},
                                          HeadsCase{8, 2, 96}, HeadsCase{5, 1, 80}, HeadsCase{8, 1, 16},
-                                         HeadsCase{12, 1, 48}, HeadsCase{2, 1, 256}),
+                                         HeadsCase{12, 1, 48}, HeadsCase{2, 1, 256}, HeadsCase{8, 1, 256}),
                          [](const auto& test) {
                            return "Queries" + std::to_string(test.param.n_heads) + "Keys" +
                                   std::to_string(test.param.n_kv_heads) + "Of" +

@@ -94,11 +94,17 @@ TEST(ADecodeStep, IsEightLaunchesALayerOfExperts) {
 }
 
 TEST(ADecodeStep, IsEightLaunchesALayerOfAnyOtherArchitecture) {
-  for (const char* shape : {"tiny-dense", "tiny-llama", "tiny-qwen2", "tiny-gpt-oss"}) {
+  for (const char* shape : {"tiny-dense", "tiny-llama", "tiny-qwen2", "tiny-gpt-oss", "tiny-qwen35moe"}) {
     int64_t n_layers = 0;
     const auto counts = count_step(shape, 1, n_layers);
     EXPECT_EQ(counts.n_launches(), 8 * n_layers + 5) << shape;
   }
+}
+
+TEST(ADecodeStep, IsTwoLaunchesMoreALayerWhereWholeProjectionsAreNormed) {
+  int64_t n_layers = 0;
+  const auto counts = count_step("tiny-minimax-m2", 1, n_layers);
+  EXPECT_EQ(counts.n_launches(), 10 * n_layers + 5);
 }
 
 TEST(ADecodeStep, MovesOneCopyInAndEightBytesOut) {

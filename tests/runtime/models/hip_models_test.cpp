@@ -1,4 +1,5 @@
 // Whole models through the GPU backend, its kernels running on the lanes of the CPU, against the CPU backend.
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <boost/json.hpp>
@@ -12,7 +13,8 @@
 
 #include "bench/loaded_model.h"
 #include "kernels/hip/weight_layout.h"
-#include "runtime/models/model_features.h"
+#include "runtime/backend/hip/hip_backend.h"
+#include "runtime/backend/hip/lanes_device.h"
 #include "tests/runtime/models/temporary_model.h"
 #include "tests/support/random_values.h"
 
@@ -27,7 +29,8 @@ LoadedModel load(const std::filesystem::path& path, const std::string& backend) 
                       .backend = {.kind = backend, .n_threads = 1},
                       .context_length = 192,
                       .max_batch_tokens = 64,
-                      .max_logit_rows = 64});
+                      .max_logit_rows = 64,
+                      .max_sequences = 3});
 }
 
 std::vector<TokenId> random_ids(int64_t n, int64_t vocab_size, uint32_t seed) {
@@ -77,7 +80,9 @@ INSTANTIATE_TEST_SUITE_P(Models, EveryModelOnTheGpu,
                                          Case{"tiny-moe", "Q8_0"}, Case{"tiny-moe", "IQ2_XXS"},
                                          Case{"tiny-dense", "Q4_0"}, Case{"tiny-dense", "F16"},
                                          Case{"tiny-llama", "Q4_0"}, Case{"tiny-qwen2", "Q8_0"},
-                                         Case{"tiny-gpt-oss", "MXFP4_MOE"}),
+                                         Case{"tiny-gpt-oss", "MXFP4_MOE"}, Case{"tiny-minimax-m2", "Q4_K_M"},
+                                         Case{"tiny-qwen3next", "Q8_0"}, Case{"tiny-qwen3next", "F32"},
+                                         Case{"tiny-qwen35moe", "Q4_K_M"}),
                          name_of);
 
 class EveryLongPromptOnTheGpu : public testing::TestWithParam<Case> {};
@@ -98,7 +103,53 @@ TEST_P(EveryLongPromptOnTheGpu, GivesTheLogitsOfTheCpuAndTheSameBitsInAnyChunks)
 
 INSTANTIATE_TEST_SUITE_P(Models, EveryLongPromptOnTheGpu,
                          testing::Values(Case{"tiny-moe", "Q4_K_M"}, Case{"tiny-moe", "F32"},
-                                         Case{"tiny-dense", "Q4_0"}, Case{"tiny-gpt-oss", "MXFP4_MOE"}),
+                                         Case{"tiny-dense", "Q4_0"}, Case{"tiny-gpt-oss", "MXFP4_MOE"},
+                                         Case{"tiny-minimax-m2", "Q8_0"}, Case{"tiny-qwen3next", "Q8_0"},
+                                         Case{"tiny-qwen35moe", "Q4_K_M"}),
+                         name_of);
+
+class EveryBatchOnTheGpu : public testing::TestWithParam<Case> {};
+
+/// Two steps of three sequences, the second from the states of the first: a prompt that fills tiles, one that
+/// does not, and single tokens.
+TEST_P(EveryBatchOnTheGpu, GivesASequenceTheSameBitsAsAlone) {
+  const TemporaryModel file(GetParam().shape, GetParam().recipe);
+  LoadedModel gpu = load(file.path(), "hip-lanes");
+  const int64_t vocab_size = gpu.config().vocab_size;
+  const std::vector<std::vector<PageId>> pages = {{PageId{4}}, {PageId{3}}, {PageId{1}}};
+  struct Part {
+    int32_t n_past, n_new;
+  };
+  const std::vector<std::vector<Part>> steps = {{{0, 12}, {0, 3}, {0, 1}}, {{12, 1}, {3, 1}, {1, 9}}};
+  std::vector<std::vector<TokenId>> ids;
+  for (uint32_t s = 0; s < 3; ++s) ids.push_back(random_ids(16, vocab_size, s + 1));
+  std::vector<std::vector<float>> together(3);
+  for (const std::vector<Part>& step : steps) {
+    std::vector<TokenId> tokens;
+    std::vector<SequenceSlice> slices;
+    std::vector<int32_t> last_rows;
+    for (size_t s = 0; s < step.size(); ++s) {
+      const auto [n_past, n_new] = step[s];
+      tokens.insert(tokens.end(), ids[s].begin() + n_past, ids[s].begin() + n_past + n_new);
+      slices.push_back({pages[s], n_past, n_new, static_cast<int32_t>(2 - s)});
+      last_rows.push_back(static_cast<int32_t>(tokens.size()) - 1);
+    }
+    std::vector<float> logits(3 * static_cast<size_t>(vocab_size));
+    gpu.model().forward({tokens, slices, last_rows}, {logits.data(), 3, vocab_size});
+    for (size_t s = 0; s < step.size(); ++s)
+      together[s].assign(logits.begin() + static_cast<int64_t>(s) * vocab_size,
+                         logits.begin() + static_cast<int64_t>(s + 1) * vocab_size);
+  }
+  for (size_t s = 0; s < ids.size(); ++s) {
+    gpu.rewind();
+    const auto n = static_cast<size_t>(steps[1][s].n_past + steps[1][s].n_new);
+    EXPECT_EQ(gpu.append(std::span(ids[s]).first(n)), together[s]) << "sequence " << s;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Models, EveryBatchOnTheGpu,
+                         testing::Values(Case{"tiny-minimax-m2", "Q8_0"}, Case{"tiny-qwen3next", "Q8_0"},
+                                         Case{"tiny-qwen35moe", "Q4_K_M"}),
                          name_of);
 
 TEST(TheGpuBackend, FindsTheBestTokenOnTheDevice) {
@@ -135,12 +186,30 @@ TEST(TheGpuBackend, NamesWhatAModelNeedsThatItDoesNotDo) {
   const LoadedModel gpu = load(file.path(), "hip-lanes");
   ModelConfig config = gpu.config();
   EXPECT_TRUE(check_features(config, gpu.backend()));
-  config.shared_expert_intermediate_size = 64;
+  config.has_column_orders = true;
   const auto checked = check_features(config, gpu.backend());
   ASSERT_FALSE(checked);
   EXPECT_EQ(checked.error().code, ErrorCode::kUnsupported);
-  EXPECT_NE(checked.error().message.find("shared experts"), std::string::npos) << checked.error().message;
+  EXPECT_NE(checked.error().message.find("weights in activation order"), std::string::npos)
+      << checked.error().message;
   EXPECT_TRUE(check_features(config, load(file.path(), "cpu").backend()));
+}
+
+TEST(TheGpuBackend, NamesTheRecurrentLayersThatItHasNoKernelsFor) {
+  const auto gpu = hip::HipBackend::open_untested(hip::make_lanes_device(), 1);
+  RecurrentShape shape{.n_layers = 1, .conv_channels = 512, .conv_kernel = 4, .n_heads = 4, .head_dim = 128};
+  EXPECT_TRUE(gpu->allocate_states(shape, 2));
+  for (const auto& [head_dim, taps] : {std::pair{96, 4}, std::pair{128, 3}}) {
+    shape.head_dim = head_dim;
+    shape.conv_kernel = taps;
+    const auto allocated = gpu->allocate_states(shape, 2);
+    ASSERT_FALSE(allocated);
+    EXPECT_EQ(allocated.error().code, ErrorCode::kUnsupported);
+    EXPECT_NE(allocated.error().message.find(
+                  fmt::format("heads of {} values and convolutions over {}", head_dim, taps)),
+              std::string::npos)
+        << allocated.error().message;
+  }
 }
 
 /// The NMSE of each row of logits.
@@ -203,7 +272,8 @@ TEST(TheGpuBackend, RunsTheConformanceModels) {
   for (const boost::json::value& model : models) {
     const std::string name(model.at("model").as_string());
     if (!name.starts_with("gguf/qwen3moe") && !name.starts_with("gguf/qwen3-") &&
-        !name.starts_with("gguf/llama") && !name.starts_with("gguf/gpt-oss"))
+        !name.starts_with("gguf/llama") && !name.starts_with("gguf/gpt-oss") &&
+        !name.starts_with("gguf/qwen3next"))
       continue;
     const auto& types = model.at("tensor_types").as_object();
     if (std::ranges::any_of(types, [](const auto& type) {
@@ -217,7 +287,7 @@ TEST(TheGpuBackend, RunsTheConformanceModels) {
     const std::vector<TokenId> ids = kit_ids(model, 1, name.starts_with("gguf/gpt-oss") ? 40 : 24);
     EXPECT_LT(test::nmse(gpu.append(ids, 0, 64), cpu.append(ids, 0, 64)), kBound) << name;
   }
-  EXPECT_GE(n_models, 11);  // among them Q3_K_M, IQ4_XS and MXFP4_MOE
+  EXPECT_GE(n_models, 12);  // among them Q3_K_M, IQ4_XS and MXFP4_MOE
 }
 
 /// BF16, GPTQ and AWQ, as published. A sequence's first token agrees to 1e-13: what differs is that attention

@@ -1,0 +1,77 @@
+// The arguments of the kernels of recurrent layers: as args.h, for their part.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "kernels/hip/args.h"
+
+namespace halod::hip {
+
+/// One sequence's rows within the step, for recurrent layers.
+struct StateSequence {
+  int32_t first_row;
+  int32_t n_rows;
+  int32_t n_past;  ///< 0: the state begins with zeros, whatever is in it
+  int32_t slot;
+};
+
+/// The part of each sequence that a launch computes: a long prompt's launches follow one another.
+struct SequencePart {
+  const StateSequence* sequences;
+  int32_t first;   ///< of a sequence's rows
+  int32_t n_rows;  ///< at most
+};
+
+/// Depthwise causal convolution over kConvTaps tokens, then SiLU, in place. Grid: (channels / 256,
+/// sequences).
+struct CausalConvArgs {
+  float* x;             ///< [rows, n_channels]
+  const float* weight;  ///< [kConvTaps, n_channels]; the last tap meets the token itself
+  float* state;  ///< this layer's of slot 0: [kConvTaps - 1, n_channels], the last tokens, oldest first
+  int64_t slot_floats;  ///< from one slot to the next
+  SequencePart part;
+  int32_t n_channels;
+};
+
+/// The gated delta rule of one value head over a sequence's tokens, with what stands before and after it: q
+/// and k to unit length (q times 1 / sqrt(head_dim)), decay = exp(a softplus(alpha + dt_bias)), beta's
+/// sigmoid; RMS norm and times silu(z). Grid: (n_value_heads, sequences).
+struct DeltaNetArgs {
+  const float* qkv;  ///< [rows, (2 n_key_heads + n_value_heads) * head_dim], convolved
+  /// Logits of value head h: [h / gate_group * gate_group_stride + h % gate_group] of a row of gate_stride.
+  const float* beta;
+  const float* alpha;
+  const float* a;        ///< [n_value_heads], negative
+  const float* dt_bias;  ///< [n_value_heads]
+  const float* norm;     ///< [head_dim]
+  ActivationResult out;  ///< [rows, n_value_heads * head_dim]: z before, the result after
+  float* state;          ///< this layer's heads of slot 0: [n_value_heads][head_dim * head_dim]
+  int64_t slot_floats;
+  SequencePart part;
+  float epsilon;  ///< of the norm
+  int32_t gate_stride;
+  int32_t gate_group;
+  int32_t gate_group_stride;
+  int32_t n_key_heads;
+  int32_t n_value_heads;
+  int32_t
+      tiles_value_heads;  ///< value head h has key head h % n_key_heads instead of h / (values per key head)
+};
+
+inline constexpr int kConvTaps = 4;
+
+// A block has a head. Its state is head_dim x head_dim floats in registers, 16 columns a wave: lane l has
+// columns 2 (l % 8) and the next, of which it holds every fourth group of four rows from 4 (l / 8) on. In
+// memory it lies as it is loaded, [wave][column of the two][group][lane][4 rows], so that a wave reads 512
+// bytes at once.
+
+inline constexpr int kDeltaColumns = 16;  ///< of a wave
+inline constexpr int kDeltaLanes = 8;     ///< side by side in a wave's columns
+inline constexpr int kDeltaTokens = 16;   ///< that go through shared memory together
+constexpr int delta_threads(int head_dim) { return head_dim / kDeltaColumns * 32; }
+constexpr int delta_net_shared_bytes(int head_dim) {
+  return 3 * shared_round(kDeltaTokens * head_dim * 4) + 2 * shared_round(kDeltaTokens * 4);
+}
+
+}  // namespace halod::hip

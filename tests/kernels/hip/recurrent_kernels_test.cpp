@@ -1,0 +1,81 @@
+// What qwen3next, qwen35moe and minimax-m2 need beyond the older architectures: recurrent layers, gated
+// attention, a shared expert, a bias of the experts' choice. On the lanes of the CPU, against the reference.
+#include <gtest/gtest.h>
+
+#include "runtime/backend/hip/kernel_checks.h"
+#include "runtime/backend/hip/lanes_device.h"
+
+namespace halod::hip {
+namespace {
+
+void expect_correct(const KernelChecks& checks) {
+  EXPECT_FALSE(checks.empty());
+  for (const KernelCheck& check : checks)
+    EXPECT_TRUE(check.passed()) << check.what << ": NMSE " << check.nmse;
+}
+
+TEST(GpuExperts, MayBeChosenByABiasThatDoesNotWeighThem) {
+  const auto device = make_lanes_device();
+  for (const int n_per_token : {1, 5})
+    expect_correct(check_experts(*device, {.gate = Format::kQ8_0,
+                                           .up = Format::kQ8_0,
+                                           .down = Format::kQ8_0,
+                                           .n_experts = 40,
+                                           .n_per_token = n_per_token,
+                                           .hidden_size = 64,
+                                           .width = 32,
+                                           .n_tokens = 3,
+                                           .gating = Gating::kSigmoid,
+                                           .weights_scale = 2.5F,
+                                           .has_selection_bias = true}));
+}
+
+TEST(GpuExperts, MayHaveOneThatEveryTokenGoesTo) {
+  const auto device = make_lanes_device();
+  for (const Format format : {Format::kQ4_0, Format::kF16}) {
+    // Narrower and wider than the others; experts that fill no block of the router.
+    for (const int shared_width : {32, 160})
+      expect_correct(check_experts(*device, {.router = format,
+                                             .gate = format,
+                                             .up = Format::kQ8_0,
+                                             .down = format,
+                                             .n_experts = 9,
+                                             .n_per_token = 2,
+                                             .hidden_size = 96,
+                                             .width = 64,
+                                             .n_tokens = 3,
+                                             .has_biases = shared_width == 32,
+                                             .shared_width = shared_width}));
+  }
+}
+
+TEST(GpuRecurrence, ComputesTheGatedDeltaRuleInAnySteps) {
+  const auto device = make_lanes_device();
+  for (const int head_dim : {64, 128}) {
+    for (const bool tiles_value_heads : {false, true})
+      expect_correct(check_recurrent(*device, {.head_dim = head_dim,
+                                               .n_key_heads = 2,
+                                               .n_value_heads = 4,
+                                               .n_tokens = {1, 19, 4},
+                                               .tiles_value_heads = tiles_value_heads,
+                                               .has_gates_by_key_head = !tiles_value_heads}));
+  }
+}
+
+TEST(GpuAttention, MayBeGatedByWhatLiesBesideItsQueries) {
+  const auto device = make_lanes_device();
+  for (const int n_heads : {2, 6, 20})
+    expect_correct(check_attention(*device, {.n_heads = n_heads,
+                                             .n_kv_heads = 2,
+                                             .head_dim = 48,
+                                             .n_keys = {1, 140},
+                                             .has_biases = n_heads == 6,
+                                             .n_rotated = 16,
+                                             .is_gated = true}));
+  expect_correct(check_gate_attention(*device, 1, 16));
+  expect_correct(check_gate_attention(*device, 3, 40));
+  expect_correct(check_gate_attention(*device, 4, 128));
+}
+
+}  // namespace
+}  // namespace halod::hip
