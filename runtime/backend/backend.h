@@ -233,8 +233,8 @@ struct Mamba2Args {
   MatrixView<float> gate;      ///< [n_tokens, n_heads * head_dim]: z, then norm(result * silu(z))
   MatrixView<float> channels;  ///< [n_tokens, n_heads * head_dim + 2 n_groups * state_size]: x, B and C side
                                ///< by side, before the convolution; overwritten
-  MatrixView<const float> dt;     ///< [n_tokens, n_heads]: what the steps depend on
-  const PlacedVector& conv;       ///< [conv_kernel * all channels], oldest tap first
+  MatrixView<const float> dt;  ///< [n_tokens, n_heads]: what the steps depend on
+  const PlacedVector& conv;    ///< [conv_kernel * all channels], oldest tap first
   const PlacedVector* conv_bias;  ///< [all channels]; nullptr = none
   const PlacedVector& dt_bias;    ///< [n_heads]
   const PlacedVector& a;          ///< [n_heads], negative
