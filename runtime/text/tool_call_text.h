@@ -30,8 +30,8 @@ ParsedToolCall parse_json_tool_call(std::string_view text);
 /// unless `tools` gives its parameter another type and it is JSON. Thread: any.
 ParsedToolCall parse_xml_tool_call(std::string_view text, const boost::json::array& tools);
 
-/// `f<arg_key>a</arg_key><arg_value>value</arg_value>` with white space between (GLM-4.5). The name must be one
-/// of `tools`, or text that merely stands between the tags would be a call. Values as above. Thread: any.
+/// `f<arg_key>a</arg_key><arg_value>value</arg_value>` with white space between (GLM-4.5). The name must be
+/// one of `tools`, or text that merely stands between the tags would be a call. Values as above. Thread: any.
 ParsedToolCall parse_keyed_tool_call(std::string_view text, const boost::json::array& tools);
 
 /// `{…}` with white space around it: the arguments of a call whose name is known otherwise, byte for byte.
