@@ -4,7 +4,7 @@
 #   make check     install what is missing, build, run every test
 #   make build     release binaries in build/cpu-release/bin
 #   make install   build, then install below PREFIX (default /usr/local; DESTDIR for packagers)
-#   make package   build, then a .deb in build/cpu-release/packages
+#   make package   build, then .debs or .rpms, or where rpmbuild is there too both, in build/cpu-release/packages
 #   make format    rewrite our sources by .clang-format
 #   make lint      clang-format and clang-tidy, without changing anything
 #   make clean     remove build/
@@ -37,8 +37,13 @@ build:
 install: build
 	cmake --install build/cpu-release --prefix $(PREFIX)
 
+# Those of an earlier version would be installed beside the new ones by `*.deb`.
 package: build
-	cpack --config build/cpu-release/CPackConfig.cmake -G DEB
+	rm -f build/cpu-release/packages/*.deb build/cpu-release/packages/*.rpm
+	if command -v dpkg-shlibdeps >/dev/null; then cpack --config build/cpu-release/CPackConfig.cmake -G DEB; fi
+	if command -v rpmbuild >/dev/null; then cpack --config build/cpu-release/CPackConfig.cmake -G RPM; fi
+	ls build/cpu-release/packages/*.deb build/cpu-release/packages/*.rpm 2>/dev/null | grep . || \
+	  { echo "make package: there is neither dpkg-shlibdeps (Debian: dpkg-dev) nor rpmbuild (Fedora: rpm-build)" >&2; exit 1; }
 
 format:
 	scripts/list-sources cpp h | xargs clang-format -i

@@ -2,10 +2,12 @@
 """Builds halod in a tree of another Debian release and runs its tests there: other compiler, other Boost, sdbus-c++ 2.x.
 
     tests/releases/run.py [SUITE] [--tests REGEX]
+    tests/releases/run.py [SUITE] --packages
 
 SUITE is a Debian release (default trixie); --tests are the tests to run (default: all but the accuracy ones, which say nothing about
-a release). Needs root, debootstrap and a network; trees and builds are kept in build/releases. Exit status: 0 all passed, 1 not, 77
-cannot run here (and says why). Environment: HALOD_E2E_MIRROR (default http://deb.debian.org/debian), JOBS.
+a release). --packages makes that release's .debs instead, boots it, and runs tests/e2e/booted with them. Needs root, debootstrap and a
+network; trees and builds are kept in build/releases. Exit status: 0 all passed, 1 not, 77 cannot run here (and says why).
+Environment: HALOD_E2E_MIRROR (default http://deb.debian.org/debian), JOBS, CMAKE_ARGS (for --packages).
 """
 import argparse
 import os
@@ -69,10 +71,22 @@ ctest --test-dir /build --output-on-failure --no-tests=error --parallel {jobs} {
 """
 
 
+BUILD_PACKAGES = """
+cd /src/halod
+scripts/install-deps build
+apt-get install -y -qq --no-install-recommends dpkg-dev >/dev/null
+cmake -S . -B /build -G Ninja -DCMAKE_BUILD_TYPE=Release -DHALOD_WERROR=ON {arguments}
+cmake --build /build --parallel {jobs} --target halod halo-engine haloctl haloctl_docs halo-bench
+rm -f /build/packages/*.deb
+cd /build && cpack -G DEB
+"""
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("suite", nargs="?", default="trixie")
     parser.add_argument("--tests", metavar="REGEX", help="as ctest -R")
+    parser.add_argument("--packages", action="store_true", help="make the .debs, and try them in a booted system of that release")
     arguments = parser.parse_args()
     if os.geteuid() != 0:
         skip("it needs root")
@@ -81,9 +95,16 @@ def main() -> int:
             skip(f"there is no {program}")
     tree = make_tree(arguments.suite)
     choice = shlex.join(["-R", arguments.tests] if arguments.tests else ["-E", "accuracy"])
+    commands = (BUILD_PACKAGES.format(jobs=JOBS, arguments=os.environ.get("CMAKE_ARGS", "")) if arguments.packages
+                else BUILD_AND_TEST.format(jobs=JOBS, choice=choice))
     command = ["unshare", "--mount", "--propagation", "private", "sh", "-c", INSIDE, "sh", str(tree), str(ROOT), str(ROOT.parent / "shared"),
-               BUILD_AND_TEST.format(jobs=JOBS, choice=choice)]
-    return 1 if subprocess.run(command).returncode else 0
+               commands]
+    if subprocess.run(command).returncode:
+        return 1
+    if not arguments.packages:
+        return 0
+    boot = [ROOT / "tests/e2e/run.py", f"--suite={arguments.suite}", f"--packages={tree}/build/packages"]
+    return 1 if subprocess.run(boot).returncode else 0
 
 
 if __name__ == "__main__":

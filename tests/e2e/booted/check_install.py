@@ -1,12 +1,13 @@
 """The package goes in, and what it brings is right."""
 import re
 
-from machine import UNIT, check, expect, expect_right_answer, healthy, main_pid, run, show, systemctl, wait_for
+from machine import DEBS, UNIT, check, expect, expect_right_answer, healthy, main_pid, run, show, systemctl, wait_for
 
 
-@check("the package installs")
+@check("the way of docs/paths/native.sh goes from packages to an answer")
 def _():
-    run("dpkg", "-i", "/e2e/halod.deb")
+    answer = run("sh", "/e2e/checkout/docs/paths/native.sh", timeout=180).stdout
+    expect('"content":"47 + 125 = 172."' in answer, answer)
 
 
 @check("user and groups are there")
@@ -40,7 +41,7 @@ def _():
 
 @check("installing it again keeps it running")
 def _():
-    run("dpkg", "-i", "/e2e/halod.deb")
+    run("dpkg", "-i", *DEBS)
     wait_for(lambda: systemctl("is-active", UNIT, ok=None) == "active" and main_pid(), "the service to be active")
     wait_for(healthy, "health")
     expect(show("Result") == "success")

@@ -1,7 +1,7 @@
 """The package goes out again, and leaves what is the administrator's."""
 from pathlib import Path
 
-from machine import CONFIG, UNIT, check, expect, healthy, n_engines, run, systemctl, wait_for
+from machine import CONFIG, DEBS, UNIT, check, expect, healthy, n_engines, run, systemctl, wait_for
 
 MODEL = Path("/var/lib/halod/models/mine.gguf")
 
@@ -16,7 +16,7 @@ def _():
 
 @check("installing it once more serves again")
 def _():
-    run("dpkg", "-i", "--force-confold", "/e2e/halod.deb")
+    run("dpkg", "-i", "--force-confold", *DEBS)
     wait_for(healthy, "health")
 
 

@@ -2,55 +2,19 @@
 import json
 import os
 import signal
-import subprocess
-import time
 from pathlib import Path
 
 from api_client import Answer, Stream, ask, chat, request
+from checks import CHECKS, SkipCheck, check, expect, run, wait_for  # noqa: F401 (what checks import from here)
 
 UNIT = "halod.service"
 PORT = 8000
 CONFIG = Path("/etc/halod/halod.yaml")
 DROP_IN = Path("/run/systemd/system/halod.service.d/e2e.conf")
+DEBS = sorted(Path("/e2e/checkout/build/cpu-release/packages").glob("*.deb"))
 DEMO = "demo-moe-Q8_0"
 # The end-of-text tokens are banned: the answer is long enough to be disturbed in its middle.
 ENDLESS = {"logit_bias": {"1502": -100, "1500": -100}, "max_tokens": 400}
-CHECKS = []
-
-
-class SkipCheck(Exception):
-    pass
-
-
-def check(description: str):
-    """The function is a check: it passes unless it raises. What it returns is shown beside the description."""
-    def add(function):
-        CHECKS.append((description, function))
-        return function
-    return add
-
-
-def run(*command: str, ok: bool | None = True, timeout: float = 60) -> subprocess.CompletedProcess:
-    """ok: whether it has to succeed or to fail; None: either."""
-    result = subprocess.run(command, capture_output=True, text=True, timeout=timeout, errors="replace")
-    if ok is not None and (result.returncode == 0) != ok:
-        raise AssertionError(f"{' '.join(command)}: exit status {result.returncode}\n{result.stdout}{result.stderr}")
-    return result
-
-
-def expect(condition, message: str = "") -> None:
-    if not condition:
-        raise AssertionError(message or "it is not so")
-
-
-def wait_for(condition, what: str, timeout: float = 30):
-    deadline = time.monotonic() + timeout
-    while time.monotonic() < deadline:
-        value = condition()
-        if value:
-            return value
-        time.sleep(0.02)
-    raise AssertionError(f"waited {timeout:.0f} s in vain for {what}")
 
 
 def systemctl(*arguments: str, ok: bool | None = True) -> str:
