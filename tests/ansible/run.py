@@ -23,6 +23,8 @@ from checks import CHECKS, SkipCheck  # noqa: E402
 
 # The quick ones first.
 FILES = ["documentation", "modules", "kernel_args", "arguments", "lint", "fleet"]
+# Run by check_fleet.py in namespaces of its own.
+INSIDE = ["booted"]
 SKIPPED = 77
 
 
@@ -44,7 +46,7 @@ def run_check(description: str, function) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", nargs="*", default=[], choices=FILES, metavar="NAME", help=", ".join(FILES))
+    parser.add_argument("--only", nargs="*", default=[], choices=FILES + INSIDE, metavar="NAME", help=", ".join(FILES))
     parser.add_argument("--deb", type=Path, help="halod's package (default: the newest in build/cpu-release/packages)")
     parser.add_argument("--can-run", action="store_true", help="only say whether this machine can: exit status 0 or 77")
     arguments = parser.parse_args()
@@ -56,9 +58,7 @@ def main() -> int:
     if arguments.deb:
         os.environ["HALOD_ANSIBLE_DEB"] = str(arguments.deb.resolve())
     outcomes = {"passed": 0, "failed": 0, "skipped": 0}
-    for name in FILES:
-        if arguments.only and name not in arguments.only:
-            continue
+    for name in arguments.only or FILES:
         CHECKS.clear()
         try:
             importlib.import_module(f"check_{name}")

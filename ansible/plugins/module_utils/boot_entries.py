@@ -37,6 +37,8 @@ class Store(object):
     def replace(self, path, text):
         """Whole or not at all, with the mode and the owner that it had."""
         new = self.path(path) + '.halod-new'
+        if not os.path.isdir(os.path.dirname(new)):
+            os.makedirs(os.path.dirname(new))
         with open(new, 'w') as file:
             file.write(text)
         self.module.atomic_move(new, self.path(path))
