@@ -136,7 +136,7 @@ class Host:
         return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=open(self.console, "wb"), stderr=subprocess.STDOUT)
 
     def variables(self, key: Path) -> dict:
-        return {"ansible_host": self.address, "ansible_user": "root", "ansible_ssh_private_key_file": str(key),
+        return {"ansible_host": self.address, "ansible_user": "root", "ansible_become": False, "ansible_ssh_private_key_file": str(key),
                 "ansible_python_interpreter": "/usr/bin/python3",
                 "ansible_ssh_common_args": f"-o UserKnownHostsFile=/dev/null -o LogLevel=ERROR -o ControlPath={key.parent}/%h"}
 

@@ -11,6 +11,7 @@ import argparse
 import importlib
 import os
 import shutil
+import signal
 import sys
 import time
 import traceback
@@ -57,6 +58,8 @@ def main() -> int:
         return 0
     if arguments.deb:
         os.environ["HALOD_ANSIBLE_DEB"] = str(arguments.deb.resolve())
+    # So that what a check has started ends with it.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     outcomes = {"passed": 0, "failed": 0, "skipped": 0}
     for name in arguments.only or FILES:
         CHECKS.clear()
