@@ -23,7 +23,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from checks import CHECKS, SkipCheck  # noqa: E402
 
 # The quick ones first.
-FILES = ["documentation", "modules", "kernel_args", "arguments", "lint", "fleet"]
+FILES = ["documentation", "modules", "kernel_args", "arguments", "tuning", "lint", "fleet"]
 # Run by check_fleet.py in namespaces of its own.
 INSIDE = ["booted"]
 SKIPPED = 77
