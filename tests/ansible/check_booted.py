@@ -163,8 +163,7 @@ def _():
 
 @check("fleet: a host that is gone is reported, and does not keep the others from their model")
 def _():
-    machines[2].process.terminate()  # an orderly shutdown
-    machines[2].process.wait(timeout=120)
+    machines[2].shut_down()
     run = ansible.run("swap.yml", variables={"model_swap_model": "two", "fleet_swap_failures": 1, "fleet_swap_serial": 1})
     expect(run.status != 0 and "halo-3: unreachable" in run.failure("halo-1"), run.output[-3000:])
     expect([ask(host) for host in machines[:2]] == ["two"] * 2, "the others do not have the new model")

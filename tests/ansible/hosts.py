@@ -21,6 +21,7 @@ NETWORK = "10.77.0"
 # Beyond what tests/e2e boots: what Ansible needs of a host, and what the role models copies with.
 EXTRA_PACKAGES = ["openssh-server", "python3-apt", "rsync", "sudo"]
 CACHE = ROOT / "build/ansible"
+REBOOTED = 133  # systemd-nspawn's exit status
 
 # The simulated machine's boot loader and the boot, below /simulated: what kernel-install has stored is what the next boot has.
 KERNEL_INSTALL = """#!/bin/sh
@@ -112,7 +113,8 @@ class Host:
             (wants / unit).unlink(missing_ok=True)
             (wants / unit).symlink_to(f"{folder_of_unit}/systemd/system/{unit}")
         self.console = folder / name / "console.txt"
-        self.process = self.boot()
+        self.process, self.ending = self.boot(), False
+        threading.Thread(target=self.boot_again, daemon=True).start()
 
     def write(self, path: str, text: str, mode: int = 0o644) -> None:
         file = self.root / path
@@ -129,11 +131,25 @@ class Host:
     def boot(self) -> subprocess.Popen:
         # A cgroup of its own below the test's, or the hosts would share one.
         own = Path("/sys/fs/cgroup") / Path("/proc/self/cgroup").read_text().split("0::/")[1].split("\n")[0] / self.name
-        own.mkdir()
+        own.mkdir(exist_ok=True)
         command = ["sh", "-c", f'echo $$ >{own}/cgroup.procs && exec "$@"', "sh", "systemd-nspawn", "--quiet", f"--directory={self.root}",
                    "--register=no", "--keep-unit", "--boot", "--console=pipe", "--network-bridge=fleet", f"--machine={self.name}",
                    "--", "systemd.unit=multi-user.target"]
         return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=open(self.console, "wb"), stderr=subprocess.STDOUT)
+
+    def boot_again(self) -> None:
+        """A reboot ends systemd-nspawn, with a status by which a unit of its own would start it again; here it has none."""
+        while self.process.wait() == REBOOTED and not self.ending:
+            self.process = self.boot()
+
+    def shut_down(self) -> None:
+        self.ending = True
+        self.process.terminate()
+        try:
+            self.process.wait(timeout=60)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
 
     def variables(self, key: Path) -> dict:
         return {"ansible_host": self.address, "ansible_user": "root", "ansible_become": False, "ansible_ssh_private_key_file": str(key),
@@ -192,11 +208,5 @@ def booted(folder: Path, n_hosts: int):
         yield hosts, key
     finally:
         for host in hosts:
-            host.process.terminate()
-        for host in hosts:
-            try:
-                host.process.wait(timeout=20)
-            except subprocess.TimeoutExpired:
-                host.process.kill()
-                host.process.wait()
+            host.shut_down()
         run("umount", "--recursive", "--lazy", str(disks))
