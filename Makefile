@@ -15,7 +15,7 @@ PREFIX ?= /usr/local
 JOBS ?= $(shell nproc)
 # More arguments for every cmake configuration, for example CMAKE_ARGS=-DHALOD_WERROR=ON.
 CMAKE_ARGS ?=
-# Stages of `make check`; empty for all of them: release asan tsan fuzz e2e.
+# Stages of `make check`; empty for all of them: release asan tsan fuzz e2e ansible.
 STAGES ?=
 BIN := build/cpu-release/bin
 

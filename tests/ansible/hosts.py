@@ -1,0 +1,212 @@
+"""Hosts to manage: real systemds, booted by systemd-nspawn from one tree, on a network of their own, with sshd.
+
+Everything here runs inside tests/e2e/boot-ns and a network namespace (check_fleet.py sees to that), so nothing of it is left on the machine.
+"""
+import functools
+import hashlib
+import http.server
+import importlib.util
+import os
+import shutil
+import subprocess
+import threading
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+from checks import SkipCheck
+from playbook import ROOT
+
+NETWORK = "10.77.0"
+# Beyond what tests/e2e boots: what Ansible needs of a host, and what the role models copies with.
+EXTRA_PACKAGES = ["openssh-server", "python3-apt", "rsync", "sudo"]
+CACHE = ROOT / "build/ansible"
+REBOOTED = 133  # systemd-nspawn's exit status
+
+# The simulated machine's boot loader and the boot, below /simulated: what kernel-install has stored is what the next boot has.
+KERNEL_INSTALL = """#!/bin/sh
+echo "kernel-install $*" >>/simulated/calls.log
+"""
+BOOT_UNIT = """[Unit]
+Description=Boots the simulated kernel
+Before=ssh.service
+[Service]
+Type=oneshot
+ExecStart=/bin/sh -c 'if [ -e /simulated/etc/kernel/cmdline ]; then cp /simulated/etc/kernel/cmdline /simulated/proc/cmdline; fi'
+[Install]
+WantedBy=multi-user.target
+"""
+NETWORK_FILE = """[Match]
+Name=host0
+[Network]
+Address={address}/24
+"""
+
+
+@functools.cache
+def e2e():
+    """tests/e2e/run.py as a module."""
+    spec = importlib.util.spec_from_file_location("e2e_run", ROOT / "tests/e2e/run.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def halod_deb() -> Path:
+    given = os.environ.get("HALOD_ANSIBLE_DEB")
+    debs = sorted((ROOT / "build/cpu-release/packages").glob("halod_*.deb"), key=lambda path: path.stat().st_mtime)
+    if not given and not debs:
+        raise SkipCheck("there is no build/cpu-release/packages/halod_*.deb; `scripts/check ansible` builds it")
+    return Path(given) if given else debs[-1]
+
+
+def make_tree(deb: Path) -> Path:
+    """The tree that tests/e2e boots, with EXTRA_PACKAGES; made anew only when one of them changes."""
+    try:
+        e2e().check_requirements()
+        base = e2e().make_tree(deb)
+    except SystemExit:  # it has said why
+        raise SkipCheck("the end-to-end test's tree cannot be had here") from None
+    key = hashlib.sha256(" ".join(EXTRA_PACKAGES).encode()).hexdigest()[:8]
+    tree = CACHE / f"{base.name}-{key}"
+    if tree.exists():
+        return tree
+    print(f"# making {tree}", flush=True)
+    for old in CACHE.glob(f"{base.name.split('-')[0]}-*"):
+        shutil.rmtree(old)
+    CACHE.mkdir(parents=True, exist_ok=True)
+    making = CACHE / "tree.making"
+    shutil.rmtree(making, ignore_errors=True)
+    with open(CACHE / "tree.log", "w") as log:
+        for command in (["cp", "--archive", str(base), str(making)], ["chroot", str(making), "apt-get", "update"],
+                        ["chroot", str(making), "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "install", "--yes",
+                         "--no-install-recommends", *EXTRA_PACKAGES], ["chroot", str(making), "apt-get", "clean"]):
+            if subprocess.run(command, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL).returncode != 0:
+                raise SkipCheck(f"{command[0]} failed, probably for want of a network: see {log.name}")
+    making.rename(tree)
+    return tree
+
+
+def run(*command: str) -> str:
+    return subprocess.run(command, check=True, capture_output=True, text=True, stdin=subprocess.DEVNULL).stdout
+
+
+class Host:
+    """One booted system. Its disk is an overlay that lives as long as the test, over reboots too."""
+
+    def __init__(self, name: str, number: int, folder: Path, tree: Path, public_key: str):
+        self.name, self.address = name, f"{NETWORK}.{number}"
+        self.root = folder / name / "root"
+        upper, work = folder / name / "upper", folder / name / "work"
+        for path in (self.root, upper, work):
+            path.mkdir(parents=True)
+        run("mount", "-t", "overlay", "overlay", "-o", f"lowerdir={tree},upperdir={upper},workdir={work}", str(self.root))
+        self.write("root/.ssh/authorized_keys", public_key, 0o600)
+        self.write("etc/systemd/network/10-host0.network", NETWORK_FILE.format(address=self.address))
+        self.write("etc/systemd/system/simulated-boot.service", BOOT_UNIT)
+        self.write("usr/local/bin/kernel-install", KERNEL_INSTALL, 0o755)
+        self.write("simulated/proc/cmdline", "root=LABEL=r rw amdgpu.gttsize=65536")
+        self.write("simulated/usr/lib/modules/6.18.9/vmlinuz", "")
+        self.write("etc/hostname", name + "\n")
+        wants = self.root / "etc/systemd/system/multi-user.target.wants"
+        for unit, folder_of_unit in (("simulated-boot.service", "/etc"), ("systemd-networkd.service", "/lib"), ("ssh.service", "/lib")):
+            (wants / unit).unlink(missing_ok=True)
+            (wants / unit).symlink_to(f"{folder_of_unit}/systemd/system/{unit}")
+        self.console = folder / name / "console.txt"
+        self.process, self.ending = self.boot(), False
+        threading.Thread(target=self.boot_again, daemon=True).start()
+
+    def write(self, path: str, text: str, mode: int = 0o644) -> None:
+        file = self.root / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+        file.chmod(mode)
+
+    def read(self, path: str) -> str:
+        return (self.root / path).read_text()
+
+    def read_bytes(self, path: str) -> bytes:
+        return (self.root / path).read_bytes()
+
+    def boot(self) -> subprocess.Popen:
+        # A cgroup of its own below the test's, or the hosts would share one.
+        own = Path("/sys/fs/cgroup") / Path("/proc/self/cgroup").read_text().split("0::/")[1].split("\n")[0] / self.name
+        own.mkdir(exist_ok=True)
+        command = ["sh", "-c", f'echo $$ >{own}/cgroup.procs && exec "$@"', "sh", "systemd-nspawn", "--quiet", f"--directory={self.root}",
+                   "--register=no", "--keep-unit", "--boot", "--console=pipe", "--network-bridge=fleet", f"--machine={self.name}",
+                   "--", "systemd.unit=multi-user.target"]
+        return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=open(self.console, "wb"), stderr=subprocess.STDOUT)
+
+    def boot_again(self) -> None:
+        """A reboot ends systemd-nspawn, with a status by which a unit of its own would start it again; here it has none."""
+        while self.process.wait() == REBOOTED and not self.ending:
+            self.process = self.boot()
+
+    def shut_down(self) -> None:
+        self.ending = True
+        self.process.terminate()
+        try:
+            self.process.wait(timeout=60)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+    def variables(self, key: Path) -> dict:
+        return {"ansible_host": self.address, "ansible_user": "root", "ansible_become": False, "ansible_ssh_private_key_file": str(key),
+                "ansible_python_interpreter": "/usr/bin/python3",
+                "ansible_ssh_common_args": f"-o UserKnownHostsFile=/dev/null -o LogLevel=ERROR -o ControlPath={key.parent}/%h"}
+
+
+class ModelServer(http.server.ThreadingHTTPServer):
+    """Serves one file and counts who asks for it."""
+
+    def __init__(self, address: str, file: Path):
+        self.file, self.downloads = file, []
+        super().__init__((address, 0), self.Handler)
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.server.downloads.append(self.client_address[0])
+            self.send_response(200)
+            self.send_header("Content-Length", str(self.server.file.stat().st_size))
+            self.end_headers()
+            with open(self.server.file, "rb") as file:
+                shutil.copyfileobj(file, self.wfile)
+
+        def log_message(self, *_):
+            pass
+
+
+def wait_for_ssh(host: Host, key: Path, timeout: float = 120) -> None:
+    deadline = time.monotonic() + timeout
+    command = ["ssh", "-i", str(key), "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "ConnectTimeout=2",
+               "-o", "BatchMode=yes", f"root@{host.address}", "true"]
+    while subprocess.run(command, capture_output=True).returncode != 0:
+        if time.monotonic() > deadline or host.process.poll() is not None:
+            raise AssertionError(f"{host.name} does not answer by ssh:\n{host.console.read_text(errors='replace')[-2000:]}")
+        time.sleep(0.2)
+
+
+@contextmanager
+def booted(folder: Path, n_hosts: int):
+    """(hosts, their key); they are gone afterwards."""
+    disks = folder / "disks"
+    disks.mkdir()
+    run("mount", "-t", "tmpfs", "-o", "mode=0755", "tmpfs", str(disks))
+    run("ip", "link", "set", "lo", "up")
+    run("ip", "link", "add", "fleet", "type", "bridge")
+    run("ip", "address", "add", f"{NETWORK}.1/24", "dev", "fleet")
+    run("ip", "link", "set", "fleet", "up")
+    key = folder / "key"
+    run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key))
+    tree = Path(os.environ["HALOD_ANSIBLE_TREE"])
+    hosts = [Host(f"halo-{number}", 10 + number, disks, tree, key.with_suffix(".pub").read_text()) for number in range(1, n_hosts + 1)]
+    try:
+        for host in hosts:
+            wait_for_ssh(host, key)
+        yield hosts, key
+    finally:
+        for host in hosts:
+            host.shut_down()
+        run("umount", "--recursive", "--lazy", str(disks))
