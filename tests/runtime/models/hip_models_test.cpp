@@ -16,6 +16,7 @@
 #include "runtime/backend/hip/hip_backend.h"
 #include "runtime/backend/hip/lanes_device.h"
 #include "tests/runtime/models/temporary_model.h"
+#include "tests/support/random_model.h"
 #include "tests/support/random_values.h"
 
 namespace halod {
@@ -84,6 +85,21 @@ INSTANTIATE_TEST_SUITE_P(Models, EveryModelOnTheGpu,
                                          Case{"tiny-qwen3next", "Q8_0"}, Case{"tiny-qwen3next", "F32"},
                                          Case{"tiny-qwen35moe", "Q4_K_M"}),
                          name_of);
+
+/// Dense layers before those with experts, a shared expert without a gate, half of a head rotated; biases and
+/// norms of heads in one or the other.
+TEST(TheGpuBackend, RunsGlm) {
+  for (const char* family : {"glm4moe", "glm4moe-air"}) {
+    SCOPED_TRACE(family);
+    const test::RandomModelFile file(family, Format::kQ8_0);
+    LoadedModel gpu = load(file.path(), "hip-lanes"), cpu = load(file.path(), "cpu");
+    const std::vector<TokenId> ids = random_ids(40, cpu.config().vocab_size, 13);
+    const std::vector<float> at_once = gpu.append(ids, 20, 64);
+    EXPECT_LT(test::nmse(at_once, cpu.append(ids, 20, 64)), kBound);
+    gpu.rewind();
+    EXPECT_EQ(gpu.append(ids, 20, 7), at_once) << "in chunks";
+  }
+}
 
 class EveryLongPromptOnTheGpu : public testing::TestWithParam<Case> {};
 
