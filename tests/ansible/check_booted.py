@@ -30,7 +30,7 @@ server = fleet.ModelServer(f"{fleet.NETWORK}.1", MODEL)
 VARIABLES = {
     "kernel_args_root": "/simulated", "kernel_args_backend": "kernel_install", "kernel_args_memory_mib": 128_100, "kernel_args_kernel": "6.18.9",
     "kernel_args_reboot_allowed": True, "kernel_args_reboot_timeout": 120, "gpu_access_kernel": "6.18.9", "gpu_access_users": ["halod", "root"],
-    "halod_package_files": [os.environ["HALOD_ANSIBLE_DEB"]], "halod_listen": "0.0.0.0:8000", "halod_api_keys": [KEY],
+    "halod_package_files": [str(path) for path in fleet.packages()], "halod_listen": "0.0.0.0:8000", "halod_api_keys": [KEY],
     "halod_config": {"limits": {"shutdown_timeout": "5s"}}, "halod_default_model": DEMO, "halod_verify_expect": RIGHT, "model_swap_expect": RIGHT,
     "models_files": [{"path": f"{name}/{name}.gguf", "url": f"http://{fleet.NETWORK}.1:{server.server_port}/{name}.gguf",
                       "sha256": hashlib.sha256(MODEL.read_bytes()).hexdigest(), "bytes": MODEL.stat().st_size} for name in ("one", "two")],

@@ -16,9 +16,8 @@ def _():
     for program in ("ip", "ssh", "ssh-keygen"):
         if subprocess.run(["sh", "-c", f"command -v {program}"], capture_output=True).returncode != 0:
             raise SkipCheck(f"there is no {program}")
-    deb = hosts.halod_deb()
-    tree = os.environ.get("HALOD_ANSIBLE_TREE") or str(hosts.make_tree(deb))
-    environment = {**os.environ, "HALOD_ANSIBLE_TREE": tree, "HALOD_ANSIBLE_DEB": str(deb), "PYTHONUNBUFFERED": "1"}
+    tree = os.environ.get("HALOD_ANSIBLE_TREE") or str(hosts.make_tree())
+    environment = {**os.environ, "HALOD_ANSIBLE_TREE": tree, "PYTHONUNBUFFERED": "1"}
     command = [hosts.ROOT / "tests/e2e/boot-ns", "unshare", "--net", sys.executable, HERE / "run.py", "--only", "booted"]
     process = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
     summary = None

@@ -2,10 +2,8 @@
 
 Everything here runs inside tests/e2e/boot-ns and a network namespace (check_fleet.py sees to that), so nothing of it is left on the machine.
 """
-import functools
 import hashlib
 import http.server
-import importlib.util
 import os
 import shutil
 import subprocess
@@ -43,30 +41,22 @@ Address={address}/24
 """
 
 
-@functools.cache
-def e2e():
-    """tests/e2e/run.py as a module."""
-    spec = importlib.util.spec_from_file_location("e2e_run", ROOT / "tests/e2e/run.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def packages() -> list[Path]:
+    """halod's .debs, the newest of each."""
+    folder = Path(os.environ.get("HALOD_ANSIBLE_PACKAGES", ROOT / "build/cpu-release/packages"))
+    newest = {path.name.split("_")[0]: path for path in sorted(folder.glob("*.deb"), key=lambda path: path.stat().st_mtime)}
+    if "halod" not in newest:
+        raise SkipCheck(f"there is no halod_*.deb in {folder}; `scripts/check ansible` builds it")
+    return list(newest.values())
 
 
-def halod_deb() -> Path:
-    given = os.environ.get("HALOD_ANSIBLE_DEB")
-    debs = sorted((ROOT / "build/cpu-release/packages").glob("halod_*.deb"), key=lambda path: path.stat().st_mtime)
-    if not given and not debs:
-        raise SkipCheck("there is no build/cpu-release/packages/halod_*.deb; `scripts/check ansible` builds it")
-    return Path(given) if given else debs[-1]
-
-
-def make_tree(deb: Path) -> Path:
+def make_tree() -> Path:
     """The tree that tests/e2e boots, with EXTRA_PACKAGES; made anew only when one of them changes."""
-    try:
-        e2e().check_requirements()
-        base = e2e().make_tree(deb)
-    except SystemExit:  # it has said why
-        raise SkipCheck("the end-to-end test's tree cannot be had here") from None
+    made = subprocess.run([ROOT / "tests/e2e/run.py", "--tree", "--packages", packages()[0].parent], stdin=subprocess.DEVNULL,
+                          capture_output=True, text=True)
+    if made.returncode != 0:
+        raise SkipCheck(f"the end-to-end test's tree cannot be had here: {made.stdout.strip()} {made.stderr.strip()[-300:]}")
+    base = Path(made.stdout.splitlines()[-1])
     key = hashlib.sha256(" ".join(EXTRA_PACKAGES).encode()).hexdigest()[:8]
     tree = CACHE / f"{base.name}-{key}"
     if tree.exists():

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Tests the Ansible collection of ansible/: documentation, lint, roles on simulated machines, and the fleet in booted systems.
 
-    tests/ansible/run.py [--only NAME...] [--deb FILE]
+    tests/ansible/run.py [--only NAME...] [--packages FOLDER]
     tests/ansible/run.py --can-run
 
 NAME is that of a check_NAME.py here. Needs ansible-playbook; what needs more (ansible-lint, root, systemd-nspawn) is skipped where it is not
@@ -48,7 +48,7 @@ def run_check(description: str, function) -> str:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", nargs="*", default=[], choices=FILES + INSIDE, metavar="NAME", help=", ".join(FILES))
-    parser.add_argument("--deb", type=Path, help="halod's package (default: the newest in build/cpu-release/packages)")
+    parser.add_argument("--packages", type=Path, help="folder of halod's .debs (default: build/cpu-release/packages)")
     parser.add_argument("--can-run", action="store_true", help="only say whether this machine can: exit status 0 or 77")
     arguments = parser.parse_args()
     if not shutil.which("ansible-playbook"):
@@ -56,8 +56,8 @@ def main() -> int:
         return SKIPPED
     if arguments.can_run:
         return 0
-    if arguments.deb:
-        os.environ["HALOD_ANSIBLE_DEB"] = str(arguments.deb.resolve())
+    if arguments.packages:
+        os.environ["HALOD_ANSIBLE_PACKAGES"] = str(arguments.packages.resolve())
     # So that what a check has started ends with it.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     outcomes = {"passed": 0, "failed": 0, "skipped": 0}

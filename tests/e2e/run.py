@@ -3,6 +3,7 @@
 
     tests/e2e/run.py [--suite SUITE] [--packages FOLDER] [--only NAME...]    installs the .debs, as docs/paths/native.sh says
     tests/e2e/run.py --quadlet                                               podman in it, as docs/paths/quadlet.sh says
+    tests/e2e/run.py --tree                                                  makes the tree for the .debs, and prints where it is
     tests/e2e/run.py --can-run
 
 Needs root on a Debian machine with debootstrap and systemd-nspawn, and the network once: the tree that is booted is made once and
@@ -59,6 +60,11 @@ def dependencies(debs: list[Path]) -> str:
     return ", ".join(sorted({one for field in fields for one in field.split(", ")}))
 
 
+def native_tree(suite: str, debs: list[Path]) -> Path:
+    """What the packages are installed into."""
+    return make_tree(suite, [*SERVER, "power-profiles-daemon"], dependencies(debs))
+
+
 def lay_out_checkout(folder: Path, debs: list[Path]) -> None:
     """What a user has after `git clone`, without the sources, and with packages that are built already."""
     checkout = folder / "checkout"
@@ -113,9 +119,13 @@ def main() -> int:
     parser.add_argument("--only", nargs="*", default=[], help="names of tests/e2e/booted/check_NAME.py; install is always run")
     parser.add_argument("--quadlet", action="store_true", help="halod as a container in a booted Debian 13")
     parser.add_argument("--can-run", action="store_true", help="only say whether this machine can: exit status 0 or 77")
+    parser.add_argument("--tree", action="store_true", help="only make the tree, and print its path as the last line")
     arguments = parser.parse_args()
     check_requirements()
     if arguments.can_run:
+        return 0
+    if arguments.tree:
+        print(native_tree(arguments.suite, newest_debs(arguments.packages)))
         return 0
     folder = Path(tempfile.mkdtemp(prefix="halod-e2e-"))
     if arguments.quadlet:
@@ -129,7 +139,7 @@ def main() -> int:
                    {"SYSTEMD_SECCOMP": "0"})
     debs = newest_debs(arguments.packages)
     lay_out_checkout(folder, debs)
-    tree = make_tree(arguments.suite, [*SERVER, "power-profiles-daemon"], dependencies(debs))
+    tree = native_tree(arguments.suite, debs)
     plan = [name for name in NATIVE_CHECKS if not arguments.only or name in ["install", *arguments.only]]
     return run(tree, folder, plan)
 
