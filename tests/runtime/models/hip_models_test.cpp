@@ -15,6 +15,7 @@
 #include "kernels/hip/weight_layout.h"
 #include "runtime/backend/hip/hip_backend.h"
 #include "runtime/backend/hip/lanes_device.h"
+#include "runtime/models/model_features.h"
 #include "tests/runtime/models/temporary_model.h"
 #include "tests/support/random_model.h"
 #include "tests/support/random_values.h"

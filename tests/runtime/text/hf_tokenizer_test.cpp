@@ -219,7 +219,7 @@ TEST_F(AHuggingFaceTokenizer, RefusesWhatWouldGiveOtherTokens) {
   const char* main = "tokenizer.json";
   const Case cases[] = {
       {main, R"("type": "BPE")", R"("type": "Unigram")", kUnsupported, "model.type"},
-      {main, R"("byte_fallback": false)", R"("byte_fallback": true)", kUnsupported, "model.byte_fallback"},
+      {main, R"("byte_fallback": false)", R"("byte_fallback": true)", kUnsupported, "normalizer.type"},
       {main, R"("end_of_word_suffix": "")", R"("end_of_word_suffix": "x")", kUnsupported,
        "model.end_of_word_suffix"},
       {main, R"("type": "NFC")", R"("type": "Lowercase")", kUnsupported, "normalizer.type"},
