@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Tests the Ansible collection of ansible/: documentation, lint, roles on simulated machines, and the fleet in booted systems.
+"""Tests the Ansible collection of ansible/: documentation, lint, roles on simulated machines, and, with --only fleet, in booted systems.
 
     tests/ansible/run.py [--only NAME...] [--packages FOLDER]
     tests/ansible/run.py --can-run
@@ -23,7 +23,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parent))
 from checks import CHECKS, SkipCheck  # noqa: E402
 
 # The quick ones first.
-FILES = ["documentation", "modules", "kernel_args", "arguments", "tuning", "lint", "fleet"]
+FILES = ["documentation", "modules", "kernel_args", "arguments", "tuning", "lint"]
+# Three booted systems; they take minutes.
+BOOTING = ["fleet"]
 # Run by check_fleet.py in namespaces of its own.
 INSIDE = ["booted"]
 SKIPPED = 77
@@ -47,7 +49,8 @@ def run_check(description: str, function) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", nargs="*", default=[], choices=FILES + INSIDE, metavar="NAME", help=", ".join(FILES))
+    parser.add_argument("--only", nargs="*", default=[], choices=FILES + BOOTING + INSIDE, metavar="NAME",
+                        help=", ".join(FILES + BOOTING))
     parser.add_argument("--packages", type=Path, help="folder of halod's .debs (default: build/cpu-release/packages)")
     parser.add_argument("--can-run", action="store_true", help="only say whether this machine can: exit status 0 or 77")
     arguments = parser.parse_args()
