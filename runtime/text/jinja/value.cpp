@@ -16,6 +16,9 @@ template <class... Handlers>
 struct Overloaded : Handlers... {
   using Handlers::operator()...;
 };
+// clang 14, which fuzzes, does not deduce it by itself.
+template <class... Handlers>
+Overloaded(Handlers...) -> Overloaded<Handlers...>;
 
 int checked_depth(int depth) {
   if (depth > kMaxValueDepth)
