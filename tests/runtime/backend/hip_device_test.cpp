@@ -25,7 +25,7 @@ class TheHipDevice : public testing::Test {
  protected:
   void SetUp() override {
     if (code_objects().empty())
-      GTEST_SKIP() << "this build has no GPU kernels: no clang with AMD's target was found";
+      GTEST_SKIP() << "this build has no GPU kernels: HALOD_HIP=OFF, or no clang with AMD's target";
   }
 };
 
