@@ -1,8 +1,10 @@
 #include "base/thread_pool.h"
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <limits>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -44,10 +46,55 @@ bool spin_until(const Done& done) {
   }
 }
 
+/// What is left of one worker's share of a parallel_for: chunks [begin, end), both in one word, so that the
+/// worker, who takes from the front, and thieves, who take from the back, agree by compare-and-swap.
+class alignas(64) Share {
+ public:
+  void set(uint32_t begin, uint32_t end) { range_.store(pack(begin, end), std::memory_order_relaxed); }
+  uint32_t n_left() const {
+    const uint64_t range = range_.load(std::memory_order_relaxed);
+    return end_of(range) - begin_of(range);
+  }
+  /// The next chunk, or false when none is left. Order of memory: chunks are disjoint, and ThreadPool::run
+  /// publishes their results.
+  bool take_first(uint32_t& chunk) {
+    uint64_t range = range_.load(std::memory_order_relaxed);
+    while (begin_of(range) < end_of(range)) {
+      chunk = begin_of(range);
+      if (range_.compare_exchange_weak(range, pack(chunk + 1, end_of(range)), std::memory_order_relaxed))
+        return true;
+    }
+    return false;
+  }
+  /// The later half of what is left, to be this worker's own; false when there is none.
+  bool take_half_of(Share& victim) {
+    uint64_t range = victim.range_.load(std::memory_order_relaxed);
+    while (begin_of(range) < end_of(range)) {
+      const uint32_t middle = begin_of(range) + (end_of(range) - begin_of(range)) / 2;
+      if (victim.range_.compare_exchange_weak(range, pack(begin_of(range), middle),
+                                              std::memory_order_relaxed)) {
+        set(middle, end_of(range));
+        return true;
+      }
+    }
+    return false;
+  }
+
+ private:
+  static uint64_t pack(uint32_t begin, uint32_t end) { return uint64_t{begin} << 32 | end; }
+  static uint32_t begin_of(uint64_t range) { return static_cast<uint32_t>(range >> 32); }
+  static uint32_t end_of(uint64_t range) { return static_cast<uint32_t>(range); }
+
+  std::atomic<uint64_t> range_{0};
+};
+
 }  // namespace
 
 struct ThreadPool::State {
+  explicit State(int n_workers) : shares(static_cast<size_t>(n_workers)) {}
+
   std::vector<std::thread> workers;
+  std::vector<Share> shares;  ///< one per worker
   const std::function<void(int, int)>* task = nullptr;
   // Released by run() after `task` is set, acquired by workers before they read it.
   std::atomic<uint64_t> generation{0};
@@ -78,7 +125,7 @@ struct ThreadPool::State {
   }
 };
 
-ThreadPool::ThreadPool(int n_threads) : state_(std::make_unique<State>()) {
+ThreadPool::ThreadPool(int n_threads) : state_(std::make_unique<State>(n_threads)) {
   HALOD_ASSERT(n_threads >= 1);
   for (int worker_idx = 1; worker_idx < n_threads; ++worker_idx) {
     state_->workers.emplace_back([this, worker_idx, n_threads] { state_->work(worker_idx, n_threads); });
@@ -126,12 +173,26 @@ void ThreadPool::parallel_for(int64_t n_items, int64_t chunk,
     if (n_items > 0) task(0, n_items, 0);
     return;
   }
-  std::atomic<int64_t> next{0};
+  const int64_t n_chunks = (n_items + chunk - 1) / chunk;
+  HALOD_ASSERT(n_chunks <= std::numeric_limits<uint32_t>::max());
+  std::vector<Share>& shares = state_->shares;
+  const auto n_workers = static_cast<int64_t>(shares.size());
+  for (int64_t w = 0; w < n_workers; ++w) {
+    shares[static_cast<size_t>(w)].set(static_cast<uint32_t>(n_chunks * w / n_workers),
+                                       static_cast<uint32_t>(n_chunks * (w + 1) / n_workers));
+  }
   run([&](int worker_idx, int) {
+    Share& own = shares[static_cast<size_t>(worker_idx)];
+    const auto left_of = [](const Share& a, const Share& b) { return a.n_left() < b.n_left(); };
     while (true) {
-      const int64_t begin = next.fetch_add(chunk, std::memory_order_relaxed);
-      if (begin >= n_items) return;
-      task(begin, begin + chunk < n_items ? begin + chunk : n_items, worker_idx);
+      uint32_t taken = 0;
+      while (own.take_first(taken)) {
+        const int64_t begin = taken * chunk;
+        task(begin, std::min(begin + chunk, n_items), worker_idx);
+      }
+      Share& fullest = *std::max_element(shares.begin(), shares.end(), left_of);
+      if (fullest.n_left() == 0) return;
+      own.take_half_of(fullest);
     }
   });
 }

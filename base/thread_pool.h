@@ -23,8 +23,9 @@ class ThreadPool {
   /// Calls task(worker_idx, n_threads) once on every worker and returns when all have.
   void run(const std::function<void(int worker_idx, int n_workers)>& task);
 
-  /// Splits [0, n_items) into chunks of `chunk` items that workers take as they become free (a shared
-  /// machine's cores are not equally fast). Calls task(begin, end, worker_idx).
+  /// Splits [0, n_items) into chunks of `chunk` items. Each worker has a run of neighbouring chunks, in
+  /// order, so that what it reads is one stream that can be asked for ahead; who is done takes half of what
+  /// another has left (a shared machine's cores are not equally fast). Calls task(begin, end, worker_idx).
   void parallel_for(int64_t n_items, int64_t chunk,
                     const std::function<void(int64_t begin, int64_t end, int worker_idx)>& task);
 
