@@ -25,7 +25,7 @@
 
 namespace halod::wire {
 
-inline constexpr uint16_t kVersion = 4;
+inline constexpr uint16_t kVersion = 3;
 inline constexpr size_t kHeaderBytes = 8;
 /// A 1M-token prompt as JSON is about 8 MB; anything larger is a broken peer.
 inline constexpr uint32_t kMaxPayloadBytes = 64U << 20;

@@ -235,18 +235,20 @@ MatmulTrial::Outcome MatmulTrial::outcome() const {
   HALOD_ASSERT(round_ >= kRounds);
   const Runner& first = runners_.front();
   if (first.seconds.empty()) return {.variant = first.variant};
-  const auto seconds_of = [this](const Runner& runner) {
-    return median(runner.seconds) * static_cast<double>(setup_.rows);
-  };
   Outcome outcome{
-      .variant = first.variant, .seconds = seconds_of(first), .untuned_seconds = seconds_of(first)};
-  for (const Runner& runner : runners_) {
-    if (runner.is_out || seconds_of(runner) >= outcome.seconds) continue;
-    if (seconds_of(runner) > kWorthIt * outcome.untuned_seconds) continue;
-    outcome.variant = runner.variant;
-    outcome.seconds = seconds_of(runner);
+      .variant = first.variant, .seconds = median_seconds(0), .untuned_seconds = median_seconds(0)};
+  for (size_t i = 1; i < runners_.size(); ++i) {
+    if (runners_[i].is_out) continue;
+    const double seconds = median_seconds(i);
+    if (seconds >= outcome.seconds || seconds > kWorthIt * outcome.untuned_seconds) continue;
+    outcome.variant = runners_[i].variant;
+    outcome.seconds = seconds;
   }
   return outcome;
+}
+
+double MatmulTrial::median_seconds(size_t candidate) const {
+  return median(runners_.at(candidate).seconds) * static_cast<double>(setup_.rows);
 }
 
 }  // namespace halod

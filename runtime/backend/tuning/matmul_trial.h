@@ -89,6 +89,9 @@ class MatmulTrial {
   /// REQUIRES: step() has returned false. The first candidate unless another one is faster by more than
   /// noise.
   Outcome outcome() const;
+  /// Of a candidate's runs, for the whole matrix, in the order of the setup. REQUIRES: as outcome(), and each
+  /// of them differs from the first for so many tokens.
+  double median_seconds(size_t candidate) const;
 
  private:
   struct Runner {
