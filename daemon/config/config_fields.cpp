@@ -1,3 +1,4 @@
+// It is longer than 400 lines because it has a row for every key.
 #include "daemon/config/config_fields.h"
 
 #include <fmt/format.h>
