@@ -10,8 +10,7 @@
 
 namespace halod {
 
-/// One tensor's content: norms near 1, decays near -1, matrices with variance 1 / cols. Thread: fill() from
-/// any thread.
+/// One tensor's content: norms near 1, decays near -1, matrices with variance 1 / cols. Thread: fill() from any thread.
 class RandomWeights {
  public:
   /// Different tensors (by name) and seeds have unrelated content.
