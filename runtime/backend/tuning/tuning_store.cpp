@@ -174,7 +174,7 @@ Validators cpu_validators() {
   return {{"HALOD_TUNING_VERSION", "1"},
           {"CPU_MODEL", model},
           {"CPU_FLAGS", flags.empty() ? "baseline" : flags},
-          {"KERNEL_HASH", kKernelHash}};
+          {"KERNEL_HASH", std::string(kernel_hash())}};
 }
 
 TuningResults TuningStore::read() { return read_locked(true); }
