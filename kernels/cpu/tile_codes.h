@@ -100,7 +100,7 @@ void matmul_tiles_of(const MatmulArgs& args, TileSettings settings) {
     for (; in_pairs && row + kTileRows < end; row += 2 * kTileRows) {
       const TokenRow x = token_row(args, 0, 0);
       F32x16 sums[2] = {zero_f32(), zero_f32()};
-      multiply_tile<Tile, 1, 2>(tile_at(row), cols, &x, sums, settings.tiles_ahead);
+      multiply_tile<Tile, 1, 2>(tile_at(row), tile_bytes, cols, &x, sums, settings.tiles_ahead);
       store_sums(args, row, 0, 1, sums);
       store_sums(args, row + kTileRows, 0, 1, sums + 1);
     }
@@ -113,7 +113,7 @@ void matmul_tiles_of(const MatmulArgs& args, TileSettings settings) {
         x[t] = token_row(args, first_token + t, 0);
         sums[t] = zero_f32();
       }
-      multiply_tile<Tile, n>(tile_at(row), cols, x, sums, settings.tiles_ahead);
+      multiply_tile<Tile, n>(tile_at(row), tile_bytes, cols, x, sums, settings.tiles_ahead);
       store_sums(args, row, first_token, n, sums);
     });
   }

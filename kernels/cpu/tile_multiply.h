@@ -76,14 +76,13 @@ inline void prefetch(const std::byte* at) {
 }
 
 /// sums[k * n_tokens + t] += the products of the 16 rows of tile k, of `cols` columns, with x[t]. Tiles
-/// follow one another in memory; `tiles_ahead` as in TileSettings, in units of n_tiles.
+/// follow one another in memory, `tile_bytes` each; `tiles_ahead` as in TileSettings, in units of n_tiles.
 template <class Tile, int n_tokens, int n_tiles = 1>
-void multiply_tile(const std::byte* tile, int64_t cols, const TokenRow* x, F32x16* sums,
+void multiply_tile(const std::byte* tile, int64_t tile_bytes, int64_t cols, const TokenRow* x, F32x16* sums,
                    int64_t tiles_ahead) {
   constexpr TileShape shape = Tile::kShape;
   constexpr int kQuadsPerScale = kQuadsPerGroup / Tile::kGroupScales, kSums = n_tiles * n_tokens;
   constexpr int64_t kBytesPerGroup = shape.bytes_per_group();
-  const int64_t tile_bytes = kBytesPerGroup * (cols / kGroupColumns);
   const std::byte* codes_at = tile;
   const std::byte* high_at = tile + shape.high_offset(cols);
   const std::byte* scales_at = tile + shape.scale_offset(cols);
