@@ -70,12 +70,12 @@ struct Verified {
 };
 
 /// Times what was chosen against the default once more: the times that it was chosen by flatter it.
-std::vector<Verified> verify(const Shapes& shapes, const TuningResults& results, ThreadPool& threads) {
+std::vector<Verified> verify(const Shapes& shapes, int64_t weight_bytes, const TuningResults& results,
+                             ThreadPool& threads) {
   std::vector<Verified> rows;
   for (const auto& [shape, of] : shapes) {
     const MatmulVariant* placed = select_matmul(shape.format, shape.cols, false);
-    const auto weights =
-        TrialWeights::make(shape.format, shape.cols, placed->layout, TrialWeights::kMaxBytes).value();
+    const auto weights = TrialWeights::make(shape.format, shape.cols, placed->layout, weight_bytes).value();
     const auto candidates = matmul_equals(*placed, shape.format, shape.cols);
     for (size_t i = 0; i < kTokensClasses.size(); ++i) {
       const TuningKey key = tuning_key(shape, i);
@@ -157,7 +157,7 @@ void run(const TuneOptions& options) {
   }
   const TuningResults results = store.read();
   if (options.verifies) {
-    const std::vector<Verified> rows = verify(shapes, results, threads);
+    const std::vector<Verified> rows = verify(shapes, tuner.weight_bytes(), results, threads);
     json::array verified;
     for (const Verified& row : rows) {
       verified.push_back({{"operation", row.key.operation},

@@ -181,9 +181,6 @@ Activations CpuBackend::prepare(MatrixView<const float> x, bool needs_codes, Qua
 
 void CpuBackend::parallel_for(int64_t n_items, int64_t chunk, int64_t n_multiplications,
                               const std::function<void(int64_t begin, int64_t end, int worker_idx)>& task) {
-  // Waking the others and waiting for them costs a few microseconds, ten times that when the machine is busy
-  // with other work; a core does a million multiplications in ten.
-  constexpr int64_t kWorthForking = 1 << 20;
   if (n_multiplications >= kWorthForking) return threads_.parallel_for(n_items, chunk, task);
   if (n_items > 0) task(0, n_items, 0);
 }

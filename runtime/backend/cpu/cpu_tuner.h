@@ -22,6 +22,9 @@ class CpuTuner final : public Tuner {
   const MatmulChoice* choice(Format format, int64_t rows, int64_t cols, bool experts, bool exact,
                              int64_t n_bytes);
 
+  /// Of the weights placed so far.
+  int64_t weight_bytes() const { return weight_bytes_; }
+
   struct Selected {
     Format format;
     const MatmulVariant* variant;

@@ -18,13 +18,13 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr int kRounds = 9;
+constexpr int kRounds = 7, kFinalRounds = 15, kRoundsToWin = 12;
 constexpr int kRoundsBeforeDropping = 3;
 constexpr double kHopeless = 1.15;  // of the best time so far
 // What another candidate must gain: less is noise, and the untuned one is the better known.
 constexpr double kWorthIt = 0.97;
 /// A run is long enough for the clock and for the threads' start to matter little, ...
-constexpr double kShortestSeconds = 300e-6;
+constexpr double kShortestSeconds = 500e-6;
 /// ... and short enough that a request which arrives during one does not wait for it: 3 ms of one core.
 constexpr int64_t kProductsPerThread = 1 << 28;
 // f32 sums of some hundred terms against f64 ones stay a hundred times below it (kernels/ops/self_test.cpp).
@@ -164,7 +164,7 @@ MatmulTrial::MatmulTrial(Setup setup, const TrialWeights& weights, ThreadPool& t
     if (runners_.empty() || (n_tokens >= variant->min_tokens && n_tokens <= variant->max_tokens))
       runners_.push_back({.variant = variant});
   }
-  if (runners_.size() == 1) round_ = kRounds;
+  n_rounds_ = runners_.size() == 1 ? 0 : kRounds;
 }
 
 void MatmulTrial::check_next() {
@@ -187,7 +187,7 @@ double MatmulTrial::seconds_per_row(const MatmulVariant& variant) {
   std::chrono::duration<double> elapsed{};
   while (elapsed.count() < kShortestSeconds) {
     if (first_row_ + n_rows_ > matrix.rows) first_row_ = 0;
-    threads_.parallel_for(n_rows_, rows_per_task_, [&](int64_t begin, int64_t end, int) {
+    const auto multiply = [&](int64_t begin, int64_t end, int) {
       variant.run({.weight = matrix,
                    .first_row = first_row_ + begin,
                    .n_rows = end - begin,
@@ -195,7 +195,12 @@ double MatmulTrial::seconds_per_row(const MatmulVariant& variant) {
                    .n_tokens = n_tokens,
                    .y = {y_.data(), n_tokens, n_rows_},
                    .y_origin = first_row_});
-    });
+    };
+    if (n_rows_ * matrix.cols * n_tokens >= kWorthForking) {
+      threads_.parallel_for(n_rows_, rows_per_task_, multiply);
+    } else {
+      multiply(0, n_rows_, 0);
+    }
     first_row_ += n_rows_;
     n_rows += n_rows_;
     elapsed = Clock::now() - start;
@@ -219,7 +224,7 @@ bool MatmulTrial::step() {
     check_next();
     return true;
   }
-  if (round_ >= kRounds) return false;
+  if (round_ >= n_rounds_) return false;
   Runner& runner = runners_[next_];
   runner.seconds.push_back(seconds_per_row(*runner.variant));
   do {
@@ -227,23 +232,41 @@ bool MatmulTrial::step() {
   } while (next_ < runners_.size() && runners_[next_].is_out);
   if (next_ < runners_.size()) return true;
   next_ = 0;
-  if (++round_ == kRoundsBeforeDropping) drop_the_slow();
-  return round_ < kRounds;
+  if (++round_ == kRoundsBeforeDropping && !winner_) drop_the_slow();
+  if (round_ == n_rounds_ && !winner_) begin_final();
+  return round_ < n_rounds_;
+}
+
+/// The best of many has been lucky, too: it has to win once more, against the first alone.
+void MatmulTrial::begin_final() {
+  size_t best = 0;
+  for (size_t i = 1; i < runners_.size(); ++i) {
+    if (!runners_[i].is_out && median(runners_[i].seconds) < median(runners_[best].seconds)) best = i;
+  }
+  if (best == 0 || median(runners_[best].seconds) > kWorthIt * median(runners_[0].seconds)) return;
+  for (size_t i = 1; i < runners_.size(); ++i) runners_[i].is_out |= i != best;
+  runners_[0].seconds.clear();
+  runners_[best].seconds.clear();
+  winner_ = best;
+  round_ = 0;
+  n_rounds_ = kFinalRounds;
 }
 
 MatmulTrial::Outcome MatmulTrial::outcome() const {
-  HALOD_ASSERT(round_ >= kRounds);
+  HALOD_ASSERT(round_ >= n_rounds_);
   const Runner& first = runners_.front();
-  if (first.seconds.empty()) return {.variant = first.variant};
-  Outcome outcome{
-      .variant = first.variant, .seconds = median_seconds(0), .untuned_seconds = median_seconds(0)};
-  for (size_t i = 1; i < runners_.size(); ++i) {
-    if (runners_[i].is_out) continue;
-    const double seconds = median_seconds(i);
-    if (seconds >= outcome.seconds || seconds > kWorthIt * outcome.untuned_seconds) continue;
-    outcome.variant = runners_[i].variant;
-    outcome.seconds = seconds;
-  }
+  Outcome outcome{.variant = first.variant};
+  if (first.seconds.empty()) return outcome;
+  outcome.seconds = outcome.untuned_seconds = median_seconds(0);
+  if (!winner_) return outcome;
+  // Round by round, because what else the machine does changes from one to the next.
+  const Runner& winner = runners_[*winner_];
+  std::vector<double> ratios;
+  for (size_t i = 0; i < winner.seconds.size(); ++i) ratios.push_back(winner.seconds[i] / first.seconds[i]);
+  const auto n_won = std::ranges::count_if(ratios, [](double ratio) { return ratio < 1; });
+  if (median(ratios) > kWorthIt || n_won < kRoundsToWin) return outcome;
+  outcome.variant = winner.variant;
+  outcome.seconds = median_seconds(*winner_);
   return outcome;
 }
 

@@ -20,6 +20,9 @@ namespace halod {
 int64_t matmul_rows_per_task(int64_t n_rows, int n_threads);
 /// The same for experts, whose matrices are small and many.
 inline constexpr int64_t kExpertRowsPerTask = 64;
+/// Products of fewer multiplications are not shared: waking the other threads and waiting for them costs a
+/// few microseconds, ten times that when the machine is busy with other work; a core does a million in ten.
+inline constexpr int64_t kWorthForking = 1 << 20;
 
 /// A matrix of random weights, over and over until it fills as much memory as a model's weights do (at most
 /// kMaxBytes): what a step reads has not been read since the step before, so caches hold no more of it than
@@ -102,6 +105,7 @@ class MatmulTrial {
   void check_next();
   double seconds_per_row(const MatmulVariant& variant);
   void drop_the_slow();
+  void begin_final();
 
   const Setup setup_;
   const TrialWeights& weights_;
@@ -111,7 +115,8 @@ class MatmulTrial {
   int64_t n_rows_ = 0, rows_per_task_ = 0, first_row_ = 0;
   std::vector<Runner> runners_;
   size_t n_checked_ = 1, next_ = 0;  // the first candidate is what the others are checked against
-  int round_ = 0;
+  int round_ = 0, n_rounds_ = 0;
+  std::optional<size_t> winner_{};  ///< of the rounds before the final, which goes on or is over
 };
 
 }  // namespace halod
