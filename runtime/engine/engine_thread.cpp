@@ -180,8 +180,8 @@ void EngineThread::handle(const wire::Cancel& cancel) { models_.cancel(RequestId
 
 void EngineThread::handle(const wire::Ping& ping) {
   send(wire::FrameType::kPong, wire::Pong{.nonce = ping.nonce, .models = models_.stats()});
-  // Not while a model loads: its own turn comes when it has.
-  if (loading_) return;
+  // Reading and writing files can wait until nobody waits for it.
+  if (loading_ || models_.has_work()) return;
   for (const wire::Selections& changed : models_.look_after_tuning())
     send(wire::FrameType::kSelections, changed);
 }

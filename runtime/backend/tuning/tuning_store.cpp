@@ -129,7 +129,7 @@ class TuningStore::Lock {
     ::fchmod(fd_.get(), kReadableByAll);
     give_to_owner_of(directory_of(file), fd_.get());
     // Holders write a few kilobytes. One that hangs must not make others hang.
-    constexpr int kAttempts = 100;
+    constexpr int kAttempts = 25;
     constexpr std::chrono::milliseconds kPause{20};
     for (int i = 0; i < kAttempts; ++i) {
       if (::flock(fd_.get(), LOCK_EX | LOCK_NB) == 0) return;
