@@ -81,10 +81,11 @@ std::vector<Verified> verify(const Shapes& shapes, int64_t weight_bytes, const T
       const TuningKey key = tuning_key(shape, i);
       const auto result = results.find(key);
       if (result == results.end()) continue;
-      const auto chosen = std::ranges::find(candidates, result->second.solution, &MatmulVariant::name);
-      if (chosen == candidates.end() || *chosen == placed) continue;
-      MatmulTrial trial({.shape = shape, .rows = of.rows, .tokens_class = i, .candidates = {placed, *chosen}},
-                        weights, threads);
+      const auto chosen = parse_solution(result->second.solution, candidates);
+      if (!chosen || *chosen == Solution{placed}) continue;
+      MatmulTrial trial(
+          {.shape = shape, .rows = of.rows, .tokens_class = i, .candidates = {{placed}, *chosen}}, weights,
+          threads);
       while (trial.step()) {
       }
       rows.push_back(

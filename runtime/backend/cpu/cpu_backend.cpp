@@ -186,7 +186,8 @@ void CpuBackend::parallel_for(int64_t n_items, int64_t chunk, int64_t n_multipli
 }
 
 void CpuBackend::matmul(const Activations& x, const CpuWeight& weight, MatrixView<float> y, bool accumulate) {
-  parallel_for(weight.rows(), matmul_rows_per_task(weight.rows(), threads_.n_threads()),
+  const int64_t tuned = weight.rows_per_task(x.n_rows());
+  parallel_for(weight.rows(), tuned > 0 ? tuned : matmul_rows_per_task(weight.rows(), threads_.n_threads()),
                weight.rows() * weight.cols() * x.n_rows(), [&](int64_t begin, int64_t end, int) {
                  weight.multiply({.weight = weight.expert(0),
                                   .first_row = begin,

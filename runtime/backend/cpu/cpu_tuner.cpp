@@ -18,7 +18,7 @@ const MatmulChoice* CpuTuner::choice(Format format, int64_t rows, int64_t cols, 
   tuned.rows = std::max(tuned.rows, rows);
   if (tuned.choice.placed == nullptr) {
     tuned.choice.placed = placed;
-    tuned.choice.by_tokens.fill({.variant = placed});
+    tuned.choice.by_tokens.fill({.solution = {placed}});
     tuned.candidates = matmul_equals(*placed, format, cols);
     tuned.candidates.insert(tuned.candidates.end(), extra_candidates_.begin(), extra_candidates_.end());
   }
@@ -38,7 +38,7 @@ std::vector<CpuTuner::Selected> CpuTuner::selected() const {
   for (const auto& [shape, tuned] : shapes_) {
     for (size_t i = 0; i < kTokensClasses.size(); ++i) {
       const MatmulChoice::PerTokens& chosen = tuned.choice.by_tokens[i];
-      all.insert({shape.format, chosen.variant,
+      all.insert({shape.format, chosen.solution.variant,
                   !is_tunable(tuned, i) ? ""
                   : chosen.is_tuned     ? "tuned"
                                         : "untuned"});
@@ -53,14 +53,14 @@ void CpuTuner::use(const TuningResults& results) {
   for (auto& [shape, tuned] : shapes_) {
     for (size_t i = 0; i < kTokensClasses.size(); ++i) {
       MatmulChoice::PerTokens& chosen = tuned.choice.by_tokens[i];
-      chosen = {.variant = tuned.choice.placed};
+      chosen = {.solution = {tuned.choice.placed}};
       const TuningKey key = tuning_key(shape, i);
       const auto result = results.find(key);
       if (result == results.end() || !is_tunable(tuned, i)) continue;
       // From the candidates alone: whatever a file says, the results are the same bits.
-      const auto variant = std::ranges::find(tuned.candidates, result->second.solution, &MatmulVariant::name);
-      if (variant != tuned.candidates.end()) {
-        chosen = {.variant = *variant, .is_tuned = true};
+      const auto solution = parse_solution(result->second.solution, tuned.candidates);
+      if (solution) {
+        chosen = {.solution = *solution, .is_tuned = true};
       } else if (n_unknown++ == 0) {
         first_unknown = fmt::format("'{}' for {} {}", result->second.solution, key.operation, key.params);
       }
@@ -121,11 +121,10 @@ bool CpuTuner::start(const Gap& gap) {
     }
     weights_ = std::move(*weights);
   }
-  trial_.emplace(MatmulTrial::Setup{.shape = gap.shape,
-                                    .rows = tuned.rows,
-                                    .tokens_class = gap.tokens_class,
-                                    .candidates = tuned.candidates},
-                 *weights_, threads_);
+  std::vector<Solution> candidates;
+  for (const MatmulVariant* candidate : tuned.candidates) candidates.push_back({candidate});
+  start_trial(gap, std::move(candidates));
+  is_about_shares_ = false;
   gap_ = gap;
   return true;
 }
@@ -143,15 +142,45 @@ bool CpuTuner::step() {
   return true;
 }
 
+void CpuTuner::start_trial(const Gap& gap, std::vector<Solution> candidates) {
+  trial_.emplace(MatmulTrial::Setup{.shape = gap.shape,
+                                    .rows = shapes_.at(gap.shape).rows,
+                                    .tokens_class = gap.tokens_class,
+                                    .candidates = std::move(candidates)},
+                 *weights_, threads_);
+}
+
+std::vector<Solution> CpuTuner::shares_of(const Solution& solution) const {
+  std::vector<Solution> shares = {solution};
+  const int64_t rows = shapes_.at(gap_->shape).rows,
+                n_products = rows * gap_->shape.cols * kTokensClasses[gap_->tokens_class].typical;
+  // Experts' tasks are of one size, and small products have none.
+  if (gap_->shape.experts || threads_.n_threads() == 1 || n_products < kWorthForking) return shares;
+  for (const int64_t share : {16, 32, 64, 128, 256, 512}) {
+    if (share * threads_.n_threads() <= rows && share != matmul_rows_per_task(rows, threads_.n_threads()))
+      shares.push_back({solution.variant, share});
+  }
+  return shares;
+}
+
 void CpuTuner::finish() {
   const MatmulTrial::Outcome outcome = trial_->outcome();
   trial_.reset();
-  shapes_.at(gap_->shape).choice.by_tokens[gap_->tokens_class] = {.variant = outcome.variant,
+  if (!is_about_shares_) {
+    untuned_seconds_ = outcome.untuned_seconds;
+    if (std::vector<Solution> shares = shares_of(outcome.solution); shares.size() > 1) {
+      start_trial(*gap_, std::move(shares));
+      is_about_shares_ = true;
+      return;
+    }
+  }
+  shapes_.at(gap_->shape).choice.by_tokens[gap_->tokens_class] = {.solution = outcome.solution,
                                                                   .is_tuned = true};
   const TuningKey key = tuning_key(gap_->shape, gap_->tokens_class);
-  spdlog::debug("tuning: {} {}: {} in {:.4f} ms, untuned {:.4f} ms", key.operation, key.params,
-                outcome.variant->name, 1e3 * outcome.seconds, 1e3 * outcome.untuned_seconds);
-  found_[key] = {std::string(outcome.variant->name), 1e3 * outcome.seconds};
+  const std::string text = to_string(outcome.solution);
+  spdlog::debug("tuning: {} {}: {} in {:.4f} ms, untuned {:.4f} ms", key.operation, key.params, text,
+                1e3 * outcome.seconds, 1e3 * untuned_seconds_);
+  found_[key] = {text, 1e3 * outcome.seconds};
 }
 
 TuningResults CpuTuner::take_found() { return std::exchange(found_, {}); }

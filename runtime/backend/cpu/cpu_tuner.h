@@ -59,6 +59,9 @@ class CpuTuner final : public Tuner {
   static bool is_tunable(const Tuned& tuned, size_t tokens_class);
   std::optional<Gap> next_gap() const;
   bool start(const Gap& gap);
+  void start_trial(const Gap& gap, std::vector<Solution> candidates);
+  /// The kernel first, then how its rows are shared.
+  std::vector<Solution> shares_of(const Solution& solution) const;
   void finish();
 
   ThreadPool& threads_;
@@ -70,6 +73,8 @@ class CpuTuner final : public Tuner {
   std::optional<Gap> gap_{};
   std::optional<TrialWeights> weights_{};
   std::optional<MatmulTrial> trial_{};
+  bool is_about_shares_ = false;
+  double untuned_seconds_ = 0;
 };
 
 }  // namespace halod

@@ -46,7 +46,9 @@ class CpuWeight final : public PlacedWeight {
   }
   bool needs_codes() const { return choice_->placed->needs_codes; }
   /// By the kernel that is chosen for so many tokens. REQUIRES: args.weight is one of this weight's.
-  void multiply(const MatmulArgs& args) const { choice_->run(args); }
+  void multiply(const MatmulArgs& args) const { choice_->solution(args.n_tokens).variant->run(args); }
+  /// Of a product for so many tokens; 0: nothing else than usual is known to be good.
+  int64_t rows_per_task(int64_t n_tokens) const { return choice_->solution(n_tokens).rows_per_task; }
   /// Which of the inputs each column is multiplied with; empty: in their order.
   std::span<const int32_t> column_order(int64_t expert_idx) const {
     if (!column_order_) return {};

@@ -4,6 +4,7 @@
 #include <array>
 
 #include "kernels/ops/matmul.h"
+#include "runtime/backend/tuning/solution.h"
 #include "runtime/backend/tuning/tuning_key.h"
 
 namespace halod {
@@ -14,12 +15,12 @@ struct MatmulChoice {
   /// The first of the table, which says how weights are placed.
   const MatmulVariant* placed = nullptr;
   struct PerTokens {
-    const MatmulVariant* variant = nullptr;
+    Solution solution = {};
     bool is_tuned = false;
   };
   std::array<PerTokens, kTokensClasses.size()> by_tokens{};
 
-  void run(const MatmulArgs& args) const { by_tokens[tokens_class_of(args.n_tokens)].variant->run(args); }
+  const Solution& solution(int64_t n_tokens) const { return by_tokens[tokens_class_of(n_tokens)].solution; }
 };
 
 }  // namespace halod

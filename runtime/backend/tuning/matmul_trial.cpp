@@ -159,10 +159,11 @@ MatmulTrial::MatmulTrial(Setup setup, const TrialWeights& weights, ThreadPool& t
   n_rows_ = std::max(n_rows_ / kTileRows * kTileRows, kTileRows);
   rows_per_task_ = std::min(rows_per_task_, n_rows_);
   y_.resize(static_cast<size_t>(n_tokens * n_rows_));
-  for (const MatmulVariant* variant : setup_.candidates) {
+  for (const Solution& solution : setup_.candidates) {
     // The rest would do as the first one does.
-    if (runners_.empty() || (n_tokens >= variant->min_tokens && n_tokens <= variant->max_tokens))
-      runners_.push_back({.variant = variant});
+    if (runners_.empty() ||
+        (n_tokens >= solution.variant->min_tokens && n_tokens <= solution.variant->max_tokens))
+      runners_.push_back({.solution = solution});
   }
   n_rounds_ = runners_.size() == 1 ? 0 : kRounds;
 }
@@ -171,15 +172,18 @@ void MatmulTrial::check_next() {
   // As many tokens as fill every block of registers once.
   constexpr int64_t kMostTokens = 24;
   Runner& runner = runners_[n_checked_++];
-  const std::string why = why_wrong(*runner.variant, *runners_.front().variant, weights_,
-                                    std::min(x_.view().n_rows(), kMostTokens));
+  const MatmulVariant &variant = *runner.solution.variant, &placed = *runners_.front().solution.variant;
+  if (&variant == &placed) return;
+  const std::string why = why_wrong(variant, placed, weights_, std::min(x_.view().n_rows(), kMostTokens));
   if (why.empty()) return;
   const TuningKey key = tuning_key(setup_.shape, setup_.tokens_class);
-  spdlog::warn("tuning: {} is not used for {} {}: {}", runner.variant->name, key.operation, key.params, why);
+  spdlog::warn("tuning: {} is not used for {} {}: {}", variant.name, key.operation, key.params, why);
   runner.is_out = true;
 }
 
-double MatmulTrial::seconds_per_row(const MatmulVariant& variant) {
+double MatmulTrial::seconds_per_row(const Solution& solution) {
+  const int64_t rows_per_task =
+      solution.rows_per_task > 0 ? std::min(solution.rows_per_task, n_rows_) : rows_per_task_;
   const WeightMatrix& matrix = weights_.matrix();
   const int64_t n_tokens = x_.view().n_rows();
   int64_t n_rows = 0;
@@ -188,16 +192,16 @@ double MatmulTrial::seconds_per_row(const MatmulVariant& variant) {
   while (elapsed.count() < kShortestSeconds) {
     if (first_row_ + n_rows_ > matrix.rows) first_row_ = 0;
     const auto multiply = [&](int64_t begin, int64_t end, int) {
-      variant.run({.weight = matrix,
-                   .first_row = first_row_ + begin,
-                   .n_rows = end - begin,
-                   .x = x_.view(),
-                   .n_tokens = n_tokens,
-                   .y = {y_.data(), n_tokens, n_rows_},
-                   .y_origin = first_row_});
+      solution.variant->run({.weight = matrix,
+                             .first_row = first_row_ + begin,
+                             .n_rows = end - begin,
+                             .x = x_.view(),
+                             .n_tokens = n_tokens,
+                             .y = {y_.data(), n_tokens, n_rows_},
+                             .y_origin = first_row_});
     };
     if (n_rows_ * matrix.cols * n_tokens >= kWorthForking) {
-      threads_.parallel_for(n_rows_, rows_per_task_, multiply);
+      threads_.parallel_for(n_rows_, rows_per_task, multiply);
     } else {
       multiply(0, n_rows_, 0);
     }
@@ -226,7 +230,7 @@ bool MatmulTrial::step() {
   }
   if (round_ >= n_rounds_) return false;
   Runner& runner = runners_[next_];
-  runner.seconds.push_back(seconds_per_row(*runner.variant));
+  runner.seconds.push_back(seconds_per_row(runner.solution));
   do {
     ++next_;
   } while (next_ < runners_.size() && runners_[next_].is_out);
@@ -255,7 +259,7 @@ void MatmulTrial::begin_final() {
 MatmulTrial::Outcome MatmulTrial::outcome() const {
   HALOD_ASSERT(round_ >= n_rounds_);
   const Runner& first = runners_.front();
-  Outcome outcome{.variant = first.variant};
+  Outcome outcome{.solution = first.solution};
   if (first.seconds.empty()) return outcome;
   outcome.seconds = outcome.untuned_seconds = median_seconds(0);
   if (!winner_) return outcome;
@@ -265,7 +269,7 @@ MatmulTrial::Outcome MatmulTrial::outcome() const {
   for (size_t i = 0; i < winner.seconds.size(); ++i) ratios.push_back(winner.seconds[i] / first.seconds[i]);
   const auto n_won = std::ranges::count_if(ratios, [](double ratio) { return ratio < 1; });
   if (median(ratios) > kWorthIt || n_won < kRoundsToWin) return outcome;
-  outcome.variant = winner.variant;
+  outcome.solution = winner.solution;
   outcome.seconds = median_seconds(*winner_);
   return outcome;
 }

@@ -11,6 +11,7 @@
 #include "base/mapped_memory.h"
 #include "base/thread_pool.h"
 #include "kernels/ops/matmul.h"
+#include "runtime/backend/tuning/solution.h"
 #include "runtime/backend/tuning/tuning_key.h"
 
 namespace halod {
@@ -76,7 +77,7 @@ class MatmulTrial {
     int64_t rows = 0;  ///< of one matrix
     size_t tokens_class = 0;
     /// The one that runs untuned comes first.
-    std::vector<const MatmulVariant*> candidates = {};
+    std::vector<Solution> candidates = {};
   };
   /// The weights and the threads must outlive it.
   MatmulTrial(Setup setup, const TrialWeights& weights, ThreadPool& threads);
@@ -85,7 +86,7 @@ class MatmulTrial {
   bool step();
 
   struct Outcome {
-    const MatmulVariant* variant = nullptr;
+    Solution solution = {};
     double seconds = 0;          ///< the median of its runs, for the whole matrix
     double untuned_seconds = 0;  ///< that of the first candidate
   };
@@ -98,12 +99,12 @@ class MatmulTrial {
 
  private:
   struct Runner {
-    const MatmulVariant* variant;
+    Solution solution;
     std::vector<double> seconds = {};  ///< per row, one entry per run
     bool is_out = false;
   };
   void check_next();
-  double seconds_per_row(const MatmulVariant& variant);
+  double seconds_per_row(const Solution& solution);
   void drop_the_slow();
   void begin_final();
 

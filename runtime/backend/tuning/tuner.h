@@ -21,7 +21,7 @@ class Tuner {
   virtual int n_gaps() const = 0;
   /// Of all that could be chosen, gaps included.
   virtual int n_selections() const = 0;
-  /// Does some milliseconds of work on a gap. False: there is none.
+  /// Does some milliseconds of work on a gap. False: there is none, or no memory to measure on.
   virtual bool step() = 0;
   /// What step() has found since the last call. It is in force already.
   virtual TuningResults take_found() = 0;

@@ -67,11 +67,12 @@ Result<> TuningSession::fill_gaps(const Progress& progress, const Meanwhile& mea
 }
 
 bool TuningSession::wants_idle_work() const {
-  return tuner_ != nullptr && options_.mode == TuningMode::kBackground && tuner_->n_gaps() > 0;
+  return tuner_ != nullptr && options_.mode == TuningMode::kBackground && !has_given_up_ &&
+         tuner_->n_gaps() > 0;
 }
 
 bool TuningSession::idle_step() {
-  tuner_->step();
+  has_given_up_ = !tuner_->step();
   TuningResults found = tuner_->take_found();
   if (found.empty()) return false;
   for (const auto& [key, result] : found) kept_[key] = unwritten_[key] = result;

@@ -64,6 +64,7 @@ class TuningSession {
   TuningResults unwritten_;
   TuningResults kept_;  ///< found by this session, whether there is a file for it or not
   bool can_write_ = true;
+  bool has_given_up_ = false;  ///< no memory to measure on
 };
 
 }  // namespace halod

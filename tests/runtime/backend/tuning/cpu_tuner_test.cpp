@@ -63,8 +63,8 @@ TEST_F(ACpuTuner, NeverTakesAFastKernelThatIsWrong) {
   tune();
   EXPECT_EQ(tuner_.n_gaps(), 0);
   for (const MatmulChoice::PerTokens& chosen : choice.by_tokens) {
-    EXPECT_NE(chosen.variant, &nothing);
-    EXPECT_NE(chosen.variant, &other_bits);
+    EXPECT_NE(chosen.solution.variant, &nothing);
+    EXPECT_NE(chosen.solution.variant, &other_bits);
   }
   for (const auto& [key, result] : tuner_.take_found())
     EXPECT_FALSE(result.solution.starts_with("test_")) << key.params;
@@ -95,20 +95,20 @@ TEST_F(ACpuTuner, TakesTheFasterOfTwoRightOnes) {
   MatmulTrial trial({.shape = shape_class(Format::kQ8_0, kRows, kCols, false, 2),
                      .rows = kRows,
                      .tokens_class = 0,
-                     .candidates = {&slow, &placed_}},
+                     .candidates = {{&slow}, {&placed_}}},
                     weights, threads_);
   while (trial.step()) {
   }
-  EXPECT_EQ(trial.outcome().variant, &placed_);
+  EXPECT_EQ(trial.outcome().solution.variant, &placed_);
   EXPECT_LT(trial.outcome().seconds, trial.outcome().untuned_seconds);
   MatmulTrial other({.shape = shape_class(Format::kQ8_0, kRows, kCols, false, 2),
                      .rows = kRows,
                      .tokens_class = 0,
-                     .candidates = {&placed_, &slow}},
+                     .candidates = {{&placed_}, {&slow}}},
                     weights, threads_);
   while (other.step()) {
   }
-  EXPECT_EQ(other.outcome().variant, &placed_);
+  EXPECT_EQ(other.outcome().solution.variant, &placed_);
 }
 
 TEST_F(ACpuTuner, WorksInStepsThatARequestCanWaitFor) {
@@ -129,16 +129,27 @@ TEST_F(ACpuTuner, UsesResultsOfItsOwnCandidatesAlone) {
   const auto equals = matmul_equals(placed_, Format::kQ8_0, kCols);
   if (equals.size() < 2) GTEST_SKIP() << "this CPU has one kernel for Q8_0";
   tuner_.use({{key, {std::string(equals[1]->name), 1}}});
-  EXPECT_EQ(choice.by_tokens[0].variant, equals[1]);
+  EXPECT_EQ(choice.by_tokens[0].solution.variant, equals[1]);
   EXPECT_TRUE(choice.by_tokens[0].is_tuned);
-  EXPECT_EQ(choice.by_tokens[1].variant, &placed_);
+  EXPECT_EQ(choice.by_tokens[1].solution.variant, &placed_);
   const int n_gaps = tuner_.n_gaps();
   // Of another layout, of other results, of nobody.
   for (const char* poison : {"reference", "avx512_vnni_expanded16", "baseline_tiles16", "no_such_kernel"}) {
     tuner_.use({{key, {poison, 1}}});
-    EXPECT_EQ(choice.by_tokens[0].variant, &placed_) << poison;
+    EXPECT_EQ(choice.by_tokens[0].solution.variant, &placed_) << poison;
     EXPECT_EQ(tuner_.n_gaps(), n_gaps + 1) << poison;
   }
+}
+
+TEST_F(ACpuTuner, ReadsHowRowsAreShared) {
+  const std::vector<const MatmulVariant*> variants = {&placed_};
+  const std::string name(placed_.name);
+  EXPECT_EQ(parse_solution(name, variants), (Solution{&placed_, 0}));
+  EXPECT_EQ(parse_solution(name + ":rows_64", variants), (Solution{&placed_, 64}));
+  EXPECT_EQ(to_string(Solution{&placed_, 64}), name + ":rows_64");
+  for (const char* rows : {":rows_", ":rows_0", ":rows_-16", ":rows_17", ":rows_16x", ":rows_1048576",
+                           ":rows_99999999999999999999"})
+    EXPECT_EQ(parse_solution(name + rows, variants), std::nullopt) << rows;
 }
 
 TEST_F(ACpuTuner, SaysWhatIsTunedAndWhatIsNot) {
@@ -215,7 +226,7 @@ TEST_F(ACpuTuner, TakesOverWhatAnotherProgramWrites) {
   ASSERT_TRUE(other.merge({{tuning_key(shape_class(Format::kQ8_0, kRows, kCols, false, 2), 0),
                             {std::string(equals[1]->name), 1}}}));
   EXPECT_TRUE(session.refresh());
-  EXPECT_EQ(choice.by_tokens[0].variant, equals[1]);
+  EXPECT_EQ(choice.by_tokens[0].solution.variant, equals[1]);
   EXPECT_FALSE(session.refresh());
 }
 
