@@ -50,7 +50,8 @@ Result<std::string> read_text(const fs::path& file) {
   };
   // O_NONBLOCK: a FIFO in its place must not hold up a start.
   const Descriptor fd(::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
-  if (fd.get() < 0 && errno == ENOENT)
+  // ENOTDIR: a path that cannot have files is told by whoever writes.
+  if (fd.get() < 0 && (errno == ENOENT || errno == ENOTDIR))
     return Error{ErrorCode::kNotFound, fmt::format("{} does not exist", file.string()), file.string()};
   if (fd.get() < 0) return failed(system_message());
   struct stat status {};
