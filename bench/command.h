@@ -18,5 +18,6 @@ void add_selftest_command(CLI::App& app);
 void add_speed_command(CLI::App& app);
 void add_synth_command(CLI::App& app);
 void add_tokenize_command(CLI::App& app);
+void add_tune_command(CLI::App& app);
 
 }  // namespace halod::bench

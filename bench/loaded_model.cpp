@@ -9,6 +9,7 @@
 
 #include "runtime/backend/hip/hip_backend.h"
 #include "runtime/backend/hip/lanes_device.h"
+#include "runtime/backend/tuning/tuning_session.h"
 
 namespace halod::bench {
 
@@ -34,6 +35,8 @@ LoadedModel::LoadedModel(const LoadOptions& options) : options_(options) {
                        .max_sequences = options.max_sequences},
                       options.callbacks)
                .value();
+  if (!options.tuning_directory.empty())
+    const TuningSession tuning(backend_->tuner(), {.directory = options.tuning_directory});
 }
 
 void LoadedModel::check(std::span<const TokenId> tokens) const {

@@ -21,7 +21,8 @@ struct LoadOptions {
   int64_t context_length = 0;  ///< tokens of KV to have room for
   int64_t max_batch_tokens = 512;
   int64_t max_logit_rows = 1;
-  int64_t max_sequences = 1;  ///< that a step may hold; append() has one
+  int64_t max_sequences = 1;                    ///< that a step may hold; append() has one
+  std::filesystem::path tuning_directory = {};  ///< with results to use; empty: untuned
   LoadCallbacks callbacks = {};
 };
 

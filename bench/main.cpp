@@ -15,6 +15,7 @@ int main(int argc, char** argv) {
   halod::bench::add_kernels_command(app);
   halod::bench::add_predict_command(app);
   halod::bench::add_selftest_command(app);
+  halod::bench::add_tune_command(app);
   halod::bench::add_inspect_command(app);
   halod::bench::add_logits_command(app);
   halod::bench::add_generate_command(app);

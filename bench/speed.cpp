@@ -25,6 +25,7 @@ struct SpeedOptions {
   int64_t n_prompt = 512, n_generate = 64, depth = 0, repeats = 5, chunk = 512;
   BackendOptions backend;
   bool json = false;
+  std::string tuning_directory;
 };
 
 struct SpeedResults {
@@ -70,6 +71,7 @@ SpeedResults measure(const SpeedOptions& options) {
                                                       .backend = options.backend,
                                                       .context_length = context,
                                                       .max_batch_tokens = options.chunk,
+                                                      .tuning_directory = options.tuning_directory,
                                                       .callbacks = terminal_progress()});
   });
   const ModelConfig& config = model->config();
@@ -201,6 +203,8 @@ void add_speed_command(CLI::App& app) {
       ->add_option("--backend", options->backend.kind,
                    "auto, cpu, hip, or hip-lanes: GPU kernels on the CPU, to test")
       ->capture_default_str();
+  command->add_option("--tuning", options->tuning_directory,
+                      "Directory with results of haloctl tune to use (default: none, untuned)");
   command->add_flag("--json", options->json, "One JSON object instead of the table");
   command->callback([options] { run(*options); });
 }

@@ -101,6 +101,23 @@ Result<ProgramOutput> run_program(const std::filesystem::path& program,
   return output;
 }
 
+Result<int> run_program_here(const std::filesystem::path& program,
+                             const std::vector<std::string>& arguments) {
+  std::vector<std::string> words = {program.string()};
+  words.insert(words.end(), arguments.begin(), arguments.end());
+  std::vector<char*> argv;
+  for (std::string& word : words) argv.push_back(word.data());
+  argv.push_back(nullptr);
+  pid_t pid = 0;
+  const int failure = ::posix_spawnp(&pid, program.c_str(), nullptr, nullptr, argv.data(), environ);
+  if (failure != 0)
+    return Error{ErrorCode::kIo, fmt::format("cannot run {}: {}", program.string(), std::strerror(failure))};
+  int status = 0;
+  while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+  }
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
 std::filesystem::path sibling_program(const std::string& name) {
   std::error_code ec;
   const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe", ec);

@@ -21,6 +21,10 @@ struct ProgramOutput {
 Result<ProgramOutput> run_program(const std::filesystem::path& program,
                                   const std::vector<std::string>& arguments, std::chrono::seconds timeout);
 
+/// Runs a program on this one's own input and output; its exit status, or 128 + the signal. Blocks. Errors:
+/// kIo when it cannot be started. Thread: any.
+Result<int> run_program_here(const std::filesystem::path& program, const std::vector<std::string>& arguments);
+
 /// The program of that name beside the running one. Empty when /proc is not mounted.
 std::filesystem::path sibling_program(const std::string& name);
 

@@ -153,6 +153,36 @@ void declare_inspect(Declarer& declare, CommandLine& line) {
   inspect.add_option("--bench", line.inspect.bench, "the halo-bench program to ask")->group("");
 }
 
+void declare_tune(Declarer& declare, CommandLine& line) {
+  CLI::App& tune =
+      declare.add("tune", "measure which kernels are fastest on this machine, for halod to use", [&line] {
+        return run_tune(line.json, line.tune, [&line] { return choose_server(line.server, Purpose::kLook); });
+      });
+  tune.add_option("--model", line.tune.model,
+                  "a file, a folder or a name that the server knows (default: what is loaded there)")
+      ->type_name(kModelType);
+  tune.add_option("--budget", line.tune.budget, "measure for so long at most, as 60s or 5min")
+      ->capture_default_str()
+      ->type_name("TIME");
+  tune.add_option("--threads", line.tune.n_threads,
+                  "the server's engine.n_threads, where that is set (default: one per physical core)")
+      ->check(CLI::Range(1, 1024))
+      ->type_name("NUMBER");
+  tune.add_option(
+          "--cache", line.tune.cache,
+          "the directory of the results (default: the service's where it may be written, else the user's)")
+      ->type_name("DIR");
+  tune.add_option("--export", line.tune.export_file,
+                  "write all results to this file, for machines like this one")
+      ->type_name("FILE");
+  tune.add_option("--import", line.tune.import_file, "take over the results of a machine like this one")
+      ->type_name("FILE");
+  tune.add_flag("--again", line.tune.again, "measure what is known already, too");
+  tune.add_flag("--verify", line.tune.verify, "time what is chosen against the default once more");
+  // No group: hidden. For tests.
+  tune.add_option("--bench", line.tune.bench, "the halo-bench program that measures")->group("");
+}
+
 /// Has the server look at new files. Not worth failing for: the files are there.
 void rescan_quietly(const ServerChoice& server) {
   const auto client = choose_server(server, Purpose::kLook);
@@ -248,6 +278,7 @@ void declare_commands(CLI::App& app, CommandLine& line) {
   declare_service(declare, line);
   declare_inspect(declare, line);
   declare_pull(declare, line);
+  declare_tune(declare, line);
   declare_talk(declare, line);
   declare_generators(declare, app, line);
 }

@@ -11,6 +11,7 @@
 #include "cli/doctor/doctor.h"
 #include "cli/inspect/inspect.h"
 #include "cli/pull/pull.h"
+#include "cli/tune/tune.h"
 
 namespace halod::cli {
 
@@ -28,6 +29,7 @@ struct CommandLine {
   DoctorFlags doctor;
   InspectFlags inspect;
   PullFlags pull;
+  TuneFlags tune;
   bool no_rescan = false;  ///< after the pull
   std::string log_level;
   std::string shell;

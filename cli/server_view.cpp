@@ -113,6 +113,7 @@ Reply<ServerView> look_at_server(ControlClient& client) {
   auto jobs = client.jobs();
   if (!jobs) return jobs.error();
   view.jobs = std::move(*jobs);
+  if (auto tuning = client.tuning()) view.tuning = text_of(*tuning, "state");  // nor can that
   auto machine = client.machine();
   if (machine) view.machine = std::move(*machine);  // a server of before cannot tell
   return view;
@@ -126,6 +127,7 @@ json::object view_json(const ServerView& view) {
   object["models"] = view.models;
   object["jobs"] = view.jobs;
   object["machine"] = view.machine;
+  object["tuning"] = view.tuning;
   return object;
 }
 
@@ -143,6 +145,7 @@ std::string format_status(const ServerView& view) {
                       details.empty() ? "" : " (" + details + ")");
   if (const std::string backend = text_of(view.version, "backend"); !backend.empty())
     text += fmt::format("backend   {} ({})\n", backend, text_of(view.version, "device"));
+  if (!view.tuning.empty()) text += fmt::format("kernels   {}\n", view.tuning);
   text += fmt::format("requests  {}\n", requests_of(view));
   if (find_member(view.health, "tokens_per_second"))
     text += fmt::format("speed     {:.1f} tok/s\n", number_of(view.health, "tokens_per_second"));
@@ -230,17 +233,23 @@ std::string format_tuning(const json::value& tuning) {
   if (text_of(tuning, "backend").empty()) return "no model is loaded\n";
   std::string text =
       fmt::format("backend   {} ({})\n", text_of(tuning, "backend"), text_of(tuning, "device"));
+  if (const std::string state = text_of(tuning, "state"); !state.empty())
+    text += fmt::format("state     {}\n", state);
   if (rows.empty()) return text;
-  Table table({"OPERATION", "FORMAT", "VARIANT"});
-  for (const json::value& row : rows)
-    table.add({text_of(row, "operation"), or_dash(text_of(row, "format")), text_of(row, "variant")});
+  Table table({"OPERATION", "FORMAT", "VARIANT", "TUNING"});
+  for (const json::value& row : rows) {
+    table.add({text_of(row, "operation"), or_dash(text_of(row, "format")), text_of(row, "variant"),
+               or_dash(text_of(row, "tuning"))});
+  }
   return text + table.to_string();
 }
 
 std::string format_job_progress(const json::value& job) {
   std::string text = fmt::format("{}{}{}: {}", text_of(job, "kind"), find_member(job, "model") ? " " : "",
                                  text_of(job, "model"), text_of(job, "stage"));
-  if (const uint64_t bytes = count_of(job, "bytes_total"); bytes > 0) {
+  if (text_of(job, "stage") == "tuning") {
+    text += fmt::format(" {}", format_bar(number_of(job, "fraction"), kBarWidth));
+  } else if (const uint64_t bytes = count_of(job, "bytes_total"); bytes > 0) {
     text += fmt::format(" {}, {} of {}", format_bar(number_of(job, "fraction"), kBarWidth),
                         format_bytes(count_of(job, "bytes_done")), format_bytes(bytes));
   }

@@ -19,6 +19,7 @@ struct ServerView {
   boost::json::array models;   ///< as ModelList has them
   boost::json::array jobs;     ///< empty for those who are no administrators
   boost::json::value machine;  ///< null for them
+  std::string tuning = {};     ///< "untuned", "partly tuned", "tuned"; empty: nothing to say
   bool has_admin = false;      ///< whether models, jobs and machine are the administrator's
 };
 

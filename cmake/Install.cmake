@@ -22,7 +22,7 @@ if(TARGET haloctl)
 endif()
 install(FILES ${CMAKE_SOURCE_DIR}/docs/man/halod.8 DESTINATION ${CMAKE_INSTALL_MANDIR}/man8 COMPONENT halod)
 install(FILES ${CMAKE_SOURCE_DIR}/docs/man/halo-bench.1 DESTINATION ${CMAKE_INSTALL_MANDIR}/man1 COMPONENT bench)
-install(FILES README.md ARCHITECTURE.md docs/getting-started.md docs/systemd.md docs/dbus.md docs/upgrade.md docs/troubleshooting.md
+install(FILES README.md ARCHITECTURE.md docs/getting-started.md docs/systemd.md docs/dbus.md docs/upgrade.md docs/troubleshooting.md docs/tuning.md
               docs/migration.md
         DESTINATION ${CMAKE_INSTALL_DOCDIR} COMPONENT halod)
 # Every package has its licence: LICENSE and NOTICE, and on Debian `copyright` instead of the first (packaging/prepare-package.cmake).

@@ -124,12 +124,17 @@ json::object machine_of_bus(const Properties& memory, const Properties& power) {
 json::object tuning_of_bus(const Properties& tuning) {
   using Selection = sdbus::Struct<std::string, std::string, std::string>;
   json::array selections;
+  const auto states = value_of<std::vector<std::string>>(tuning, "SelectionStates");
   for (const Selection& row : value_of<std::vector<Selection>>(tuning, "Selections")) {
-    selections.push_back(
-        {{"operation", std::get<0>(row)}, {"format", std::get<1>(row)}, {"variant", std::get<2>(row)}});
+    const size_t i = selections.size();
+    selections.push_back({{"operation", std::get<0>(row)},
+                          {"format", std::get<1>(row)},
+                          {"variant", std::get<2>(row)},
+                          {"tuning", i < states.size() ? states[i] : std::string()}});
   }
   return {{"backend", value_of<std::string>(tuning, "Backend")},
           {"device", value_of<std::string>(tuning, "Device")},
+          {"state", value_of<std::string>(tuning, "TuningState")},
           {"selections", std::move(selections)}};
 }
 

@@ -66,6 +66,8 @@ struct EngineConfig {
   uint32_t max_sequences = 0;       ///< sequences in the running batch, 0 … 4096; 0 = 8
   uint64_t kv_cache_tokens = 0;     ///< tokens of all sequences, 0 … 2^40; 0 = bounded by memory
   uint32_t prefill_chunk = 0;       ///< tokens per step at most, 0 … 65536; 0 = 512
+  std::string tuning_mode = "use";  ///< off, use, tune, background: engine.tuning.mode
+  std::chrono::milliseconds tuning_budget{20'000};      ///< 0 … 1 h: engine.tuning.budget, of tune
   std::chrono::milliseconds heartbeat_interval{1'000};  ///< 10 ms … 1 min
   std::chrono::milliseconds heartbeat_timeout{
       120'000};  ///< 100 ms … 1 h: no answer for so long = hung, killed, restarted

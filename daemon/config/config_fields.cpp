@@ -1,3 +1,4 @@
+// It is longer than 400 lines because it has a row for every key.
 #include "daemon/config/config_fields.h"
 
 #include <fmt/format.h>
@@ -127,6 +128,14 @@ std::vector<ConfigField> make_fields() {
       {.key = "engine.prefill_chunk",
        .pointer = pointer_to<&C::engine, &E::prefill_chunk>,
        .max = 65536,
+       .needs_restart = true},
+      {.key = "engine.tuning.mode",
+       .pointer = pointer_to<&C::engine, &E::tuning_mode>,
+       .needs_restart = true,
+       .choices = {"off", "use", "tune", "background"}},
+      {.key = "engine.tuning.budget",
+       .pointer = pointer_to<&C::engine, &E::tuning_budget>,
+       .max = kHour,
        .needs_restart = true},
       {.key = "engine.heartbeat_interval",
        .pointer = pointer_to<&C::engine, &E::heartbeat_interval>,

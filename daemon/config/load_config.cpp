@@ -56,6 +56,12 @@ class ConfigReader {
         continue;
       }
       const ConfigField* field = find_config_field(section + "." + name);
+      if (!field && has_keys_below(section + "." + name)) {
+        if (!seen.insert(name).second)
+          return error_at(item.first, fmt::format("section '{}.{}' is given twice", section, name), name);
+        if (auto read = read_section(section + "." + name, item.second); !read) return read.error();
+        continue;
+      }
       if (!field) return unknown(item.first, section + ".", name, names);
       if (!seen.insert(name).second)
         return error_at(item.first, fmt::format("{} is given twice", field->key), field->key);
@@ -107,6 +113,12 @@ class ConfigReader {
       return error_at(node, fmt::format("{} takes a list of strings, none of them empty", field.key),
                       field.key);
     return {};
+  }
+
+  /// Whether it is a section within one: "engine.tuning".
+  static bool has_keys_below(const std::string& name) {
+    return std::ranges::any_of(config_fields(),
+                               [&](const ConfigField& field) { return field.key.starts_with(name + "."); });
   }
 
   /// Section names, or the names of one section's keys.

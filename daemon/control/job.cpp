@@ -25,6 +25,7 @@ std::optional<DrainPolicy> drain_policy_from(std::string_view name) {
 
 double Job::fraction() const {
   if (state == JobState::kDone) return 1;
+  if (tuned_fraction) return *tuned_fraction;
   if (bytes_total == 0) return 0;
   return std::min(1.0, static_cast<double>(bytes_done) / static_cast<double>(bytes_total));
 }

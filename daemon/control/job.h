@@ -42,9 +42,10 @@ struct Job {
   DrainPolicy policy = DrainPolicy::kDrain;
   Requester requester;
   JobState state = JobState::kWaiting;
-  std::string stage = "queued";  ///< queued, tokenizer, weights, warm-up, drain, unload, ready
+  std::string stage = "queued";  ///< queued, tokenizer, weights, warm-up, tuning, drain, unload, ready
   uint64_t bytes_done = 0;       ///< of the weights
   uint64_t bytes_total = 0;
+  std::optional<double> tuned_fraction;  ///< of the stage tuning: that is what is counted then
   std::chrono::system_clock::time_point created_at{};
   std::chrono::steady_clock::time_point started_at{};
   double seconds = 0;          ///< from start to end, once it has ended
@@ -52,7 +53,7 @@ struct Job {
   bool cancel_requested = false;
 
   bool ended() const { return state != JobState::kWaiting && state != JobState::kRunning; }
-  /// 0 … 1, by bytes while there are bytes to count.
+  /// 0 … 1 of the stage, by bytes while there are bytes to count.
   double fraction() const;
 };
 

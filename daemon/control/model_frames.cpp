@@ -92,6 +92,9 @@ Result<> ModelManager::on_engine_frame(const wire::Frame& frame) {
     case FrameType::kLoadFailed:
       return with<wire::LoadFailure>(
           frame, [this](wire::LoadFailure message) { return handle(std::move(message)); });
+    case FrameType::kSelections:
+      return with<wire::Selections>(frame,
+                                    [this](wire::Selections message) { return handle(std::move(message)); });
     case FrameType::kUnloaded:
       return with<wire::Unloaded>(frame, [this](wire::Unloaded message) { return handle(message); });
     default:
@@ -115,7 +118,9 @@ void ModelManager::send_load(Model& model) {
       .context_length = entry.context_length > 0 ? entry.context_length : engine.context_length,
       .max_sequences = entry.max_sequences > 0 ? entry.max_sequences : engine.max_sequences,
       .kv_cache_tokens = entry.kv_cache_tokens > 0 ? entry.kv_cache_tokens : engine.kv_cache_tokens,
-      .prefill_chunk = engine.prefill_chunk};
+      .prefill_chunk = engine.prefill_chunk,
+      .tuning_mode = engine.tuning_mode,
+      .tuning_budget_ms = static_cast<uint64_t>(engine.tuning_budget.count())};
   engine_->send(wire::encode(wire::FrameType::kLoad, message));
   if (active_ == model.id) set_readiness(ServiceState::kLoading, "the model is being loaded");
 }
@@ -127,8 +132,10 @@ Result<> ModelManager::handle(wire::LoadProgress progress) {
                                                     : static_cast<double>(progress.bytes_done) /
                                                           static_cast<double>(progress.bytes_total);
   const int percent = static_cast<int>(100 * std::clamp(fraction, 0.0, 1.0));
-  const bool warming = progress.stage == "warm-up";
-  if (active_ == model->id && warming) {
+  const bool warming = progress.stage == "warm-up", tuning = progress.stage == "tuning";
+  if (active_ == model->id && tuning) {
+    set_readiness(ServiceState::kWarming, fmt::format("kernels are being tuned: {} %", percent), percent);
+  } else if (active_ == model->id && warming) {
     set_readiness(ServiceState::kWarming, "the model is warming up", 100);
   } else if (active_ == model->id) {
     set_readiness(ServiceState::kLoading, fmt::format("the model is being loaded: {} %", percent), percent);
@@ -136,7 +143,10 @@ Result<> ModelManager::handle(wire::LoadProgress progress) {
   const auto job = std::ranges::find(jobs_, JobState::kRunning, &Job::state);
   if (job == jobs_.end() || job->model != model->id) return {};
   job->stage = progress.stage;
-  if (!warming) {
+  job->tuned_fraction.reset();
+  if (tuning) {
+    job->tuned_fraction = std::clamp(fraction, 0.0, 1.0);
+  } else if (!warming) {
     job->bytes_done = progress.bytes_done;
     job->bytes_total = progress.bytes_total;
   }
@@ -181,6 +191,14 @@ Result<> ModelManager::handle(wire::LoadFailure failure) {
     spdlog::error("{} cannot be loaded again: {}", model->spec.name, error.message);
     setup_.dispatcher.fail_all(model->id, error.code, error.message);
   }
+  return {};
+}
+
+Result<> ModelManager::handle(wire::Selections changed) {
+  Model* model = find_by_engine_id(changed.model_id);
+  if (!model || !model->loaded) return {};
+  model->loaded->selections = std::move(changed.selections);
+  tell([model](ControlObserver& observer) { observer.on_model_changed(*model); });
   return {};
 }
 

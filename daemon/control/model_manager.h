@@ -144,6 +144,7 @@ class ModelManager : public EngineEvents {
   Result<> handle(wire::LoadProgress progress);
   Result<> handle(wire::ModelLoaded loaded);
   Result<> handle(wire::LoadFailure failure);
+  Result<> handle(wire::Selections changed);
   Result<> handle(wire::Unloaded unloaded);
   Result<> handle(wire::Pong pong);
 

@@ -19,6 +19,14 @@ Tuning tuning_of(const ModelManager& models) {
   std::ranges::sort(tuning.selections);
   const auto [first, last] = std::ranges::unique(tuning.selections);
   tuning.selections.erase(first, last);
+  const auto has = [&tuning](std::string_view state) {
+    return std::ranges::any_of(tuning.selections, [state](const auto& row) { return row.tuning == state; });
+  };
+  const bool has_tuned = has("tuned"), has_untuned = has("untuned");
+  tuning.state = has_tuned && has_untuned ? "partly tuned"
+                 : has_tuned              ? "tuned"
+                 : has_untuned            ? "untuned"
+                                          : "";
   return tuning;
 }
 

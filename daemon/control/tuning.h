@@ -12,6 +12,7 @@ namespace halod {
 struct Tuning {
   std::string backend;  ///< of the active model, or else of the first that is loaded: "cpu"; empty: none is
   std::string device;   ///< for people
+  std::string state;    ///< "tuned", "untuned", "partly tuned"; empty: there is nothing to choose from
   std::vector<wire::KernelSelection> selections;  ///< of all loaded models together, sorted, none twice
 };
 

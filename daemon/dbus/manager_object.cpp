@@ -16,7 +16,7 @@ constexpr std::array kChangingManagerProperties{"State", "StateReason", "ActiveM
                                                 "LogLevel"};
 
 constexpr std::array kPowerProperties{"PowerProfileHeld", "PowerProfile", "PowerProfileProblem"};
-constexpr std::array kTuningProperties{"Backend", "Device", "Selections"};
+constexpr std::array kTuningProperties{"Backend", "Device", "Selections", "TuningState", "SelectionStates"};
 
 uint64_t count_of(const prometheus::Counter& counter) { return static_cast<uint64_t>(counter.Value()); }
 
@@ -39,7 +39,9 @@ ManagerObject::PowerValues ManagerObject::power_values() {
   return {PowerProfileHeld(), PowerProfile(), PowerProfileProblem()};
 }
 
-ManagerObject::TuningValues ManagerObject::tuning_values() { return {Backend(), Device(), Selections()}; }
+ManagerObject::TuningValues ManagerObject::tuning_values() {
+  return {Backend(), Device(), Selections(), TuningState(), SelectionStates()};
+}
 
 void ManagerObject::publish_power() {
   const std::vector<std::string> changed = published_power_.update(power_values());
@@ -204,6 +206,12 @@ std::vector<ManagerObject::Selection> ManagerObject::Selections() {
   for (const wire::KernelSelection& row : tuning_of(context_.models).selections)
     rows.emplace_back(row.operation, row.format, row.variant);
   return rows;
+}
+
+std::vector<std::string> ManagerObject::SelectionStates() {
+  std::vector<std::string> states;
+  for (const wire::KernelSelection& row : tuning_of(context_.models).selections) states.push_back(row.tuning);
+  return states;
 }
 
 }  // namespace halod

@@ -48,7 +48,8 @@ class ManagerObject final
   using PowerValues = std::tuple<bool, std::string, std::string>;
   PowerValues power_values();
   using Selection = sdbus::Struct<std::string, std::string, std::string>;
-  using TuningValues = std::tuple<std::string, std::string, std::vector<Selection>>;
+  using TuningValues =
+      std::tuple<std::string, std::string, std::vector<Selection>, std::string, std::vector<std::string>>;
   TuningValues tuning_values();
 
   // -- Manager
@@ -104,6 +105,8 @@ class ManagerObject final
   std::string Backend() override { return tuning_of(context_.models).backend; }
   std::string Device() override { return tuning_of(context_.models).device; }
   std::vector<Selection> Selections() override;
+  std::vector<std::string> SelectionStates() override;
+  std::string TuningState() override { return tuning_of(context_.models).state; }
 
   const BusContext& context_;
   ChangedProperties<Values> published_;

@@ -14,7 +14,7 @@ constexpr double kLeastShown = 0.05;
 std::string describe(const Job& job) {
   const std::string what = job.model_name.empty() ? std::string(to_string(job.kind))
                                                   : fmt::format("{} {}", to_string(job.kind), job.model_name);
-  if (job.bytes_total == 0) return fmt::format("{}: {}", what, job.stage);
+  if (job.bytes_total == 0 && !job.tuned_fraction) return fmt::format("{}: {}", what, job.stage);
   return fmt::format("{}: {} {:.0f} %", what, job.stage, 100 * job.fraction());
 }
 
@@ -43,6 +43,9 @@ std::string main_part(const ServiceSnapshot& snapshot) {
       return fmt::format("loading {}: {} %", snapshot.active_model, readiness.percent);
     case ServiceState::kWarming:
       if (snapshot.active_model.empty()) break;
+      // Tuning counts; a warm-up has nothing to count.
+      if (readiness.percent < 100)
+        return fmt::format("tuning {}: {} %", snapshot.active_model, readiness.percent);
       return fmt::format("warming up {}", snapshot.active_model);
     case ServiceState::kReady:
       if (snapshot.loaded.empty()) break;

@@ -79,10 +79,10 @@ void matmul_expanded(const MatmulArgs& args) {
             args.weight.data + (row + kTileRows) * row_bytes + kTileRows * format.row_bytes(column),
             kTileRows * format.row_bytes(n_cols));
         strip.expand(format, blocks, row_bytes, n_rows, n_cols);
-        for_each_token_block(n_tokens, [&](int64_t first, auto n) {
+        for_each_token_block(n_tokens, kMaxTokens, [&](int64_t first, auto n) {
           TokenRow x[n];
           for (int t = 0; t < n; ++t) x[t] = token_row(args, token + first + t, column);
-          multiply_tile<ExpandedTile, n>(strip.bytes, n_cols, x, sums + first);
+          multiply_tile<ExpandedTile, n>(strip.bytes, sizeof strip.bytes, n_cols, x, sums + first, 0);
         });
       }
       store_sums(args, row, token, static_cast<int>(n_tokens), sums);

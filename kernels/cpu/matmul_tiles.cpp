@@ -69,24 +69,24 @@ struct TileFormat<Format::kMXFP4> : PlainTile<Format::kMXFP4, 4> {
   }
 };
 
-void matmul_tiles(const MatmulArgs& args) {
+void matmul_tiles(const MatmulArgs& args, TileSettings settings) {
   switch (args.weight.format) {
     case Format::kQ4_0:
-      return matmul_tiles_of<Format::kQ4_0>(args);
+      return matmul_tiles_of<Format::kQ4_0>(args, settings);
     case Format::kQ8_0:
-      return matmul_tiles_of<Format::kQ8_0>(args);
+      return matmul_tiles_of<Format::kQ8_0>(args, settings);
     case Format::kQ4_1:
-      return matmul_tiles_of<Format::kQ4_1>(args);
+      return matmul_tiles_of<Format::kQ4_1>(args, settings);
     case Format::kQ5_0:
-      return matmul_tiles_of<Format::kQ5_0>(args);
+      return matmul_tiles_of<Format::kQ5_0>(args, settings);
     case Format::kQ5_1:
-      return matmul_tiles_of<Format::kQ5_1>(args);
+      return matmul_tiles_of<Format::kQ5_1>(args, settings);
     case Format::kIQ4_NL:
-      return matmul_tiles_of<Format::kIQ4_NL>(args);
+      return matmul_tiles_of<Format::kIQ4_NL>(args, settings);
     case Format::kMXFP4:
-      return matmul_tiles_of<Format::kMXFP4>(args);
+      return matmul_tiles_of<Format::kMXFP4>(args, settings);
     default:
-      return matmul_tiles_k(args);
+      return matmul_tiles_k(args, settings);
   }
 }
 

@@ -38,20 +38,20 @@ struct TileFormat<Format::kInt8G64> : Int8Tile<Format::kInt8G64> {};
 template <>
 struct TileFormat<Format::kInt8G128> : Int8Tile<Format::kInt8G128> {};
 
-void matmul_tiles_int(const MatmulArgs& args) {
+void matmul_tiles_int(const MatmulArgs& args, TileSettings settings) {
   switch (args.weight.format) {
     case Format::kInt4G32:
-      return matmul_tiles_of<Format::kInt4G32>(args);
+      return matmul_tiles_of<Format::kInt4G32>(args, settings);
     case Format::kInt4G64:
-      return matmul_tiles_of<Format::kInt4G64>(args);
+      return matmul_tiles_of<Format::kInt4G64>(args, settings);
     case Format::kInt4G128:
-      return matmul_tiles_of<Format::kInt4G128>(args);
+      return matmul_tiles_of<Format::kInt4G128>(args, settings);
     case Format::kInt8G32:
-      return matmul_tiles_of<Format::kInt8G32>(args);
+      return matmul_tiles_of<Format::kInt8G32>(args, settings);
     case Format::kInt8G64:
-      return matmul_tiles_of<Format::kInt8G64>(args);
+      return matmul_tiles_of<Format::kInt8G64>(args, settings);
     case Format::kInt8G128:
-      return matmul_tiles_of<Format::kInt8G128>(args);
+      return matmul_tiles_of<Format::kInt8G128>(args, settings);
     default:
       HALOD_ASSERT(!"no tile kernel for this format: select_matmul() asks find_tile_layout first");
   }

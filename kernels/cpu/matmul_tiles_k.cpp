@@ -127,24 +127,24 @@ struct TileFormat<Format::kTQ2_0> : PlainTile<Format::kTQ2_0, 0> {
   }
 };
 
-void matmul_tiles_k(const MatmulArgs& args) {
+void matmul_tiles_k(const MatmulArgs& args, TileSettings settings) {
   switch (args.weight.format) {
     case Format::kQ4_K:
-      return matmul_tiles_of<Format::kQ4_K>(args);
+      return matmul_tiles_of<Format::kQ4_K>(args, settings);
     case Format::kQ5_K:
-      return matmul_tiles_of<Format::kQ5_K>(args);
+      return matmul_tiles_of<Format::kQ5_K>(args, settings);
     case Format::kQ6_K:
-      return matmul_tiles_of<Format::kQ6_K>(args);
+      return matmul_tiles_of<Format::kQ6_K>(args, settings);
     case Format::kQ2_K:
-      return matmul_tiles_of<Format::kQ2_K>(args);
+      return matmul_tiles_of<Format::kQ2_K>(args, settings);
     case Format::kQ3_K:
-      return matmul_tiles_of<Format::kQ3_K>(args);
+      return matmul_tiles_of<Format::kQ3_K>(args, settings);
     case Format::kIQ4_XS:
-      return matmul_tiles_of<Format::kIQ4_XS>(args);
+      return matmul_tiles_of<Format::kIQ4_XS>(args, settings);
     case Format::kTQ2_0:
-      return matmul_tiles_of<Format::kTQ2_0>(args);
+      return matmul_tiles_of<Format::kTQ2_0>(args, settings);
     default:
-      return matmul_tiles_int(args);
+      return matmul_tiles_int(args, settings);
   }
 }
 

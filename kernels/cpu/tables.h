@@ -2,6 +2,7 @@
 // instruction set.
 #pragma once
 
+#include "kernels/cpu/tile_settings.h"
 #include "kernels/ops/activations.h"
 #include "kernels/ops/attention.h"
 #include "kernels/ops/elementwise.h"
@@ -10,9 +11,9 @@
 
 #define HALOD_DECLARE_CPU_KERNELS(isa)                            \
   namespace halod::isa {                                          \
-  void matmul_tiles(const MatmulArgs& args);                      \
-  void matmul_tiles_k(const MatmulArgs& args);                    \
-  void matmul_tiles_int(const MatmulArgs& args);                  \
+  void matmul_tiles(const MatmulArgs& args, TileSettings);        \
+  void matmul_tiles_k(const MatmulArgs& args, TileSettings);      \
+  void matmul_tiles_int(const MatmulArgs& args, TileSettings);    \
   void matmul_expanded(const MatmulArgs& args);                   \
   void matmul_rows(const MatmulArgs& args);                       \
   void quantize_activations(const QuantizeActivationsArgs& args); \

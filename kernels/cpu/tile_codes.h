@@ -4,6 +4,7 @@
 
 #include "kernels/cpu/simd.h"
 #include "kernels/cpu/tile_multiply.h"
+#include "kernels/cpu/tile_settings.h"
 #include "kernels/cpu/tile_shape.h"
 #include "kernels/quant/iq4.h"
 
@@ -81,20 +82,38 @@ struct PlainTile {
   F32x16 scale(int64_t, int) const { return d; }
 };
 
+#if defined(__AVX512VNNI__)
+inline constexpr bool kTakesPairs = true;
+#else
+inline constexpr bool kTakesPairs = false;  // two tiles' codes fill more registers than there are
+#endif
+
 template <Format format>
-void matmul_tiles_of(const MatmulArgs& args) {
+void matmul_tiles_of(const MatmulArgs& args, TileSettings settings) {
   using Tile = TileFormat<format>;
   const int64_t cols = args.weight.cols, tile_bytes = find_tile_layout(format)->tile_bytes(cols);
-  for (int64_t row = args.first_row; row < args.first_row + args.n_rows; row += kTileRows) {
-    const std::byte* tile = args.weight.data + row / kTileRows * tile_bytes;
-    for_each_token_block(args.n_tokens, [&](int64_t first_token, auto n) {
+  const int64_t end = args.first_row + args.n_rows;
+  int64_t row = args.first_row;
+  const auto tile_at = [&](int64_t at_row) { return args.weight.data + at_row / kTileRows * tile_bytes; };
+  if constexpr (kTakesPairs) {
+    const bool in_pairs = settings.in_pairs && args.n_tokens == 1;
+    for (; in_pairs && row + kTileRows < end; row += 2 * kTileRows) {
+      const TokenRow x = token_row(args, 0, 0);
+      F32x16 sums[2] = {zero_f32(), zero_f32()};
+      multiply_tile<Tile, 1, 2>(tile_at(row), tile_bytes, cols, &x, sums, settings.tiles_ahead);
+      store_sums(args, row, 0, 1, sums);
+      store_sums(args, row + kTileRows, 0, 1, sums + 1);
+    }
+  }
+  for (; row < end; row += kTileRows) {
+    for_each_token_block(args.n_tokens, settings.max_tokens, [&](int64_t first_token, auto n) {
       TokenRow x[n];
       F32x16 sums[n];
       for (int t = 0; t < n; ++t) {
         x[t] = token_row(args, first_token + t, 0);
         sums[t] = zero_f32();
       }
-      multiply_tile<Tile, n>(tile, cols, x, sums);
+      multiply_tile<Tile, n>(tile_at(row), tile_bytes, cols, x, sums, settings.tiles_ahead);
       store_sums(args, row, first_token, n, sums);
     });
   }

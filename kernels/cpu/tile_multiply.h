@@ -13,6 +13,9 @@
 // unsigned codes are too large by, as a shift of the negated sums; negative: nothing. kHasZero: they are too
 // large by each row's `zero`; with one scale per group. kWideCodes: codes of
 // 128 and more. kPrefetches: the next tile follows this one in memory.
+//
+// How far ahead memory is asked for, how many tokens share a block of registers and whether two tiles are
+// multiplied at once (TileSettings) changes when something happens, not what.
 #pragma once
 
 #include <type_traits>
@@ -72,72 +75,101 @@ inline void prefetch(const std::byte* at) {
   for (int64_t i = 0; i < n_bytes; i += 64) __builtin_prefetch(at + i, 0, kIntoSecondLevel);
 }
 
-/// sums[t] += the products of a tile's 16 rows of `cols` columns with x[t].
-template <class Tile, int n_tokens>
-void multiply_tile(const std::byte* tile, int64_t cols, const TokenRow* x, F32x16* sums) {
+/// sums[k * n_tokens + t] += the products of the 16 rows of tile k, of `cols` columns, with x[t]. Tiles
+/// follow one another in memory, `tile_bytes` each; `tiles_ahead` as in TileSettings, in units of n_tiles.
+template <class Tile, int n_tokens, int n_tiles = 1>
+void multiply_tile(const std::byte* tile, int64_t tile_bytes, int64_t cols, const TokenRow* x, F32x16* sums,
+                   int64_t tiles_ahead) {
   constexpr TileShape shape = Tile::kShape;
-  constexpr int kQuadsPerScale = kQuadsPerGroup / Tile::kGroupScales;
+  constexpr int kQuadsPerScale = kQuadsPerGroup / Tile::kGroupScales, kSums = n_tiles * n_tokens;
+  constexpr int64_t kBytesPerGroup = shape.bytes_per_group();
   const std::byte* codes_at = tile;
   const std::byte* high_at = tile + shape.high_offset(cols);
   const std::byte* scales_at = tile + shape.scale_offset(cols);
   const std::byte* d_at = tile + shape.d_offset(cols);
-  F32x16 acc[n_tokens];
+  F32x16 acc[kSums];
 #pragma GCC unroll 8
-  for (int t = 0; t < n_tokens; ++t) acc[t] = sums[t];
+  for (int i = 0; i < kSums; ++i) acc[i] = sums[i];
 
-  Tile block;
-  constexpr int64_t kBytesPerGroup = shape.bytes_per_group();
-  const std::byte* ahead = tile + kBytesPerGroup * (cols / kGroupColumns);
+  Tile block[n_tiles];
+  const std::byte* ahead = tile + n_tiles * tiles_ahead * tile_bytes;
   int64_t group = 0;
   for (int64_t b = 0; b < cols / shape.block_columns; ++b) {
-    block.load_block(scales_at, d_at);
+#pragma GCC unroll 2
+    for (int k = 0; k < n_tiles; ++k) block[k].load_block(scales_at + k * tile_bytes, d_at + k * tile_bytes);
     scales_at += shape.scale_bytes_per_block;
     d_at += shape.d_bytes_per_block;
     for (int64_t j = 0; j < shape.groups_per_block(); ++j, ++group) {
-      Codes codes;
-      Tile::load_group(codes_at, high_at, codes);
-      if constexpr (Tile::kPrefetches) prefetch<kBytesPerGroup>(ahead);
+      Codes codes[n_tiles];
+#pragma GCC unroll 2
+      for (int k = 0; k < n_tiles; ++k)
+        Tile::load_group(codes_at + k * tile_bytes, high_at + k * tile_bytes, codes[k]);
+      if constexpr (Tile::kPrefetches) {
+        if (tiles_ahead != 0) {
+#pragma GCC unroll 2
+          for (int k = 0; k < n_tiles; ++k) prefetch<kBytesPerGroup>(ahead + k * tile_bytes);
+        }
+      }
       ahead += kBytesPerGroup;
       codes_at += shape.code_bytes_per_group;
       high_at += shape.high_bytes_per_group;
 #pragma GCC unroll 2
       for (int half = 0; half < Tile::kGroupScales; ++half) {
-        const F32x16 scale = block.scale(j, half);
+        F32x16 scale[n_tiles];
+#pragma GCC unroll 2
+        for (int k = 0; k < n_tiles; ++k) scale[k] = block[k].scale(j, half);
 #pragma GCC unroll 8
         for (int t = 0; t < n_tokens; ++t) {
-          I32x16 dot = initial_sum<Tile>(x[t].negated_sums16 + 2 * group, half);
+          I32x16 dot[n_tiles];
+#pragma GCC unroll 2
+          for (int k = 0; k < n_tiles; ++k) dot[k] = initial_sum<Tile>(x[t].negated_sums16 + 2 * group, half);
           const int8_t* quads = x[t].codes + kGroupColumns * group + 16 * half;
 #pragma GCC unroll 8
           for (int i = 0; i < kQuadsPerScale; ++i) {
-            const U8x64 code = codes[half * kQuadsPerScale + i];
-            dot = Tile::kWideCodes ? dot_quad_wide(dot, code, quad_at(quads + 4 * i))
-                                   : dot_quad(dot, code, quad_at(quads + 4 * i));
+            const int32_t quad = quad_at(quads + 4 * i);
+#pragma GCC unroll 2
+            for (int k = 0; k < n_tiles; ++k) {
+              const U8x64 code = codes[k][half * kQuadsPerScale + i];
+              dot[k] = Tile::kWideCodes ? dot_quad_wide(dot[k], code, quad) : dot_quad(dot[k], code, quad);
+            }
           }
-          F32x16 product = to_f32(dot);
-          if constexpr (Tile::kHasZero) {
-            const int32_t negated_sum = x[t].negated_sums16[2 * group] + x[t].negated_sums16[2 * group + 1];
-            product = fma(block.zero, broadcast(static_cast<float>(negated_sum)), product);
+#pragma GCC unroll 2
+          for (int k = 0; k < n_tiles; ++k) {
+            F32x16 product = to_f32(dot[k]);
+            if constexpr (Tile::kHasZero) {
+              const int32_t negated_sum = x[t].negated_sums16[2 * group] + x[t].negated_sums16[2 * group + 1];
+              product = fma(block[k].zero, broadcast(static_cast<float>(negated_sum)), product);
+            }
+            acc[k * n_tokens + t] =
+                fma(product, scale[k] * broadcast(x[t].scales[group]), acc[k * n_tokens + t]);
           }
-          acc[t] = fma(product, scale * broadcast(x[t].scales[group]), acc[t]);
         }
         if constexpr (Tile::kHasMin && Tile::kGroupScales == 2) {
-          const F32x16 min = block.min(j, half);
+#pragma GCC unroll 2
+          for (int k = 0; k < n_tiles; ++k) {
+            const F32x16 min = block[k].min(j, half);
 #pragma GCC unroll 8
-          for (int t = 0; t < n_tokens; ++t) {
-            const auto negated_sum = static_cast<float>(x[t].negated_sums16[2 * group + half]);
-            acc[t] = fma(min, broadcast(x[t].scales[group] * negated_sum), acc[t]);
+            for (int t = 0; t < n_tokens; ++t) {
+              const auto negated_sum = static_cast<float>(x[t].negated_sums16[2 * group + half]);
+              acc[k * n_tokens + t] =
+                  fma(min, broadcast(x[t].scales[group] * negated_sum), acc[k * n_tokens + t]);
+            }
           }
         }
       }
       if constexpr (Tile::kHasMin && Tile::kGroupScales == 1) {
-        const F32x16 min = block.min(j);
+#pragma GCC unroll 2
+        for (int k = 0; k < n_tiles; ++k) {
+          const F32x16 min = block[k].min(j);
 #pragma GCC unroll 8
-        for (int t = 0; t < n_tokens; ++t) acc[t] = fnma(min, broadcast(x[t].scaled_sums[group]), acc[t]);
+          for (int t = 0; t < n_tokens; ++t)
+            acc[k * n_tokens + t] = fnma(min, broadcast(x[t].scaled_sums[group]), acc[k * n_tokens + t]);
+        }
       }
     }
   }
 #pragma GCC unroll 8
-  for (int t = 0; t < n_tokens; ++t) sums[t] = acc[t];
+  for (int i = 0; i < kSums; ++i) sums[i] = acc[i];
 }
 
 inline void store_result(float* y, F32x16 value, int64_t n_valid, bool accumulate) {
@@ -167,14 +199,18 @@ inline void store_sums(const MatmulArgs& args, int64_t first_row, int64_t first_
   }
 }
 
-/// Calls function(first, count) for [0, n) in pieces of kMaxTokens, then of powers of two; count is an
-/// integral_constant.
+/// Calls function(first, count) for [0, n) in pieces of kMaxTokens, then of powers of two, none of more than
+/// max_tokens; count is an integral_constant.
 template <class Function>
-void for_each_token_block(int64_t n, const Function& function) {
+void for_each_token_block(int64_t n, int64_t max_tokens, const Function& function) {
   int64_t t = 0;
-  for (; t + kMaxTokens <= n; t += kMaxTokens) function(t, std::integral_constant<int, kMaxTokens>());
+  if (max_tokens >= kMaxTokens) {
+    for (; t + kMaxTokens <= n; t += kMaxTokens) function(t, std::integral_constant<int, kMaxTokens>());
+  }
   if constexpr (kMaxTokens > 4) {
-    for (; t + 4 <= n; t += 4) function(t, std::integral_constant<int, 4>());
+    if (max_tokens >= 4) {
+      for (; t + 4 <= n; t += 4) function(t, std::integral_constant<int, 4>());
+    }
   }
   if constexpr (kMaxTokens > 2) {
     for (; t + 2 <= n; t += 2) function(t, std::integral_constant<int, 2>());

@@ -4,6 +4,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <string_view>
+#include <vector>
 
 #include "base/tensor_view.h"
 #include "kernels/ops/activations.h"
@@ -54,8 +56,12 @@ struct MatmulVariant {
   Isa isa;
   WeightLayout layout;
   bool needs_codes;  ///< reads the 8-bit form of x
+  /// Rows with the same one, and the same layout, give the same bits, so that tuning may take any of them.
+  std::string_view results;
   bool (*supports)(Format format, int64_t cols);
   void (*run)(const MatmulArgs& args);
+  /// With fewer or more tokens it does what another row does: not worth trying.
+  int64_t min_tokens = 1, max_tokens = INT64_MAX;
 };
 
 /// Every row, best first, the reference last. Thread: any.
@@ -63,6 +69,10 @@ std::span<const MatmulVariant> matmul_variants();
 /// The first row that this CPU runs and that supports the matrix; `exact` takes the reference only. nullptr:
 /// none.
 const MatmulVariant* select_matmul(Format format, int64_t cols, bool exact);
+
+/// Every row that this CPU runs, that supports the matrix and that gives the bits of `variant` from its
+/// layout; that one first.
+std::vector<const MatmulVariant*> matmul_equals(const MatmulVariant& variant, Format format, int64_t cols);
 
 /// Bytes that a call reads of weights, and its floating point operations: the same for all variants.
 int64_t matmul_weight_bytes(const MatmulArgs& args);

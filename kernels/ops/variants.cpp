@@ -20,26 +20,55 @@ bool supports_expansion(Format format, int64_t cols) {
 bool supports_float_rows(Format format, int64_t) { return traits(format).block_elements == 1; }
 bool supports_any_rows(Format format, int64_t cols) { return cols % traits(format).block_elements == 0; }
 
+template <void (*run)(const MatmulArgs&, TileSettings), TileSettings settings = {}>
+void tiles(const MatmulArgs& args) {
+  run(args, settings);
+}
+
+constexpr std::string_view kFusedTiles = "tiles, fused", kFusedExpanded = "expanded, fused";
+
+/// The first of an instruction set's rows is what runs untuned. Those below it, which differ in their
+/// TileSettings, are the candidates of tuning; names say how: ahead0 and ahead2, block4, pairs.
 constexpr std::array kMatmul = {
-    MatmulVariant{"avx512_vnni_tiles16", Isa::kAvx512Vnni, WeightLayout::kTiles16, true, supports_tiles,
-                  avx512::matmul_tiles},
-    MatmulVariant{"avx512_vnni_expanded16", Isa::kAvx512Vnni, WeightLayout::kRows, true, supports_expansion,
-                  avx512::matmul_expanded},
-    MatmulVariant{"avx512_float_rows", Isa::kAvx512Vnni, WeightLayout::kRows, false, supports_float_rows,
-                  avx512::matmul_rows},
-    MatmulVariant{"avx2_tiles16", Isa::kAvx2, WeightLayout::kTiles16, true, supports_tiles,
-                  avx2::matmul_tiles},
-    MatmulVariant{"avx2_expanded16", Isa::kAvx2, WeightLayout::kRows, true, supports_expansion,
-                  avx2::matmul_expanded},
-    MatmulVariant{"avx2_float_rows", Isa::kAvx2, WeightLayout::kRows, false, supports_float_rows,
-                  avx2::matmul_rows},
-    MatmulVariant{"baseline_tiles16", Isa::kBaseline, WeightLayout::kTiles16, true, supports_tiles,
-                  baseline::matmul_tiles},
-    MatmulVariant{"baseline_expanded16", Isa::kBaseline, WeightLayout::kRows, true, supports_expansion,
-                  baseline::matmul_expanded},
-    MatmulVariant{"baseline_float_rows", Isa::kBaseline, WeightLayout::kRows, false, supports_float_rows,
-                  baseline::matmul_rows},
-    MatmulVariant{"reference", Isa::kReference, WeightLayout::kRows, false, supports_any_rows,
+    MatmulVariant{"avx512_vnni_tiles16", Isa::kAvx512Vnni, WeightLayout::kTiles16, true, kFusedTiles,
+                  supports_tiles, tiles<avx512::matmul_tiles>},
+    MatmulVariant{"avx512_vnni_tiles16_ahead0", Isa::kAvx512Vnni, WeightLayout::kTiles16, true, kFusedTiles,
+                  supports_tiles, tiles<avx512::matmul_tiles, TileSettings{.tiles_ahead = 0}>},
+    MatmulVariant{"avx512_vnni_tiles16_ahead2", Isa::kAvx512Vnni, WeightLayout::kTiles16, true, kFusedTiles,
+                  supports_tiles, tiles<avx512::matmul_tiles, TileSettings{.tiles_ahead = 2}>},
+    MatmulVariant{"avx512_vnni_tiles16_block4", Isa::kAvx512Vnni, WeightLayout::kTiles16, true, kFusedTiles,
+                  supports_tiles, tiles<avx512::matmul_tiles, TileSettings{.max_tokens = 4}>, 5},
+    MatmulVariant{"avx512_vnni_tiles16_block4_ahead0", Isa::kAvx512Vnni, WeightLayout::kTiles16, true,
+                  kFusedTiles, supports_tiles,
+                  tiles<avx512::matmul_tiles, TileSettings{.tiles_ahead = 0, .max_tokens = 4}>, 5},
+    MatmulVariant{"avx512_vnni_tiles16_pairs", Isa::kAvx512Vnni, WeightLayout::kTiles16, true, kFusedTiles,
+                  supports_tiles, tiles<avx512::matmul_tiles, TileSettings{.in_pairs = true}>, 1, 1},
+    MatmulVariant{"avx512_vnni_tiles16_pairs_ahead0", Isa::kAvx512Vnni, WeightLayout::kTiles16, true,
+                  kFusedTiles, supports_tiles,
+                  tiles<avx512::matmul_tiles, TileSettings{.tiles_ahead = 0, .in_pairs = true}>, 1, 1},
+    MatmulVariant{"avx512_vnni_expanded16", Isa::kAvx512Vnni, WeightLayout::kRows, true, kFusedExpanded,
+                  supports_expansion, avx512::matmul_expanded},
+    MatmulVariant{"avx512_float_rows", Isa::kAvx512Vnni, WeightLayout::kRows, false, "avx512_float_rows",
+                  supports_float_rows, avx512::matmul_rows},
+    MatmulVariant{"avx2_tiles16", Isa::kAvx2, WeightLayout::kTiles16, true, kFusedTiles, supports_tiles,
+                  tiles<avx2::matmul_tiles>},
+    MatmulVariant{"avx2_tiles16_ahead0", Isa::kAvx2, WeightLayout::kTiles16, true, kFusedTiles,
+                  supports_tiles, tiles<avx2::matmul_tiles, TileSettings{.tiles_ahead = 0}>},
+    MatmulVariant{"avx2_tiles16_ahead2", Isa::kAvx2, WeightLayout::kTiles16, true, kFusedTiles,
+                  supports_tiles, tiles<avx2::matmul_tiles, TileSettings{.tiles_ahead = 2}>},
+    MatmulVariant{"avx2_tiles16_block2", Isa::kAvx2, WeightLayout::kTiles16, true, kFusedTiles,
+                  supports_tiles, tiles<avx2::matmul_tiles, TileSettings{.max_tokens = 2}>, 4},
+    MatmulVariant{"avx2_expanded16", Isa::kAvx2, WeightLayout::kRows, true, kFusedExpanded,
+                  supports_expansion, avx2::matmul_expanded},
+    MatmulVariant{"avx2_float_rows", Isa::kAvx2, WeightLayout::kRows, false, "avx2_float_rows",
+                  supports_float_rows, avx2::matmul_rows},
+    MatmulVariant{"baseline_tiles16", Isa::kBaseline, WeightLayout::kTiles16, true, "tiles", supports_tiles,
+                  tiles<baseline::matmul_tiles>},
+    MatmulVariant{"baseline_expanded16", Isa::kBaseline, WeightLayout::kRows, true, "expanded",
+                  supports_expansion, baseline::matmul_expanded},
+    MatmulVariant{"baseline_float_rows", Isa::kBaseline, WeightLayout::kRows, false, "baseline_float_rows",
+                  supports_float_rows, baseline::matmul_rows},
+    MatmulVariant{"reference", Isa::kReference, WeightLayout::kRows, false, "reference", supports_any_rows,
                   reference::matmul},
 };
 
@@ -112,6 +141,16 @@ const MatmulVariant* select_matmul(Format format, int64_t cols, bool exact) {
     if (runs_on(variant.isa, cpu_features()) && variant.supports(format, cols)) return &variant;
   }
   return nullptr;
+}
+
+std::vector<const MatmulVariant*> matmul_equals(const MatmulVariant& variant, Format format, int64_t cols) {
+  std::vector<const MatmulVariant*> equals = {&variant};
+  for (const MatmulVariant& other : kMatmul) {
+    if (&other != &variant && other.results == variant.results && other.layout == variant.layout &&
+        runs_on(other.isa, cpu_features()) && other.supports(format, cols))
+      equals.push_back(&other);
+  }
+  return equals;
 }
 
 int64_t matmul_weight_bytes(const MatmulArgs& args) {

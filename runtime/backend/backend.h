@@ -17,6 +17,7 @@
 #include "base/error.h"
 #include "base/ids.h"
 #include "base/tensor_view.h"
+#include "runtime/backend/tuning/tuner.h"
 #include "runtime/weights/checkpoint.h"
 #include "runtime/weights/model_config.h"
 
@@ -286,9 +287,10 @@ struct OutputArgs {
 
 /// Which kernel variant does an operation; names as in the tables of kernels/ops.
 struct SelectedKernel {
-  std::string operation;  ///< "matmul"
-  std::string format;     ///< of the weights or the cache: "Q8_0"; empty where there is none
-  std::string variant;    ///< "avx512_vnni_tiles16"
+  std::string operation;    ///< "matmul"
+  std::string format;       ///< of the weights or the cache: "Q8_0"; empty where there is none
+  std::string variant;      ///< "avx512_vnni_tiles16"
+  std::string tuning = {};  ///< "tuned", "untuned"; empty: there is nothing to choose from
 };
 
 class Backend {
@@ -366,6 +368,9 @@ class Backend {
   /// What does which operation, for people: of weights, those placed so far. Empty where a backend does not
   /// say.
   virtual std::vector<SelectedKernel> selections() const { return {}; }
+
+  /// Chooses kernels by measuring them. nullptr: nothing of this backend can be tuned.
+  virtual Tuner* tuner() { return nullptr; }
 };
 
 struct BackendOptions {

@@ -13,6 +13,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 constexpr std::chrono::milliseconds kProgressInterval{100};
+/// Between two requests of a conversation nothing is measured.
+constexpr std::chrono::seconds kIdleBeforeTuning{2};
 
 }  // namespace
 
@@ -59,15 +61,25 @@ void EngineThread::loop() {
     }
     if (took_commands)
       outbox_.wake();  // the socket thread may have stopped reading because the inbox was full
-    models_.step();
+    const bool stepped = models_.step();
     flush_round();
+    const auto now = Clock::now();
+    if (stepped) idle_since_ = now;
+    if (stepped || !models_.wants_idle_work() || now - idle_since_ < kIdleBeforeTuning) continue;
+    if (const auto changed = models_.idle_step()) send(wire::FrameType::kSelections, *changed);
   }
 }
 
 /// False when the thread shall end.
 bool EngineThread::wait_for_work() {
   std::unique_lock lock(mutex_);
-  if (!models_.has_work()) wake_.wait(lock, [this] { return stopping_ || !inbox_.empty(); });
+  const auto is_wanted = [this] { return stopping_ || !inbox_.empty(); };
+  if (models_.has_work()) return !stopping_;
+  if (models_.wants_idle_work()) {
+    wake_.wait_until(lock, idle_since_ + kIdleBeforeTuning, is_wanted);
+  } else {
+    wake_.wait(lock, is_wanted);
+  }
   return !stopping_;
 }
 
@@ -113,6 +125,7 @@ void EngineThread::handle(const wire::LoadModel& request) {
       },
       [this] { return serve_meanwhile(); });
   loading_.reset();
+  idle_since_ = Clock::now();
   if (loaded) return send(wire::FrameType::kLoaded, *loaded);
   const Error& error = loaded.error();
   // halod logs it, with the job that wanted the model.
@@ -167,6 +180,10 @@ void EngineThread::handle(const wire::Cancel& cancel) { models_.cancel(RequestId
 
 void EngineThread::handle(const wire::Ping& ping) {
   send(wire::FrameType::kPong, wire::Pong{.nonce = ping.nonce, .models = models_.stats()});
+  // Reading and writing files can wait until nobody waits for it.
+  if (loading_ || models_.has_work()) return;
+  for (const wire::Selections& changed : models_.look_after_tuning())
+    send(wire::FrameType::kSelections, changed);
 }
 
 }  // namespace halod

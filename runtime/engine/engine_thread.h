@@ -87,6 +87,7 @@ class EngineThread {
   std::optional<uint32_t> loading_{};  // the model that is being loaded ...
   bool load_cancelled_ = false;        // ... and shall not be any more
   std::chrono::steady_clock::time_point last_progress_{};
+  std::chrono::steady_clock::time_point idle_since_{};
 
   std::thread thread_;  // last: everything above exists before it starts
 };

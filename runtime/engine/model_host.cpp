@@ -14,9 +14,16 @@ namespace {
 std::vector<wire::KernelSelection> selections_of(const Backend* backend) {
   std::vector<wire::KernelSelection> all;
   if (!backend) return all;  // a test's model
-  for (SelectedKernel& kernel : backend->selections())
-    all.push_back({std::move(kernel.operation), std::move(kernel.format), std::move(kernel.variant)});
+  for (SelectedKernel& kernel : backend->selections()) {
+    all.push_back({std::move(kernel.operation), std::move(kernel.format), std::move(kernel.variant),
+                   std::move(kernel.tuning)});
+  }
   return all;
+}
+
+TuningOptions tuning_options(const wire::LoadModel& request) {
+  return {.mode = tuning_mode_from(request.tuning_mode),
+          .budget = std::chrono::milliseconds(request.tuning_budget_ms)};
 }
 
 }  // namespace
@@ -40,9 +47,15 @@ Result<wire::ModelLoaded> ModelHost::load(const wire::LoadModel& request, const 
   Model& model = *resident->loaded.model;
   const EngineOptions& options = resident->loaded.engine_options;
   resident->engine = std::make_unique<Engine>(model, options, sink_);
+  Backend* const backend = resident->loaded.backend.get();
+  resident->tuning =
+      std::make_unique<TuningSession>(backend ? backend->tuner() : nullptr, tuning_options(request));
   progress("warm-up", 0, 1);
   resident->engine->warm_up();
   progress("warm-up", 1, 1);
+  const Result<> tuned = resident->tuning->fill_gaps(
+      [&](uint64_t n_done, uint64_t n_total) { progress("tuning", n_done, n_total); }, meanwhile);
+  if (!tuned) return tuned.error();
   wire::ModelLoaded message{
       .model_id = request.model_id,
       .architecture = model.config().architecture,
@@ -56,9 +69,8 @@ Result<wire::ModelLoaded> ModelHost::load(const wire::LoadModel& request, const 
       .kv_cache_bytes = static_cast<uint64_t>(model.n_kv_pages()) * model.kv_page_bytes(),
       .scratch_bytes = model.scratch_bytes(),
       .load_seconds = std::chrono::duration<double>(Clock::now() - start).count(),
-      .selections = selections_of(resident->loaded.backend.get())};
+      .selections = selections_of(backend)};
   // What the machine counts already must not be counted again.
-  const Backend* backend = resident->loaded.backend.get();
   if (backend == nullptr || !backend->takes_memory_at_once())
     resident->promised_bytes = message.weight_bytes + message.kv_cache_bytes + message.scratch_bytes;
   residents_.push_back(std::move(resident));
@@ -102,6 +114,30 @@ bool ModelHost::step() {
 
 bool ModelHost::has_work() const {
   return std::ranges::any_of(residents_, [](const auto& resident) { return resident->engine->has_work(); });
+}
+
+bool ModelHost::wants_idle_work() const {
+  return std::ranges::any_of(residents_,
+                             [](const auto& resident) { return resident->tuning->wants_idle_work(); });
+}
+
+std::optional<wire::Selections> ModelHost::idle_step() {
+  for (const auto& resident : residents_) {
+    if (!resident->tuning->wants_idle_work()) continue;
+    if (!resident->tuning->idle_step()) return std::nullopt;
+    return wire::Selections{resident->model_id, selections_of(resident->loaded.backend.get())};
+  }
+  return std::nullopt;
+}
+
+std::vector<wire::Selections> ModelHost::look_after_tuning() {
+  std::vector<wire::Selections> changed;
+  for (const auto& resident : residents_) {
+    resident->tuning->flush();
+    if (resident->tuning->refresh())
+      changed.push_back({resident->model_id, selections_of(resident->loaded.backend.get())});
+  }
+  return changed;
 }
 
 std::vector<wire::ModelStats> ModelHost::stats() const {

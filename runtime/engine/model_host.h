@@ -4,9 +4,11 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "base/error.h"
+#include "runtime/backend/tuning/tuning_session.h"
 #include "runtime/engine/engine.h"
 #include "runtime/engine/model_loading.h"
 #include "runtime/engine/wire.h"
@@ -41,13 +43,22 @@ class ModelHost {
   /// One step of each model that has work. False, and nothing done, when none has.
   bool step();
   bool has_work() const;
+
+  /// Tuning in the background: whether idle_step() has something to do while has_work() is false.
+  bool wants_idle_work() const;
+  /// Some milliseconds of it; what computes a model now, when that has changed.
+  std::optional<wire::Selections> idle_step();
+  /// Writes what tuning has found, and takes over what other programs have written.
+  std::vector<wire::Selections> look_after_tuning();
+
   std::vector<wire::ModelStats> stats() const;
 
  private:
   struct Resident {
     uint32_t model_id = 0;
     LoadedModel loaded;
-    std::unique_ptr<Engine> engine;  // after the model: destroyed before it
+    std::unique_ptr<Engine> engine;         // after the model: destroyed before it
+    std::unique_ptr<TuningSession> tuning;  // after the backend
     uint64_t promised_bytes = 0;
   };
 

@@ -47,6 +47,7 @@ enum class FrameType : uint16_t {
   kFinished = 69,      // RequestFinished
   kPong = 70,          // Pong
   kUnloaded = 71,      // Unloaded
+  kSelections = 72,    // Selections: after kLoaded, whenever tuning has changed them
 };
 
 struct Empty {};
@@ -63,11 +64,13 @@ struct LoadModel {
   uint32_t max_sequences = 0;       ///< sequences in the running batch; 0 = 8
   uint64_t kv_cache_tokens =
       0;  ///< KV pool for all sequences together; 0 = context_length x max_sequences, bounded by memory
-  uint32_t prefill_chunk = 0;  ///< tokens computed per step at most; 0 = 512
+  uint32_t prefill_chunk = 0;          ///< tokens computed per step at most; 0 = 512
+  std::string tuning_mode = "use";     ///< off, use, tune, background
+  uint64_t tuning_budget_ms = 20'000;  ///< of tune: the load waits no longer for it
 };
 BOOST_DESCRIBE_STRUCT(LoadModel, (),
                       (model_id, path, backend, n_threads, gpu_graphs, context_length, max_sequences,
-                       kv_cache_tokens, prefill_chunk))
+                       kv_cache_tokens, prefill_chunk, tuning_mode, tuning_budget_ms))
 
 /// Ends a model: its memory is given back, and what it was running is forgotten without a word, because halod
 /// keeps every request and knows what to do with it. One that is being loaded ends with kLoadFailed instead.
@@ -105,8 +108,8 @@ BOOST_DESCRIBE_STRUCT(Hello, (), (engine_version, pid))
 
 struct LoadProgress {
   uint32_t model_id = 0;
-  std::string stage;  ///< "weights", "warm-up"
-  uint64_t bytes_done = 0;
+  std::string stage;        ///< "weights", "warm-up", "tuning"
+  uint64_t bytes_done = 0;  ///< of tuning: selections
   uint64_t bytes_total = 0;
 };
 BOOST_DESCRIBE_STRUCT(LoadProgress, (), (model_id, stage, bytes_done, bytes_total))
@@ -116,10 +119,11 @@ struct KernelSelection {
   std::string operation;  ///< "matmul"
   std::string format;     ///< of the weights or the cache: "Q8_0"; empty where there is none
   std::string variant;    ///< "avx512_vnni_tiles16"
+  std::string tuning;     ///< "tuned", "untuned"; empty: there is nothing to choose from
 
   friend auto operator<=>(const KernelSelection&, const KernelSelection&) = default;
 };
-BOOST_DESCRIBE_STRUCT(KernelSelection, (), (operation, format, variant))
+BOOST_DESCRIBE_STRUCT(KernelSelection, (), (operation, format, variant, tuning))
 
 struct ModelLoaded {
   uint32_t model_id = 0;
@@ -141,6 +145,13 @@ BOOST_DESCRIBE_STRUCT(ModelLoaded, (),
                       (model_id, architecture, backend, device, vocab_size, context_length, max_sequences,
                        kv_cache_tokens, weight_bytes, kv_cache_bytes, scratch_bytes, load_seconds,
                        selections))
+
+/// What computes a model from now on.
+struct Selections {
+  uint32_t model_id = 0;
+  std::vector<KernelSelection> selections;
+};
+BOOST_DESCRIBE_STRUCT(Selections, (), (model_id, selections))
 
 struct LoadFailure {
   uint32_t model_id = 0;

@@ -95,13 +95,15 @@ TEST(TheStatus, ShowsTheGpusMemoryAndThePowerProfileWhereThereAreSuch) {
 }
 
 TEST(TheTuning, IsATableOfKernels) {
-  EXPECT_EQ(format_tuning(json::parse(R"({"backend": "cpu", "device": "a CPU", "selections": [
-              {"operation": "matmul", "format": "Q8_0", "variant": "avx2_tiles16"},
-              {"operation": "rope", "format": "", "variant": "avx2"}]})")),
-            "backend   cpu (a CPU)\n"
-            "OPERATION  FORMAT  VARIANT\n"
-            "matmul     Q8_0    avx2_tiles16\n"
-            "rope       -       avx2\n");
+  EXPECT_EQ(
+      format_tuning(json::parse(R"({"backend": "cpu", "device": "a CPU", "state": "untuned", "selections": [
+              {"operation": "matmul", "format": "Q8_0", "variant": "avx2_tiles16", "tuning": "untuned"},
+              {"operation": "rope", "format": "", "variant": "avx2", "tuning": ""}]})")),
+      "backend   cpu (a CPU)\n"
+      "state     untuned\n"
+      "OPERATION  FORMAT  VARIANT       TUNING\n"
+      "matmul     Q8_0    avx2_tiles16  untuned\n"
+      "rope       -       avx2          -\n");
   EXPECT_EQ(format_tuning(json::parse(R"({"backend": "", "device": "", "selections": []})")),
             "no model is loaded\n");
 }

@@ -134,7 +134,7 @@ class OnTheBus(unittest.TestCase):
         self.assertLessEqual({("attention", "F16"), ("rope", ""), ("router_top_k", "")}, set(rows))
         self.assertEqual(self.finish(self.call("Unload", "sa{sv}", FIRST, {})), "done")
         self.client.signals.clear()
-        self.assertEqual(self.client.get_all(ROOT, TUNING), {"Backend": "", "Device": "", "Selections": []})
+        self.assertEqual(self.client.get_all(ROOT, TUNING), {"Backend": "", "Device": "", "Selections": [], "TuningState": "", "SelectionStates": []})
         job = self.swap_to(FIRST)
         self.client.wait_for_signal(changed(ROOT, TUNING, "Selections", before["Selections"]), "the kernels of the model that is back")
         self.assertEqual(self.finish(job), "done")

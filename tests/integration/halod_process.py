@@ -26,7 +26,7 @@ class HalodProcess:
     """One running daemon. Use as a context manager: the exit sends SIGTERM and demands exit status 0.
 
     `config` is the configuration file as nested dicts; `ready=False` returns before the daemon says that it listens; `model=None`
-    leaves the choice to the configuration; `environment` is added to the test's own; `wrapper` is a command that ends by
+    leaves the choice to the configuration; `environment` is added to the test's own and to a cache directory of its own; `wrapper` is a command that ends by
     executing the one that follows it, as the same process.
     """
 
@@ -46,7 +46,7 @@ class HalodProcess:
         self.port = int(listen.rpartition(":")[2])
         self.stdout: list[str] = []
         self.process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=self._stderr, stdin=subprocess.DEVNULL,
-                                        env={**os.environ, **(environment or {})})
+                                        env={**os.environ, "CACHE_DIRECTORY": str(self.folder / "cache"), **(environment or {})})
         self._reader = threading.Thread(target=self._read_stdout, daemon=True)
         self._reader.start()
         if ready:

@@ -41,8 +41,14 @@ json::object tuning_json(const ModelManager& models) {
   const Tuning tuning = tuning_of(models);
   json::array selections;
   for (const wire::KernelSelection& row : tuning.selections)
-    selections.push_back({{"operation", row.operation}, {"format", row.format}, {"variant", row.variant}});
-  return {{"backend", tuning.backend}, {"device", tuning.device}, {"selections", std::move(selections)}};
+    selections.push_back({{"operation", row.operation},
+                          {"format", row.format},
+                          {"variant", row.variant},
+                          {"tuning", row.tuning}});
+  return {{"backend", tuning.backend},
+          {"device", tuning.device},
+          {"state", tuning.state},
+          {"selections", std::move(selections)}};
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "kernels/cpu/tile_layout.h"
+#include "runtime/backend/tuning/matmul_trial.h"
 
 namespace halod {
 namespace {
@@ -21,13 +22,6 @@ const auto& select_row(Variants variants, bool exact) {
 template <class Variants>
 auto select(Variants variants, bool exact) {
   return select_row(variants, exact).run;
-}
-
-/// Rows per task: several tiles, so that a task is tens of microseconds, but enough tasks that threads finish
-/// together.
-int64_t rows_per_task(int64_t n_rows, int n_threads) {
-  const int64_t wanted = n_rows / (8 * n_threads);
-  return std::clamp<int64_t>(wanted / kTileRows * kTileRows, kTileRows, 16 * kTileRows);
 }
 
 }  // namespace
@@ -58,6 +52,7 @@ CpuBackend::CpuBackend(int n_threads, bool exact)
       kv_type_(exact ? KvType::kF32 : KvType::kF16),
       kernels_(select_kernels(exact)),
       threads_(n_threads),
+      tuner_(threads_),
       up_tile_(static_cast<size_t>(n_threads)) {}
 
 std::string CpuBackend::device_name() const {
@@ -72,9 +67,10 @@ std::string CpuBackend::device_name() const {
 
 Result<std::unique_ptr<PlacedWeight>> CpuBackend::place_weight(
     const Checkpoint& file, const TensorInfo& tensor, const std::function<void(uint64_t)>& on_bytes) {
-  auto placed = CpuWeight::place(file, tensor, exact_, threads_, orders_, on_bytes);
-  if (placed) matmuls_.emplace(traits(tensor.format).name, cpu_weight(**placed).variant().name);
-  return placed;
+  const MatmulChoice* choice =
+      tuner_.choice(tensor.format, CpuWeight::n_rows(tensor), tensor.cols(),
+                    CpuWeight::n_matrices(tensor) > 1, exact_, static_cast<int64_t>(tensor.size_bytes));
+  return CpuWeight::place(file, tensor, choice, threads_, orders_, on_bytes);
 }
 
 std::vector<SelectedKernel> CpuBackend::selections() const {
@@ -82,7 +78,10 @@ std::vector<SelectedKernel> CpuBackend::selections() const {
   const auto add = [&all](std::string_view operation, std::string_view format, std::string_view variant) {
     all.push_back({std::string(operation), std::string(format), std::string(variant)});
   };
-  for (const auto& [format, variant] : matmuls_) add("matmul", format, variant);
+  for (const CpuTuner::Selected& row : tuner_.selected()) {
+    add("matmul", traits(row.format).name, row.variant->name);
+    all.back().tuning = row.tuning;
+  }
   const std::string_view kv_format = kv_type_ == KvType::kF16 ? "F16" : "F32";
   add("attention", kv_format, select_row(attention_variants(), exact_).name);
   add("kv_store", kv_format, select_row(kv_store_variants(), exact_).name);
@@ -182,23 +181,21 @@ Activations CpuBackend::prepare(MatrixView<const float> x, bool needs_codes, Qua
 
 void CpuBackend::parallel_for(int64_t n_items, int64_t chunk, int64_t n_multiplications,
                               const std::function<void(int64_t begin, int64_t end, int worker_idx)>& task) {
-  // Waking the others and waiting for them costs a few microseconds, ten times that when the machine is busy
-  // with other work; a core does a million multiplications in ten.
-  constexpr int64_t kWorthForking = 1 << 20;
   if (n_multiplications >= kWorthForking) return threads_.parallel_for(n_items, chunk, task);
   if (n_items > 0) task(0, n_items, 0);
 }
 
 void CpuBackend::matmul(const Activations& x, const CpuWeight& weight, MatrixView<float> y, bool accumulate) {
-  parallel_for(weight.rows(), rows_per_task(weight.rows(), threads_.n_threads()),
+  const int64_t tuned = weight.rows_per_task(x.n_rows());
+  parallel_for(weight.rows(), tuned > 0 ? tuned : matmul_rows_per_task(weight.rows(), threads_.n_threads()),
                weight.rows() * weight.cols() * x.n_rows(), [&](int64_t begin, int64_t end, int) {
-                 weight.variant().run({.weight = weight.expert(0),
-                                       .first_row = begin,
-                                       .n_rows = end - begin,
-                                       .x = x,
-                                       .n_tokens = x.n_rows(),
-                                       .y = y,
-                                       .accumulate = accumulate});
+                 weight.multiply({.weight = weight.expert(0),
+                                  .first_row = begin,
+                                  .n_rows = end - begin,
+                                  .x = x,
+                                  .n_tokens = x.n_rows(),
+                                  .y = y,
+                                  .accumulate = accumulate});
                });
 }
 
@@ -230,7 +227,7 @@ void CpuBackend::linear_in_order(MatrixView<const float> x, std::span<const Plac
   bool needs_codes = false;
   int64_t n_rows = 0;
   for (const PlacedWeight* weight : weights) {
-    needs_codes |= cpu_weight(*weight).variant().needs_codes;
+    needs_codes |= cpu_weight(*weight).needs_codes();
     // A task's rows are a multiple of 16, and matrices start on task boundaries, so that tiles are never
     // shared.
     n_rows += (weight->rows() + kTileRows - 1) / kTileRows * kTileRows;
@@ -238,7 +235,7 @@ void CpuBackend::linear_in_order(MatrixView<const float> x, std::span<const Plac
   const Activations prepared = prepare(x, needs_codes, x_scratch_);
   if (weights.size() == 1) return matmul(prepared, cpu_weight(*weights[0]), outs[0], false);
   // One region over the concatenated rows: q, k and v are too small to be worth a barrier each.
-  parallel_for(n_rows, rows_per_task(n_rows, threads_.n_threads()), n_rows * x.cols * x.rows,
+  parallel_for(n_rows, matmul_rows_per_task(n_rows, threads_.n_threads()), n_rows * x.cols * x.rows,
                [&](int64_t begin, int64_t end, int) {
                  int64_t first = 0;
                  for (size_t i = 0; i < weights.size(); ++i) {
@@ -246,12 +243,12 @@ void CpuBackend::linear_in_order(MatrixView<const float> x, std::span<const Plac
                    const int64_t from = std::max<int64_t>(begin - first, 0),
                                  to = std::min(end - first, weight.rows());
                    if (from < to) {
-                     weight.variant().run({.weight = weight.expert(0),
-                                           .first_row = from,
-                                           .n_rows = to - from,
-                                           .x = prepared,
-                                           .n_tokens = x.rows,
-                                           .y = outs[i]});
+                     weight.multiply({.weight = weight.expert(0),
+                                      .first_row = from,
+                                      .n_rows = to - from,
+                                      .x = prepared,
+                                      .n_tokens = x.rows,
+                                      .y = outs[i]});
                    }
                    first += (weight.rows() + kTileRows - 1) / kTileRows * kTileRows;
                  }
@@ -260,8 +257,7 @@ void CpuBackend::linear_in_order(MatrixView<const float> x, std::span<const Plac
 
 void CpuBackend::linear_add(MatrixView<const float> x, const PlacedWeight& weight, const PlacedVector* bias,
                             MatrixView<float> residual) {
-  matmul(prepare(in_order_of(cpu_weight(weight), x, ordered_), cpu_weight(weight).variant().needs_codes,
-                 x_scratch_),
+  matmul(prepare(in_order_of(cpu_weight(weight), x, ordered_), cpu_weight(weight).needs_codes(), x_scratch_),
          cpu_weight(weight), residual, true);
   if (bias) add_bias(residual, *bias);
 }
@@ -299,7 +295,7 @@ void CpuBackend::dense_ffn(const DenseFfnArgs& args) {
     for (int64_t t = begin; t < end; ++t) activate(args.activation, gate.row_data(t), up.row_data(t), width);
   });
   const CpuWeight& down = cpu_weight(args.down);
-  matmul(prepare(in_order_of(down, gate, ordered_), down.variant().needs_codes, hidden_scratch_), down,
+  matmul(prepare(in_order_of(down, gate, ordered_), down.needs_codes(), hidden_scratch_), down,
          input.residual, true);
 }
 

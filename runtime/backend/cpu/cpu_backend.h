@@ -5,9 +5,7 @@
 #pragma once
 
 #include <memory>
-#include <set>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "base/mapped_memory.h"
@@ -18,6 +16,7 @@
 #include "kernels/ops/matmul.h"
 #include "kernels/ops/recurrent.h"
 #include "runtime/backend/backend.h"
+#include "runtime/backend/cpu/cpu_tuner.h"
 #include "runtime/backend/cpu/cpu_weights.h"
 
 namespace halod {
@@ -58,6 +57,7 @@ class CpuBackend final : public Backend {
   void output(const OutputArgs& args) override;
   void synchronize() override {}
   std::vector<SelectedKernel> selections() const override;
+  Tuner* tuner() override { return exact_ ? nullptr : &tuner_; }
 
  private:
   /// Takes the heads of x apart: each one's first left.cols / n_heads values, and the rest.
@@ -181,6 +181,7 @@ class CpuBackend final : public Backend {
   KvType kv_type_;
   Kernels kernels_;
   ThreadPool threads_;
+  CpuTuner tuner_;
   ColumnOrders orders_;
   std::vector<MappedMemory> activations_;
   QuantizedScratch x_scratch_, up_x_scratch_, hidden_scratch_;
@@ -188,7 +189,6 @@ class CpuBackend final : public Backend {
   Scratch<float> gate_, up_, router_logits_, expert_outputs_, latent_, rope_, gates_;
   std::vector<Scratch<float>> up_tile_;  ///< per worker
   Routing routing_;
-  std::set<std::pair<std::string_view, std::string_view>> matmuls_;  ///< format and variant of placed weights
   StepState step_;
 };
 

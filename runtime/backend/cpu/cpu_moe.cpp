@@ -7,13 +7,15 @@
 
 #include "kernels/cpu/tile_layout.h"
 #include "runtime/backend/cpu/cpu_backend.h"
+#include "runtime/backend/tuning/matmul_trial.h"
 
 namespace halod {
 namespace {
 
 // Rows of one expert per task: four tiles of 2048 columns at 4 bits are 74 kB, a few microseconds at memory
 // speed.
-constexpr int64_t kRowsPerTask = 4 * kTileRows;
+constexpr int64_t kRowsPerTask = kExpertRowsPerTask;
+static_assert(kRowsPerTask % kTileRows == 0);
 
 int64_t n_tasks_per_expert(int64_t rows) { return (rows + kRowsPerTask - 1) / kRowsPerTask; }
 
@@ -49,8 +51,7 @@ void CpuBackend::route(const MoeArgs& args) {
   const int64_t n_tokens = x.rows, n_experts = args.router.rows(), k = args.n_experts_per_token;
   const MatrixView<float> logits(router_logits_.at_least(n_tokens * n_experts), n_tokens, n_experts);
   const CpuWeight& router = cpu_weight(args.router);
-  matmul(prepare(in_order_of(router, x, ordered_), router.variant().needs_codes, x_scratch_), router, logits,
-         false);
+  matmul(prepare(in_order_of(router, x, ordered_), router.needs_codes(), x_scratch_), router, logits, false);
   if (args.biases) add_bias(logits, args.biases->router);
 
   Routing& r = routing_;
@@ -109,7 +110,7 @@ MatrixView<const float> CpuBackend::slots_in_order(const CpuWeight& weight, Matr
 
 CpuBackend::ExpertInputs CpuBackend::expert_inputs(const MoeArgs& args, MatrixView<const float> x) {
   const CpuWeight &gate = cpu_weight(args.gate), &up = cpu_weight(args.up);
-  const bool needs_codes = gate.variant().needs_codes || up.variant().needs_codes;
+  const bool needs_codes = gate.needs_codes() || up.needs_codes();
   if (!gate.has_column_order() && !up.has_column_order()) {
     const Activations prepared = prepare(x, needs_codes, x_scratch_);
     return {prepared, prepared};
@@ -146,7 +147,7 @@ void CpuBackend::experts_gate_up(const MoeArgs& args, const ExpertInputs& x, Mat
                                           .x_rows = x.by_slot ? slots : routing_.token_rows.data() + first,
                                           .y_rows = slots,
                                           .y = hidden};
-                   gate.variant().run(matmul_args);
+                   gate.multiply(matmul_args);
                    if (!has_gate(args.activation)) {
                      for (int64_t t = 0; t < n_tokens; ++t)
                        activate(args.activation, hidden.row_data(slots[t]) + first_row, nullptr, n_rows);
@@ -161,7 +162,7 @@ void CpuBackend::experts_gate_up(const MoeArgs& args, const ExpertInputs& x, Mat
                    matmul_args.y_rows = nullptr;
                    matmul_args.y = {up_tile, n_tokens, kRowsPerTask};
                    matmul_args.y_origin = matmul_args.first_row;
-                   up.variant().run(matmul_args);
+                   up.multiply(matmul_args);
                    for (int64_t t = 0; t < n_tokens; ++t) {
                      float* gate_values = hidden.row_data(slots[t]) + first_row;
                      float* up_values = up_tile + t * kRowsPerTask;
@@ -187,15 +188,15 @@ void CpuBackend::experts_down(const MoeArgs& args, const Activations& hidden, Ma
                    const int64_t first_row = task % tasks_per_expert * kRowsPerTask;
                    const auto first = static_cast<size_t>(routing_.first_slot[static_cast<size_t>(expert)]);
                    const int32_t* slots = routing_.slots.data() + first;
-                   down.variant().run({.weight = down.expert(expert),
-                                       .first_row = first_row,
-                                       .n_rows = std::min(kRowsPerTask, down.rows() - first_row),
-                                       .x = hidden,
-                                       .n_tokens = routing_.first_slot[static_cast<size_t>(expert) + 1] -
-                                                   static_cast<int64_t>(first),
-                                       .x_rows = slots,
-                                       .y_rows = slots,
-                                       .y = outputs});
+                   down.multiply({.weight = down.expert(expert),
+                                  .first_row = first_row,
+                                  .n_rows = std::min(kRowsPerTask, down.rows() - first_row),
+                                  .x = hidden,
+                                  .n_tokens = routing_.first_slot[static_cast<size_t>(expert) + 1] -
+                                              static_cast<int64_t>(first),
+                                  .x_rows = slots,
+                                  .y_rows = slots,
+                                  .y = outputs});
                  }
                });
 }
@@ -221,7 +222,7 @@ void CpuBackend::moe(const MoeArgs& args) {
   const MatrixView<float> outputs(expert_outputs_.at_least(n_slots * down.rows()), n_slots, down.rows());
   const MatrixView<const float> down_x =
       down.has_column_order() ? slots_in_order(down, hidden, 1, ordered_) : hidden;
-  experts_down(args, prepare(down_x, down.variant().needs_codes, hidden_scratch_), outputs);
+  experts_down(args, prepare(down_x, down.needs_codes(), hidden_scratch_), outputs);
 
   // By rank and not by expert, so that a token's sum has one order whatever else is in the batch.
   threads_.parallel_for(n_tokens, 8, [&](int64_t begin, int64_t end, int) {

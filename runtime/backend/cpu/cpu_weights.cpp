@@ -19,11 +19,6 @@ constexpr int64_t kPieceBytes = 512 << 10;
 // at 6 GB/s.
 constexpr uint64_t kReadAheadBytes = 64 << 20;
 
-int64_t matrix_rows(const TensorInfo& tensor) {
-  return tensor.shape.size() < 2 ? 1 : tensor.shape[tensor.shape.size() - 2];
-}
-int64_t n_matrices(const TensorInfo& tensor) { return tensor.shape.size() == 3 ? tensor.shape[0] : 1; }
-
 /// One expert's rows [first, first + n) of a tensor on their way into memory.
 struct Piece {
   int64_t expert_idx;
@@ -45,6 +40,14 @@ std::vector<Piece> cut_into_pieces(int64_t n_experts, int64_t rows, int64_t row_
 
 }  // namespace
 
+int64_t CpuWeight::n_rows(const TensorInfo& tensor) {
+  return tensor.shape.size() < 2 ? 1 : tensor.shape[tensor.shape.size() - 2];
+}
+
+int64_t CpuWeight::n_matrices(const TensorInfo& tensor) {
+  return tensor.shape.size() == 3 ? tensor.shape[0] : 1;
+}
+
 Result<ColumnOrder> ColumnOrders::read(const Checkpoint& file, const TensorInfo& tensor) {
   if (!tensor.has_column_order) return ColumnOrder();
   auto order = file.column_order(tensor);
@@ -63,28 +66,28 @@ Result<ColumnOrder> ColumnOrders::read(const Checkpoint& file, const TensorInfo&
   return latest_.back();
 }
 
-CpuWeight::CpuWeight(const TensorInfo& tensor, const MatmulVariant& variant, MappedMemory memory,
+CpuWeight::CpuWeight(const TensorInfo& tensor, const MatmulChoice& choice, MappedMemory memory,
                      int64_t expert_bytes, ColumnOrder column_order)
-    : PlacedWeight(matrix_rows(tensor), tensor.cols(), n_matrices(tensor), memory.size()),
+    : PlacedWeight(n_rows(tensor), tensor.cols(), n_matrices(tensor), memory.size()),
       format_(tensor.format),
-      variant_(&variant),
+      choice_(&choice),
       memory_(std::move(memory)),
       expert_bytes_(expert_bytes),
       column_order_(std::move(column_order)) {}
 
 Result<std::unique_ptr<PlacedWeight>> CpuWeight::place(const Checkpoint& file, const TensorInfo& tensor,
-                                                       bool exact, ThreadPool& threads, ColumnOrders& orders,
+                                                       const MatmulChoice* choice, ThreadPool& threads,
+                                                       ColumnOrders& orders,
                                                        const std::function<void(uint64_t)>& on_bytes) {
   const FormatTraits& format = traits(tensor.format);
-  const int64_t cols = tensor.cols(), rows = matrix_rows(tensor), n_experts = n_matrices(tensor);
-  const MatmulVariant* variant = select_matmul(tensor.format, cols, exact);
-  if (variant == nullptr) {
+  const int64_t cols = tensor.cols(), rows = n_rows(tensor), n_experts = n_matrices(tensor);
+  if (choice == nullptr) {
     return Error{ErrorCode::kUnsupported,
                  fmt::format("{}: tensor '{}': no CPU kernel multiplies {} rows of {} values",
                              file.path().string(), tensor.name, format.name, cols),
                  tensor.name};
   }
-  const bool tiles = variant->layout == WeightLayout::kTiles16;
+  const bool tiles = choice->placed->layout == WeightLayout::kTiles16;
   const TileLayout* layout = tiles ? find_tile_layout(tensor.format) : nullptr;
   const int64_t row_bytes = format.row_bytes(cols);
   const int64_t expert_bytes = tiles ? layout->matrix_bytes(rows, cols) : rows * row_bytes;
@@ -123,13 +126,13 @@ Result<std::unique_ptr<PlacedWeight>> CpuWeight::place(const Checkpoint& file, c
   });
   if (first_error) return *first_error;
   return std::unique_ptr<PlacedWeight>(
-      new CpuWeight(tensor, *variant, std::move(*memory), expert_bytes, std::move(*column_order)));
+      new CpuWeight(tensor, *choice, std::move(*memory), expert_bytes, std::move(*column_order)));
 }
 
 void CpuWeight::expand_row(int64_t row, float* out) const {
   HALOD_ASSERT(row >= 0 && row < rows());
   const FormatTraits& format = traits(format_);
-  if (variant_->layout == WeightLayout::kRows) {
+  if (choice_->placed->layout == WeightLayout::kRows) {
     format.dequantize(memory_.data() + row * format.row_bytes(cols()), cols(), out);
   } else {
     const TileLayout& layout = *find_tile_layout(format_);

@@ -10,6 +10,7 @@
 #include "base/thread_pool.h"
 #include "kernels/ops/matmul.h"
 #include "runtime/backend/backend.h"
+#include "runtime/backend/cpu/matmul_choice.h"
 
 namespace halod {
 
@@ -28,16 +29,26 @@ class ColumnOrders {
 
 class CpuWeight final : public PlacedWeight {
  public:
-  /// Reads the tensor in pieces and packs each piece, so that the peak is the packed weight plus a few
-  /// megabytes. Errors: as Backend::place_weight.
+  /// Experts of a tensor, and the rows of one.
+  static int64_t n_matrices(const TensorInfo& tensor);
+  static int64_t n_rows(const TensorInfo& tensor);
+
+  /// `choice`: of the tensor's shape, outlives the weight; nullptr: there is none. Reads the tensor in pieces
+  /// and packs each piece, so that the peak is the packed weight plus a few megabytes. Errors: as
+  /// Backend::place_weight.
   static Result<std::unique_ptr<PlacedWeight>> place(const Checkpoint& file, const TensorInfo& tensor,
-                                                     bool exact, ThreadPool& threads, ColumnOrders& orders,
+                                                     const MatmulChoice* choice, ThreadPool& threads,
+                                                     ColumnOrders& orders,
                                                      const std::function<void(uint64_t)>& on_bytes);
 
   WeightMatrix expert(int64_t expert_idx) const {
-    return {format_, variant_->layout, memory_.data() + expert_idx * expert_bytes_, rows(), cols()};
+    return {format_, choice_->placed->layout, memory_.data() + expert_idx * expert_bytes_, rows(), cols()};
   }
-  const MatmulVariant& variant() const { return *variant_; }
+  bool needs_codes() const { return choice_->placed->needs_codes; }
+  /// By the kernel that is chosen for so many tokens. REQUIRES: args.weight is one of this weight's.
+  void multiply(const MatmulArgs& args) const { choice_->solution(args.n_tokens).variant->run(args); }
+  /// Of a product for so many tokens; 0: nothing else than usual is known to be good.
+  int64_t rows_per_task(int64_t n_tokens) const { return choice_->solution(n_tokens).rows_per_task; }
   /// Which of the inputs each column is multiplied with; empty: in their order.
   std::span<const int32_t> column_order(int64_t expert_idx) const {
     if (!column_order_) return {};
@@ -51,11 +62,11 @@ class CpuWeight final : public PlacedWeight {
   void expand_row(int64_t row, float* out) const;
 
  private:
-  CpuWeight(const TensorInfo& tensor, const MatmulVariant& variant, MappedMemory memory, int64_t expert_bytes,
+  CpuWeight(const TensorInfo& tensor, const MatmulChoice& choice, MappedMemory memory, int64_t expert_bytes,
             ColumnOrder column_order);
 
   Format format_;
-  const MatmulVariant* variant_;
+  const MatmulChoice* choice_;
   MappedMemory memory_;
   int64_t expert_bytes_;
   ColumnOrder column_order_;

@@ -360,4 +360,17 @@ void HipBackend::linear_add(MatrixView<const float> x, const PlacedWeight& weigh
 
 void HipBackend::synchronize() { device_->synchronize(); }
 
+/// What there is a choice of: the tables' order, which is the paper model's.
+std::vector<SelectedKernel> HipBackend::selections() const {
+  std::vector<SelectedKernel> all;
+  const auto add = [&all](const char* operation, KernelId kernel) {
+    all.push_back({operation, "", std::string(kernel_row(kernel).name), "untuned"});
+  };
+  for (const PromptTile& tile : prompt_linear_tiles(WeightKind::kQuantised))
+    add("prompt_matmul", tile.kernel);
+  for (const PromptTile& tile : prompt_gate_up_tiles(WeightKind::kQuantised))
+    add("prompt_gate_up", tile.kernel);
+  return all;
+}
+
 }  // namespace halod::hip

@@ -60,6 +60,7 @@ class HipBackend final : public Backend {
   void dense_ffn(const DenseFfnArgs& args) override;
   void output(const OutputArgs& args) override;
   void synchronize() override;
+  std::vector<SelectedKernel> selections() const override;
 
  private:
   HipBackend(std::unique_ptr<Device> device, int n_threads);

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <fstream>
 #include <regex>
 #include <sstream>
@@ -40,19 +41,23 @@ TEST(TheExampleFile, DocumentsEveryKeyWithItsDefault) {
   for (const ConfigField& field : config_fields()) {
     const std::string name(field.key.substr(field.key.rfind('.') + 1));
     const bool in_list = field.key.starts_with("models.list.");
-    const std::string indent = !in_list ? "  # " : name == "path" ? "  #   - " : "  #     ";
+    const bool in_section = !in_list && std::ranges::count(field.key, '.') == 2;
+    const std::string indent = in_section       ? "    # "
+                               : !in_list       ? "  # "
+                               : name == "path" ? "  #   - "
+                                                : "  #     ";
     const std::string line = "\n" + indent + name + ": " + format_value(field, Config{}) + "\n";
     EXPECT_THAT(text, HasSubstr(line)) << field.key;
     ++n_documented;
   }
-  const std::regex key_line("\n  #(   -|    )? [a-z_]+: ");
+  const std::regex key_line("\n  (  )?#(   -|    )? [a-z_]+: ");
   const auto n_lines =
       std::distance(std::sregex_iterator(text.begin(), text.end(), key_line), std::sregex_iterator());
   EXPECT_EQ(n_lines, static_cast<std::ptrdiff_t>(n_documented)) << "a key is documented that does not exist";
 }
 
 TEST(TheExampleFile, LoadsWithEveryDefaultUncommented) {
-  const std::string text = std::regex_replace(example_text(), std::regex("\n  # ([a-z_]+: )"), "\n  $1");
+  const std::string text = std::regex_replace(example_text(), std::regex("\n((  )+)# ([a-z_]+: )"), "\n$1$3");
 
   const auto config = parse_config(text, "uncommented.yaml");
   ASSERT_TRUE(config) << config.error().message;
@@ -98,7 +103,8 @@ TEST(TheConfigLoader, SaysWhatIsWrongInAListOfModels) {
 TEST(TheConfigLoader, ReadsValuesOfEveryKind) {
   const auto config = parse_config(
       "http:\n  listen: '[::1]:0'\n  max_body_bytes: 2MiB\n  idle_timeout: 1.5s\n  api_keys: [a, 'b c']\n"
-      "engine:\n  backend: cpu\n  n_threads: 2\n  gpu_graphs: 'off'\n  kv_cache_tokens: "
+      "engine:\n  backend: cpu\n  n_threads: 2\n  gpu_graphs: 'off'\n  tuning:\n    mode: off\n    budget: "
+      "5s\n  kv_cache_tokens: "
       "1000000000000\ndefaults:\n  temperature: "
       "0.25\nlimits:\nlog:\n  level: debug\n",
       "test.yaml");
@@ -110,6 +116,8 @@ TEST(TheConfigLoader, ReadsValuesOfEveryKind) {
   EXPECT_EQ(config->engine.backend, "cpu");
   EXPECT_EQ(config->engine.n_threads, 2U);
   EXPECT_EQ(config->engine.gpu_graphs, "off");
+  EXPECT_EQ(config->engine.tuning_mode, "off");
+  EXPECT_EQ(config->engine.tuning_budget, std::chrono::seconds(5));
   EXPECT_EQ(config->engine.kv_cache_tokens, 1'000'000'000'000U);
   EXPECT_EQ(config->defaults.temperature, 0.25);
   EXPECT_THAT(config->defaults.given, ::testing::ElementsAre("temperature"));
@@ -158,6 +166,13 @@ INSTANTIATE_TEST_SUITE_P(
         BadValue{"http:\n  listen: '127.0.0.1:65536'\n", "a port from 0"},
         BadValue{"http:\n  listen: '::1:80'\n", "[::1]:8000"},
         BadValue{"engine:\n  backend: cuda\n", "it takes one of auto, cpu, hip"},
+        BadValue{
+            "engine:\n  tuning:\n    mode: always\n",
+            "test.yaml:3:11: engine.tuning.mode is 'always'; it takes one of off, use, tune, background"},
+        BadValue{"engine:\n  tuning:\n    moed: off\n", "did you mean 'engine.tuning.mode'?"},
+        BadValue{"engine:\n  tuning: off\n", "'engine.tuning' is a section"},
+        BadValue{"engine:\n  tuning:\n  tuning:\n", "section 'engine.tuning' is given twice"},
+        BadValue{"engine:\n  tuning:\n    budget: 2h\n", "from 0ms to 1h"},
         BadValue{"engine:\n  restart_delay_min: 20s\n", "is longer than engine.restart_delay_max"},
         BadValue{"engine:\n  heartbeat_timeout: 100ms\n",
                  "engine.heartbeat_interval (1000 ms) must be shorter"},

@@ -119,22 +119,24 @@ TEST_F(AnAdministrator, SeesNoGpuWhereThereIsNone) {
 }
 
 TEST_F(AnAdministrator, SeesWhichKernelsServeTheLoadedModels) {
-  engine_.loaded.selections = {{"rope", "", "avx2"}, {"matmul", "Q8_0", "avx2_tiles16"}};
+  engine_.loaded.selections = {{"rope", "", "avx2"}, {"matmul", "Q8_0", "avx2_tiles16", "untuned"}};
   start_and_wait();
-  const auto expected = boost::json::parse(R"({"backend": "cpu", "device": "test", "selections": [
-    {"operation": "matmul", "format": "Q8_0", "variant": "avx2_tiles16"},
-    {"operation": "rope", "format": "", "variant": "avx2"}]})");
+  const auto expected =
+      boost::json::parse(R"({"backend": "cpu", "device": "test", "state": "untuned", "selections": [
+    {"operation": "matmul", "format": "Q8_0", "variant": "avx2_tiles16", "tuning": "untuned"},
+    {"operation": "rope", "format": "", "variant": "avx2", "tuning": ""}]})");
   EXPECT_EQ(get_as_boss("/v1/admin/tuning").json(), expected);
   // A second model adds what it has of its own.
   on_engine([](FakeEngine& engine) {
-    engine.loaded.selections = {{"rope", "", "avx2"}, {"matmul", "F16", "rows"}};
+    engine.loaded.selections = {{"rope", "", "avx2"}, {"matmul", "F16", "rows", "tuned"}};
   });
   EXPECT_EQ(post_as_boss("/v1/admin/models/load", R"({"model": "other", "wait": true})").status, 200U);
   EXPECT_EQ(get_as_boss("/v1/admin/tuning").json().at("selections").as_array().size(), 3U);
+  EXPECT_EQ(get_as_boss("/v1/admin/tuning").json().at("state"), "partly tuned");
   for (const char* name : {"test-model", "other"})
     post_as_boss("/v1/admin/models/unload", fmt::format(R"({{"model": "{}", "wait": true}})", name));
   EXPECT_EQ(get_as_boss("/v1/admin/tuning").json(),
-            boost::json::parse(R"({"backend": "", "device": "", "selections": []})"));
+            boost::json::parse(R"({"backend": "", "device": "", "state": "", "selections": []})"));
 }
 
 }  // namespace

@@ -198,6 +198,29 @@ TEST_P(EveryMatmulVariant, GivesTheSameBitsAloneAndInABatch) {
   EXPECT_EQ(together, alone);
 }
 
+TEST_P(EveryMatmulVariant, GivesTheBitsOfAllThatClaimTheSameResults) {
+  const auto [variant, format] = GetParam();
+  const int64_t rows = 83, cols = a_valid_cols(1024);
+  const TestMatrix matrix(format, rows, cols, 15);
+  const TestActivations x(13, cols, 16);
+  for (const int64_t n_tokens : {1, 2, 3, 4, 5, 7, 8, 13}) {
+    const auto product = [&](const MatmulVariant& of) {
+      std::vector<float> y(static_cast<size_t>(n_tokens * rows));
+      of.run({.weight = matrix.view(of.layout),
+              .n_rows = rows,
+              .x = x.view(),
+              .n_tokens = n_tokens,
+              .y = {y.data(), n_tokens, rows}});
+      return y;
+    };
+    const std::vector<const MatmulVariant*> equals = matmul_equals(*variant, format, cols);
+    ASSERT_EQ(equals.front(), variant);
+    const std::vector<float> expected = product(*variant);
+    for (const MatmulVariant* other : equals)
+      EXPECT_EQ(product(*other), expected) << other->name << ", " << n_tokens << " tokens";
+  }
+}
+
 TEST_P(EveryMatmulVariant, GathersScattersAndAccumulates) {
   const auto [variant, format] = GetParam();
   const int64_t rows = 20, cols = a_valid_cols(256);

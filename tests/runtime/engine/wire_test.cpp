@@ -31,7 +31,9 @@ TEST(AWireMessage, CarriesALoadRequest) {
                        .context_length = 40960,
                        .max_sequences = 7,
                        .kv_cache_tokens = uint64_t{1} << 40,
-                       .prefill_chunk = 256};
+                       .prefill_chunk = 256,
+                       .tuning_mode = "background",
+                       .tuning_budget_ms = 1500};
   const LoadModel got = over_the_wire(FrameType::kLoad, sent);
   EXPECT_EQ(got.model_id, 4U);
   EXPECT_EQ(got.path, sent.path);
@@ -42,6 +44,15 @@ TEST(AWireMessage, CarriesALoadRequest) {
   EXPECT_EQ(got.max_sequences, sent.max_sequences);
   EXPECT_EQ(got.kv_cache_tokens, sent.kv_cache_tokens);
   EXPECT_EQ(got.prefill_chunk, sent.prefill_chunk);
+  EXPECT_EQ(got.tuning_mode, sent.tuning_mode);
+  EXPECT_EQ(got.tuning_budget_ms, sent.tuning_budget_ms);
+}
+
+TEST(AWireMessage, CarriesNewSelections) {
+  const Selections got = over_the_wire(
+      FrameType::kSelections, Selections{.model_id = 3, .selections = {{"matmul", "Q8_0", "a", "tuned"}}});
+  EXPECT_EQ(got.model_id, 3U);
+  EXPECT_EQ(got.selections, (std::vector<KernelSelection>{{"matmul", "Q8_0", "a", "tuned"}}));
 }
 
 TEST(AWireMessage, CarriesAGenerationRequestExactly) {
