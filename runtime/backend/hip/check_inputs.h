@@ -3,37 +3,16 @@
 
 #include <cstdint>
 #include <cstring>
-#include <random>
 #include <span>
 #include <vector>
 
 #include "kernels/hip/args.h"
 #include "kernels/hip/weight_layout.h"
+#include "kernels/ops/check_values.h"
 #include "kernels/ops/reference.h"
 #include "runtime/backend/hip/device.h"
 
 namespace halod::hip {
-
-/// -1 … 1, one in 64 twenty times larger.
-inline std::vector<float> check_values(int64_t n, uint32_t seed) {
-  std::mt19937 generator(seed);
-  std::vector<float> values(static_cast<size_t>(n));
-  for (float& value : values) {
-    value = static_cast<float>(generator()) / 2147483648.0F - 1.0F;
-    if (generator() % 64 == 0) value *= 20.0F;
-  }
-  return values;
-}
-
-inline double check_nmse(std::span<const float> values, std::span<const float> expected) {
-  double error = 0, power = 0;
-  for (size_t i = 0; i < values.size(); ++i) {
-    const double difference = static_cast<double>(values[i]) - static_cast<double>(expected[i]);
-    error += difference * difference;
-    power += static_cast<double>(expected[i]) * static_cast<double>(expected[i]);
-  }
-  return power > 0 ? error / power : error;
-}
 
 /// rows[i] += bias, cols values each.
 inline void add_to_rows(std::vector<float>& rows, std::span<const float> bias) {

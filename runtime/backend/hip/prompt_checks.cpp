@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <random>
 
 #include "runtime/backend/hip/check_inputs.h"
 #include "runtime/backend/hip/expert_reference.h"
