@@ -136,18 +136,20 @@ HALOD_DEVICE void gate_up(const GateUpArgs& args) {
   int x_rows[n_tokens];
   // Rows beyond the last are read too and their results dropped: cheaper than registers for clamped places.
 #pragma unroll
-  for (int t = 0; t < n_tokens; ++t) x_rows[t] = is_shared ? first_slot : first_slot / args.n_per_token + t;
+  for (int t = 0; t < n_tokens; ++t) x_rows[t] = is_shared ? first_slot : first_slot / args.slots_per_x + t;
+  const int n_steps = has_up(args.activation) ? 2 * kWaveRows : kWaveRows;
 // One body for both matrices: two would need twice the registers.
 #pragma unroll 1
-  for (int step = 0; step < 2 * kWaveRows; step += kRows) {
-    const WeightRows& weights = args.weights[first_matrix + step / kWaveRows];
+  for (int step = 0; step < n_steps; step += kRows) {
+    const int matrix = first_matrix + step / kWaveRows;
+    const WeightRows& weights = args.weights[matrix];
     const int in_tile = gpu::wave() * kWaveRows + step % kWaveRows;
     const unsigned char* rows[kRows];
 #pragma unroll
     for (int r = 0; r < kRows; ++r)
       rows[r] = weight_row(weights, expert, gpu::block_x() * kGateUpTileRows + in_tile + r);
     float sums[kRows][n_tokens] = {};
-    dot_rows(weights, rows, args.x, x_rows, sums);
+    dot_rows(weights, rows, args.x[matrix], x_rows, sums);
     float* result = results + step / kWaveRows * n_tokens * kGateUpTileRows + in_tile;
 #pragma unroll
     for (int r = 0; r < kRows; ++r) {
@@ -204,8 +206,8 @@ HALOD_KERNEL(experts_down, ExpertsDownArgs, 256) {
     for_format(down.format, [&](auto tag) {
       for (int rank = 0; rank < n_slots; ++rank) {
         const int slot = token * n_slots + rank;
-        // By the dialect's loads: of pointers beside arrays that `part` indexes the compiler does not know that
-        // they are global.
+        // By the dialect's loads: of pointers beside arrays that `part` indexes the compiler does not know
+        // that they are global.
         const int expert = part == 0 ? load_expert(args.experts, slot) : 0;
         const unsigned char* rows[kRows];
 #pragma unroll
@@ -226,8 +228,9 @@ HALOD_KERNEL(experts_down, ExpertsDownArgs, 256) {
   }
 #pragma unroll
   for (int r = 0; r < kRows; ++r) {
-    if (gpu::lane() == 0 && first_row + r < n_rows)
-      args.residual[static_cast<size_t>(token) * n_rows + first_row + r] += totals[r];
+    if (gpu::lane() != 0 || first_row + r >= n_rows) continue;
+    float* y = args.y + static_cast<size_t>(token) * n_rows + first_row + r;
+    *y = args.add ? *y + totals[r] : totals[r];
   }
 }
 

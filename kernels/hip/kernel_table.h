@@ -49,6 +49,9 @@
   X(causal_conv,       CausalConvArgs,       kRecurrent, 256,  96, 0,                                "global_load_b32")   \
   X(delta_net_64,      DeltaNetArgs,         kRecurrent, 128,  96, delta_net_shared_bytes(64),        "global_load_b128 global_store_b128 ds_load_b128") \
   X(delta_net_128,     DeltaNetArgs,         kRecurrent, 256, 144, delta_net_shared_bytes(128),       "global_load_b128 global_store_b128 ds_load_b128") \
+  X(ssm_scan_128,      SsmScanArgs,          kRecurrent, 128, 144, ssm_scan_shared_bytes(128),       "global_load_b128 global_store_b128 ds_load_b128") \
+  X(ssm_scan_256,      SsmScanArgs,          kRecurrent, 128, 216, ssm_scan_shared_bytes(256),       "global_load_b128 global_store_b128 ds_load_b128") \
+  X(group_norm,        GroupNormArgs,        kRecurrent, 256,  24, kMaxSharedBytes,                  "global_load_b32")   \
   X(experts_sum,       ExpertsSumArgs,       kPrompts,   256,  24, 0,                                "global_load_b32")   \
   X(prompt_attention_64,  PromptAttentionArgs, kPrompts, 256, 168, prompt_attention_shared_bytes(64),  "global_load_b128 ds_load_b128 v_wmma_f32_16x16x16_f16") \
   X(prompt_attention_128, PromptAttentionArgs, kPrompts, 256, 216, prompt_attention_shared_bytes(128), "global_load_b128 ds_load_b128 v_wmma_f32_16x16x16_f16") \
@@ -111,6 +114,14 @@ const FlashAttention* find_flash_attention(int64_t head_dim);
 
 /// The gated delta rule of such heads; nullptr when none is written for them.
 const KernelId* delta_net_kernel(int64_t head_dim);
+
+/// Mamba-2's scan, written for states of up to so many rows.
+struct SsmScan {
+  KernelId kernel;
+  int most_rows;
+};
+/// nullptr when none is written for heads of such states.
+const SsmScan* find_ssm_scan(int64_t state_size, int64_t head_dim);
 
 /// A launch that runs for 2 s resets the GPU, and nothing else is drawn meanwhile. So a prompt's launches are
 /// cut where they have more operations than this: 10 ms at the 30 TFLOP/s of docs/performance-gfx1151.md,

@@ -23,10 +23,13 @@ inline void add_to_rows(std::vector<float>& rows, std::span<const float> bias) {
 inline void activate_rows(GatedActivation activation, std::vector<float>& gate,
                           const std::vector<float>& up) {
   const auto n = static_cast<int64_t>(gate.size());
-  if (activation == GatedActivation::kClampedSwiglu) {
-    reference::clamped_swiglu({.gate = gate.data(), .up = up.data(), .n = n});
-  } else {
-    reference::swiglu({gate.data(), up.data(), n});
+  switch (activation) {
+    case GatedActivation::kSwiglu:
+      return reference::swiglu({gate.data(), up.data(), n});
+    case GatedActivation::kClampedSwiglu:
+      return reference::clamped_swiglu({.gate = gate.data(), .up = up.data(), .n = n});
+    case GatedActivation::kSquaredRelu:
+      return reference::squared_relu({gate.data(), n});
   }
 }
 

@@ -133,10 +133,10 @@ class ExpertsCheck {
            GateUpArgs{.weights = {gate_.device_rows(), up_.device_rows(),
                                   shared_ ? shared_->gate.device_rows() : WeightRows{},
                                   shared_ ? shared_->up.device_rows() : WeightRows{}},
+                      .x = {x_.rows(), x_.rows(), x_.rows(), x_.rows()},
                       .biases = {gate_bias_.data(), up_bias_.data()},
-                      .x = x_.rows(),
                       .experts = experts_.data(),
-                      .n_per_token = shape_.n_per_token,
+                      .slots_per_x = shape_.n_per_token,
                       .n_slots = n_slots_,
                       .activation = shape_.activation,
                       .h = h_.result(),
@@ -164,7 +164,8 @@ class ExpertsCheck {
                         .experts = experts_.data(),
                         .weights = {weights_.data(), shared_ ? shared_->weights.data() : nullptr},
                         .n_per_token = shape_.n_per_token,
-                        .residual = residual.data()});
+                        .add = 1,
+                        .y = residual.data()});
     ExpectedDown expected = expected_down(slots(), {down_, down_bias_}, h_, weights_.read(), before);
     if (shared_) {
       const CheckBiases none(device_, false, 1, 1, 0);
@@ -224,9 +225,9 @@ KernelChecks check_dense_gate_up(Device& device, const ExpertsShape& shape) {
           .y = (shape.n_tokens + at_once - 1) / at_once},
          gate_up_shared_bytes(at_once),
          GateUpArgs{.weights = {gate.device_rows(), up.device_rows()},
-                    .x = x.rows(),
+                    .x = {x.rows(), x.rows()},
                     .experts = nullptr,
-                    .n_per_token = 1,
+                    .slots_per_x = 1,
                     .n_slots = shape.n_tokens,
                     .activation = shape.activation,
                     .h = h.result()});

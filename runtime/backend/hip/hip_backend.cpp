@@ -47,7 +47,9 @@ HipBackend::HipBackend(std::unique_ptr<Device> device, int n_threads)
       best_(*device_),
       shared_hidden_(*device_),
       shared_results_(*device_),
-      shared_weights_(*device_) {}
+      shared_weights_(*device_),
+      latent_(*device_),
+      latent_sum_(*device_) {}
 
 HipBackend::~HipBackend() = default;
 
@@ -121,7 +123,7 @@ uint64_t HipBackend::scratch_bytes() const {
   for (const auto& activation : activations_) total += activation->memory.size();
   for (const Scratch* scratch :
        {&inputs_, &partials_, &counters_, &router_logits_, &chosen_, &hidden_, &expert_results_, &groups_,
-        &logits_, &best_, &shared_hidden_, &shared_results_, &shared_weights_})
+        &logits_, &best_, &shared_hidden_, &shared_results_, &shared_weights_, &latent_, &latent_sum_})
     total += scratch->bytes();
   return total;
 }
@@ -144,10 +146,10 @@ bool HipBackend::supports(ModelFeature feature) const {
     case ModelFeature::kSharedExpert:
     case ModelFeature::kFusedExperts:
     case ModelFeature::kRecurrentState:
-      return true;
     case ModelFeature::kMamba2:
     case ModelFeature::kUngatedFfn:
     case ModelFeature::kLatentExperts:
+      return true;
     case ModelFeature::kColumnOrder:
       break;
   }

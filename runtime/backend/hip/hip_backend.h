@@ -55,6 +55,7 @@ class HipBackend final : public Backend {
   void linear_add(MatrixView<const float> x, const PlacedWeight& weight, const PlacedVector* bias,
                   MatrixView<float> residual) override;
   void gated_delta_net(const GatedDeltaNetArgs& args, RecurrentStates& states) override;
+  void mamba2(const Mamba2Args& args, RecurrentStates& states) override;
   void attention(const AttentionArgs& args, KvStorage& kv) override;
   void moe(const MoeArgs& args) override;
   void dense_ffn(const DenseFfnArgs& args) override;
@@ -128,12 +129,26 @@ class HipBackend final : public Backend {
     int64_t width() const { return gate.rows; }
     double operations_per_row() const;
   };
-  static GateUp gate_up_of(const PlacedWeight& gate, const PlacedWeight& up);
+  static GateUp gate_up_of(const PlacedWeight& gate, const PlacedWeight& up, ExpertActivation activation);
   static GateUp gate_up_of(const MoeArgs& args);
   /// Of the expert that every token goes to.
   struct SharedPart {
     GateUp layer;
     ActivationResult h = {};
+  };
+  /// Of a step's tokens, on the device.
+  struct ChosenExperts {
+    const int32_t* experts = nullptr;       ///< [n_tokens, n_experts_per_token]
+    const float* shares = nullptr;          ///< the same shape
+    const float* shared_weights = nullptr;  ///< [n_tokens] of the shared expert; nullptr = ones
+  };
+  /// What the experts read and where their sum goes.
+  struct ExpertsJob {
+    ActivationRows x = {};
+    ChosenExperts chosen;
+    const SharedExpert* shared = nullptr;  ///< which reads and adds to the same; nullptr = none
+    MatrixView<float> sum;
+    bool add = false;
   };
 
   ActivationSlice find(MatrixView<const float> x);
@@ -149,11 +164,6 @@ class HipBackend final : public Backend {
   void attend_by_vectors(const AttentionArgs& args, const unsigned char* layer, const ActivationResult& out);
   // -- many rows (hip_prompts.cpp)
 
-  /// Of a step's tokens, on the device.
-  struct ChosenExperts {
-    const int32_t* experts = nullptr;  ///< [n_tokens, n_experts_per_token]
-    const float* shares = nullptr;     ///< the same shape
-  };
   /// Whether so many rows go through these weights by tiles: in one launch, so they must be of one kind.
   static bool fills_tiles(int64_t n_rows, std::span<const PlacedWeight* const> weights);
   static RowGroups all_rows(int64_t n_rows);
@@ -164,10 +174,7 @@ class HipBackend final : public Backend {
                      const ActivationResult& h);
   void gate_up_prompt(const GateUp& layer, const ActivationRows& x, int64_t n_rows,
                       const ActivationResult& h);
-  void experts_prompt(const MoeArgs& args, const ActivationRows& x, const ChosenExperts& chosen,
-                      const float* shared_weights);
-  /// [n_tokens, hidden_size] of the shared expert, before it is weighed.
-  const float* shared_prompt(const MoeArgs& args, const ActivationRows& x, int64_t n_tokens);
+  void experts_prompt(const MoeArgs& args, const ExpertsJob& job);
 
   void launch_linear(const ActivationRows& x, int64_t cols, int64_t first_row, int n_tokens,
                      const LinearJob& job);
@@ -181,8 +188,16 @@ class HipBackend final : public Backend {
   /// shared: nullptr = none; else its h is filled too.
   void gate_up(const GateUp& layer, const ActivationRows& x, const ExpertSlots& slots,
                const ActivationResult& h, const SharedPart* shared = nullptr);
-  void experts_decode(const MoeArgs& args, const ActivationRows& x, const ChosenExperts& chosen,
-                      const float* shared_weights);
+  /// By whichever kernels so many rows go through.
+  ActivationRows dense_gate_up(const GateUp& layer, bool fills_tiles, const ActivationRows& x, int64_t n_rows,
+                               Scratch& room);
+  ChosenExperts route(const MoeArgs& args, const ActivationResult& x);
+  void experts(const MoeArgs& args, const ExpertsJob& job);
+  void experts_decode(const MoeArgs& args, const ExpertsJob& job);
+  void latent_experts(const MoeArgs& args, const ActivationRows& x, const ChosenExperts& chosen);
+  /// [n_tokens, hidden_size] of the shared expert, before it is weighed.
+  const float* shared_expert(const SharedExpert& shared, ExpertActivation activation, const ActivationRows& x,
+                             int64_t n_tokens);
   static ActivationResult hidden_room(Scratch& scratch, int64_t n_rows, int64_t cols);
   void read_logits(const OutputArgs& args, const float* logits);
 
@@ -191,7 +206,7 @@ class HipBackend final : public Backend {
   WeightUploader uploader_;
   std::vector<std::unique_ptr<Activation>> activations_;
   Scratch inputs_, partials_, counters_, router_logits_, chosen_, hidden_, expert_results_, groups_, logits_,
-      best_, shared_hidden_, shared_results_, shared_weights_;
+      best_, shared_hidden_, shared_results_, shared_weights_, latent_, latent_sum_;
   PinnedMemory input_staging_, output_staging_;
   Step step_;
 };

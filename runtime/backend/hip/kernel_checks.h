@@ -77,6 +77,14 @@ struct RecurrentCheckShape {
 };
 /// Convolution and gated delta rule against the reference; and the bits of any cut into steps and launches.
 KernelChecks check_recurrent(Device& device, const RecurrentCheckShape& shape);
+
+struct Mamba2CheckShape {
+  int n_groups = 0, n_heads = 0, head_dim = 0, state_size = 0;
+  std::vector<int> n_tokens;  ///< of each sequence
+  bool has_conv_bias = true;
+};
+/// Convolution, scan, gate and norm against the reference; and the bits of any cut into steps and launches.
+KernelChecks check_mamba2(Device& device, const Mamba2CheckShape& shape);
 /// The gate after attention's other kernels.
 KernelChecks check_gate_attention(Device& device, int n_heads, int head_dim);
 
@@ -97,6 +105,7 @@ struct PromptExpertsShape {
   bool has_biases = false;
   GatedActivation activation = GatedActivation::kSwiglu;
   int shared_width = 0;  ///< of a shared expert, added to the sum; 0 = none
+  bool add = true;       ///< to what is there
 };
 /// Sorting, gate and up, down, and the sum of experts.
 KernelChecks check_prompt_experts(Device& device, const PromptExpertsShape& shape, const PromptTile& linear,

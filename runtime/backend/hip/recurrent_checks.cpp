@@ -107,7 +107,8 @@ class RecurrentCheck {
                               .state = states.data(),
                               .slot_floats = state_floats(),
                               .part = part,
-                              .n_channels = n_channels_});
+                              .n_channels = n_channels_,
+                              .x_stride = n_channels_});
         launch(
             device_, *delta_net_kernel(dim_), {.x = n_heads, .y = n_sequences}, delta_net_shared_bytes(dim_),
             DeltaNetArgs{.qkv = x.data(),

@@ -129,6 +129,30 @@ TEST(PromptExperts, MayHaveBiasesAndAClampedActivation) {
   }
 }
 
+TEST(PromptExperts, MayHaveNoGate) {
+  const auto device = make_lanes_device();
+  for (const Format format : {Format::kQ8_0, Format::kF16}) {
+    const WeightKind kind = format == Format::kF16 ? WeightKind::kFloats : WeightKind::kQuantised;
+    for (const PromptTile& tile : prompt_gate_up_tiles(kind)) {
+      // A block's two groups of columns: both, one, and for floats part of one.
+      for (const int width : {128, 96, kind == WeightKind::kFloats ? 41 : 32})
+        expect_right(check_prompt_experts(*device,
+                                          {.gate = format,
+                                           .up = format,
+                                           .down = format,
+                                           .n_experts = 5,
+                                           .n_per_token = 2,
+                                           .hidden_size = 64,
+                                           .width = width,
+                                           .n_tokens = 19,
+                                           .activation = GatedActivation::kSquaredRelu,
+                                           .shared_width = 64,
+                                           .add = width == 128},
+                                          prompt_linear_tiles(kind)[0], tile));
+    }
+  }
+}
+
 TEST(PromptExperts, MayBeMoreThanAWaveHasLanes) {
   const auto device = make_lanes_device();
   expect_right(check_prompt_experts(*device,

@@ -2,6 +2,9 @@
 // attention, a shared expert, a bias of the experts' choice. On the lanes of the CPU, against the reference.
 #include <gtest/gtest.h>
 
+#include <array>
+
+#include "kernels/hip/kernel_table.h"
 #include "runtime/backend/hip/kernel_checks.h"
 #include "runtime/backend/hip/lanes_device.h"
 
@@ -59,6 +62,61 @@ TEST(GpuRecurrence, ComputesTheGatedDeltaRuleInAnySteps) {
                                                .n_tokens = {1, 19, 4},
                                                .tiles_value_heads = tiles_value_heads,
                                                .has_gates_by_key_head = !tiles_value_heads}));
+  }
+}
+
+TEST(GpuRecurrence, ScansMamba2sStatesInAnySteps) {
+  const auto device = make_lanes_device();
+  // Nemotron-3 Nano's heads and states; Nemotron Nano v2's, which lie across blocks; Nemotron-H 47B's states;
+  // small ones, of which a block has several and some waves none.
+  for (const auto& [n_groups, n_heads, head_dim, state_size] : {std::array{1, 2, 64, 128},
+                                                                {1, 2, 80, 128},
+                                                                {1, 1, 64, 256},
+                                                                {4, 8, 16, 32},
+                                                                {2, 6, 16, 16},
+                                                                {1, 3, 48, 144}}) {
+    for (const bool has_conv_bias : {false, true})
+      expect_correct(check_mamba2(*device, {.n_groups = n_groups,
+                                            .n_heads = n_heads,
+                                            .head_dim = head_dim,
+                                            .state_size = state_size,
+                                            .n_tokens = {1, 19, 4},
+                                            .has_conv_bias = has_conv_bias}));
+  }
+}
+
+TEST(GpuRecurrence, HasNoScanForOddHeadsAndStates) {
+  EXPECT_NE(find_ssm_scan(128, 64), nullptr);
+  EXPECT_EQ(find_ssm_scan(128, 64)->most_rows, 128);
+  EXPECT_EQ(find_ssm_scan(144, 80)->most_rows, 256);
+  EXPECT_EQ(find_ssm_scan(272, 64), nullptr);
+  EXPECT_EQ(find_ssm_scan(120, 64), nullptr);
+  EXPECT_EQ(find_ssm_scan(128, 72), nullptr);
+}
+
+TEST(GpuExperts, MayHaveNoGate) {
+  const auto device = make_lanes_device();
+  for (const Format format : {Format::kQ8_0, Format::kF16}) {
+    for (const int shared_width : {0, 32, 160})
+      expect_correct(check_experts(*device, {.gate = format,
+                                             .up = format,
+                                             .down = format,
+                                             .n_experts = 9,
+                                             .n_per_token = 2,
+                                             .hidden_size = 96,
+                                             .width = 96,
+                                             .n_tokens = 3,
+                                             .activation = GatedActivation::kSquaredRelu,
+                                             .shared_width = shared_width}));
+    for (const int n_tokens : {1, 2, 4})
+      expect_correct(check_dense_gate_up(*device, {.gate = format,
+                                                   .up = format,
+                                                   .n_experts = 1,
+                                                   .n_per_token = 1,
+                                                   .hidden_size = 96,
+                                                   .width = 80,
+                                                   .n_tokens = n_tokens,
+                                                   .activation = GatedActivation::kSquaredRelu}));
   }
 }
 

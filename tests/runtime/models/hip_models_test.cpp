@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <boost/json.hpp>
 #include <filesystem>
 #include <fstream>
@@ -9,6 +10,7 @@
 #include <numeric>
 #include <random>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "bench/loaded_model.h"
@@ -125,13 +127,9 @@ INSTANTIATE_TEST_SUITE_P(Models, EveryLongPromptOnTheGpu,
                                          Case{"tiny-qwen35moe", "Q4_K_M"}),
                          name_of);
 
-class EveryBatchOnTheGpu : public testing::TestWithParam<Case> {};
-
 /// Two steps of three sequences, the second from the states of the first: a prompt that fills tiles, one that
 /// does not, and single tokens.
-TEST_P(EveryBatchOnTheGpu, GivesASequenceTheSameBitsAsAlone) {
-  const TemporaryModel file(GetParam().shape, GetParam().recipe);
-  LoadedModel gpu = load(file.path(), "hip-lanes");
+void expect_same_bits_alone_and_in_a_batch(LoadedModel gpu) {
   const int64_t vocab_size = gpu.config().vocab_size;
   const std::vector<std::vector<PageId>> pages = {{PageId{4}}, {PageId{3}}, {PageId{1}}};
   struct Part {
@@ -164,10 +162,50 @@ TEST_P(EveryBatchOnTheGpu, GivesASequenceTheSameBitsAsAlone) {
   }
 }
 
+class EveryBatchOnTheGpu : public testing::TestWithParam<Case> {};
+
+TEST_P(EveryBatchOnTheGpu, GivesASequenceTheSameBitsAsAlone) {
+  const TemporaryModel file(GetParam().shape, GetParam().recipe);
+  expect_same_bits_alone_and_in_a_batch(load(file.path(), "hip-lanes"));
+}
+
 INSTANTIATE_TEST_SUITE_P(Models, EveryBatchOnTheGpu,
                          testing::Values(Case{"tiny-minimax-m2", "Q8_0"}, Case{"tiny-qwen3next", "Q8_0"},
                                          Case{"tiny-qwen35moe", "Q4_K_M"}),
                          name_of);
+
+/// Mamba-2 layers, feed-forward layers and experts without a gate, experts of another width than the layer.
+class EveryNemotronOnTheGpu : public testing::TestWithParam<std::tuple<const char*, Format>> {
+ protected:
+  const test::RandomModelFile file_{std::get<0>(GetParam()), std::get<1>(GetParam())};
+};
+
+TEST_P(EveryNemotronOnTheGpu, GivesTheLogitsOfTheCpuAndTheSameBitsInAnyChunks) {
+  LoadedModel gpu = load(file_.path(), "hip-lanes"), cpu = load(file_.path(), "cpu");
+  EXPECT_EQ(gpu.backend().name(), "hip");
+  const std::vector<TokenId> ids = random_ids(40, cpu.config().vocab_size, 13);
+  const std::vector<float> at_once = gpu.append(ids, 20, 64);
+  EXPECT_LT(test::nmse(at_once, cpu.append(ids, 20, 64)), kBound);
+  for (const int64_t chunk : {1, 7, 23}) {
+    gpu.rewind();
+    EXPECT_EQ(gpu.append(ids, 20, chunk), at_once) << "in chunks of " << chunk;
+  }
+}
+
+TEST_P(EveryNemotronOnTheGpu, GivesASequenceTheSameBitsAsAlone) {
+  expect_same_bits_alone_and_in_a_batch(load(file_.path(), "hip-lanes"));
+}
+
+INSTANTIATE_TEST_SUITE_P(Families, EveryNemotronOnTheGpu,
+                         testing::Combine(testing::Values("nemotron_h", "nemotron_h_moe",
+                                                          "nemotron_h_moe-latent"),
+                                          testing::Values(Format::kF32, Format::kQ8_0)),
+                         [](const auto& test) {
+                           std::string name = std::string(std::get<0>(test.param)) + "_" +
+                                              std::string(traits(std::get<1>(test.param)).name);
+                           std::ranges::replace(name, '-', '_');
+                           return name;
+                         });
 
 TEST(TheGpuBackend, FindsTheBestTokenOnTheDevice) {
   const TemporaryModel file("tiny-moe", "Q8_0");
@@ -216,14 +254,24 @@ TEST(TheGpuBackend, NamesTheRecurrentLayersThatItHasNoKernelsFor) {
   const auto gpu = hip::HipBackend::open_untested(hip::make_lanes_device(), 1);
   RecurrentShape shape{.n_layers = 1, .conv_channels = 512, .conv_kernel = 4, .n_heads = 4, .head_dim = 128};
   EXPECT_TRUE(gpu->allocate_states(shape, 2));
-  for (const auto& [head_dim, taps] : {std::pair{96, 4}, std::pair{128, 3}}) {
+  RecurrentShape mamba2 = shape;
+  mamba2.head_dim = 80;
+  mamba2.key_dim = 128;
+  EXPECT_TRUE(gpu->allocate_states(mamba2, 2));
+  struct Unknown {
+    int head_dim, key_dim, taps;
+  };
+  for (const auto& [head_dim, key_dim, taps] :
+       {Unknown{96, 0, 4}, {128, 0, 3}, {72, 128, 4}, {64, 512, 4}, {64, 128, 3}}) {
     shape.head_dim = head_dim;
+    shape.key_dim = key_dim;
     shape.conv_kernel = taps;
     const auto allocated = gpu->allocate_states(shape, 2);
     ASSERT_FALSE(allocated);
     EXPECT_EQ(allocated.error().code, ErrorCode::kUnsupported);
     EXPECT_NE(allocated.error().message.find(
-                  fmt::format("heads of {} values and convolutions over {}", head_dim, taps)),
+                  fmt::format("heads of {} values, states of {} rows and convolutions over {}", head_dim,
+                              shape.matrix_rows(), taps)),
               std::string::npos)
         << allocated.error().message;
   }
