@@ -59,7 +59,8 @@ struct RmsNormArgs {
 struct EmbedArgs {
   WeightRows weight;
   const int32_t* tokens;
-  float* out;  ///< [n_tokens, cols]
+  float* out;            ///< [n_tokens, cols]
+  const int32_t* order;  ///< [cols]: where each of its columns goes; nullptr: in their order
 };
 
 /// out[i] = x[rows[i]]. Grid: (rows wanted).
@@ -68,6 +69,16 @@ struct GatherArgs {
   const int32_t* rows;
   int32_t cols;
   float* out;
+};
+
+/// y[i] = x[i / rows_per_x] in the order of columns of row i's expert, and its 8-bit form. Grid: (rows).
+struct GatherColumnsArgs {
+  const float* x;
+  const int32_t* order;    ///< [n_experts, cols]: which column of x; nullptr: as they are
+  const int32_t* experts;  ///< [rows]; nullptr: expert 0
+  int32_t rows_per_x;
+  int32_t cols;
+  ActivationResult y;
 };
 
 /// Matrices of one launch: a recurrent layer has q, k and v in one, a gate, beta and alpha.
@@ -120,7 +131,9 @@ struct RouterArgs {
   const float*
       selection_bias;       ///< [n_experts] added to kSigmoid's scores for the choice alone; nullptr = none
   WeightRows shared_scale;  ///< [1, cols]; data == nullptr: none
-  float* shared_weights;    ///< [n_tokens]: sigmoid(x shared_scale^T)
+  /// [cols] which value of x each column of router and shared_scale meets; nullptr: in their order.
+  const int32_t* orders[2];
+  float* shared_weights;  ///< [n_tokens]: sigmoid(x shared_scale^T)
 };
 
 /// h = activation(x gate^T + bias, x up^T + bias), and its 8-bit form; without an up, its weights are not

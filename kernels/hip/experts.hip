@@ -83,9 +83,14 @@ HALOD_KERNEL(router, RouterArgs, 256) {
   const float* hidden = args.hidden + static_cast<size_t>(token) * cols;
   const float scale = rms_scale(hidden, cols, args.epsilon, wave_sums);
   const bool quantises = args.x.codes != nullptr;
-  normalise_row(hidden, args.norm, scale, cols, {values, quantises ? codes : nullptr, groups});
+  // The last block has the shared expert's row, if there is one; its waves all multiply the same.
+  const bool weighs_shared = gpu::block_x() == router_blocks(n_experts, false);
+  const int32_t* order = args.orders[weighs_shared ? 1 : 0];
+  normalise_row(hidden, args.norm, scale, cols, {values, quantises ? codes : nullptr, groups}, order);
   gpu::sync();  // all of the row, before any wave multiplies it
-  if (gpu::block_x() == 0) {
+  if (gpu::block_x() == 0 && order) {
+    normalise_row(hidden, args.norm, scale, cols, result_row(args.x, token, cols));
+  } else if (gpu::block_x() == 0) {
     const ActivationResult out = result_row(args.x, token, cols);
     for (int i = gpu::thread(); i < cols; i += kNormThreads) out.values[i] = values[i];
     if (quantises) {
@@ -94,8 +99,6 @@ HALOD_KERNEL(router, RouterArgs, 256) {
     }
   }
 
-  // The last block has the shared expert's row, if there is one; its waves all multiply the same.
-  const bool weighs_shared = gpu::block_x() == router_blocks(n_experts, false);
   const WeightRows& weights = weighs_shared ? args.shared_scale : args.router;
   const int row = gpu::block_x() * kRouterTileRows + gpu::wave();
   float sums[1][1] = {};

@@ -21,6 +21,7 @@
   X(rms_norm,          RmsNormArgs,          kRows,      256,  24, rms_norm_shared_bytes(),          "global_load_b32")   \
   X(embed,             EmbedArgs,            kRows,      256,  48, 0,                                "global_load_b128")  \
   X(gather,            GatherArgs,           kRows,      256,  24, 0,                                "global_load_b32")   \
+  X(gather_columns,    GatherColumnsArgs,    kRows,      256,  24, 0,                                "global_load_b32")   \
   X(argmax,            ArgmaxArgs,           kRows,      256,  24, argmax_shared_bytes(),            "global_load_b32")   \
   X(top_k,             TopKArgs,             kRows,      256,  24, kMaxSharedBytes,                  "global_load_b32 ds_load_b32") \
   X(linear_1,          LinearArgs,           kLinear,    256,  96, 0,                                "global_load_b128 v_dot4_i32_iu8 v_fma_mix_f32") \

@@ -119,9 +119,15 @@ class HipBackend final : public Backend {
     const PlacedVector* bias = nullptr;  ///< of the only matrix
   };
 
+  struct ExpertSlots {
+    const int32_t* experts = nullptr;  ///< nullptr: one matrix, and a slot is a token
+    int n_per_token = 1;
+    int64_t n = 0;
+  };
   /// The first half of a feed-forward layer.
   struct GateUp {
     WeightRows gate = {}, up = {};
+    const HipWeight* weights[2] = {};          ///< that those are of
     WeightKind kind = WeightKind::kQuantised;  ///< of gate; where rows go by tiles, of both
     const ExpertBiases* biases = nullptr;
     GatedActivation activation = GatedActivation::kSwiglu;
@@ -131,9 +137,15 @@ class HipBackend final : public Backend {
   };
   static GateUp gate_up_of(const PlacedWeight& gate, const PlacedWeight& up, ExpertActivation activation);
   static GateUp gate_up_of(const MoeArgs& args);
+  /// What a gate and an up are multiplied with.
+  struct GateUpInput {
+    ActivationRows x[2] = {};
+    int slots_per_x = 1;
+  };
   /// Of the expert that every token goes to.
   struct SharedPart {
     GateUp layer;
+    GateUpInput x;
     ActivationResult h = {};
   };
   /// Of a step's tokens, on the device.
@@ -157,6 +169,16 @@ class HipBackend final : public Backend {
   /// Rows that a kernel is about to fill, with or without their 8-bit form.
   ActivationResult write(MatrixView<float> y, bool with_codes);
   void multiply(const ActivationRows& x, int64_t n_rows, const LinearJob& job);
+  /// All weights' columns are in the order of x.
+  void multiply_in_order(const ActivationRows& x, int64_t n_rows, const LinearJob& job);
+  // -- weights in an order of their own (hip_orders.cpp)
+
+  /// The slots' rows of x, one for n_per_token slots, in the order of the weight's columns.
+  ActivationRows in_order_of(const HipWeight& weight, const ActivationRows& x, const ExpertSlots& slots,
+                             Scratch& room);
+  /// first_room: of ordered_.
+  GateUpInput input_of(const GateUp& layer, const ActivationRows& x, const ExpertSlots& slots,
+                       int first_room = 0);
   // -- attention (hip_attention.cpp)
 
   void attend_by_tiles(const AttentionArgs& args, const unsigned char* layer, const ActivationResult& out);
@@ -164,7 +186,8 @@ class HipBackend final : public Backend {
   void attend_by_vectors(const AttentionArgs& args, const unsigned char* layer, const ActivationResult& out);
   // -- many rows (hip_prompts.cpp)
 
-  /// Whether so many rows go through these weights by tiles: in one launch, so they must be of one kind.
+  /// Whether so many rows go through these weights by tiles: in one launch, so they must be of one kind, and
+  /// of one order.
   static bool fills_tiles(int64_t n_rows, std::span<const PlacedWeight* const> weights);
   static RowGroups all_rows(int64_t n_rows);
   void multiply_tiles(const ActivationRows& x, const RowGroups& groups, const LinearJob& job);
@@ -180,14 +203,9 @@ class HipBackend final : public Backend {
                      const LinearJob& job);
   void launch_rms_norm(const float* x, const float* weight, float epsilon, int64_t n_rows, int64_t cols,
                        const ActivationResult& y);
-  struct ExpertSlots {
-    const int32_t* experts = nullptr;  ///< nullptr: one matrix, and a slot is a token
-    int n_per_token = 1;
-    int64_t n = 0;
-  };
   /// shared: nullptr = none; else its h is filled too.
-  void gate_up(const GateUp& layer, const ActivationRows& x, const ExpertSlots& slots,
-               const ActivationResult& h, const SharedPart* shared = nullptr);
+  void gate_up(const GateUp& layer, const GateUpInput& x, const ExpertSlots& slots, const ActivationResult& h,
+               const SharedPart* shared = nullptr);
   /// By whichever kernels so many rows go through.
   ActivationRows dense_gate_up(const GateUp& layer, bool fills_tiles, const ActivationRows& x, int64_t n_rows,
                                Scratch& room);
@@ -198,6 +216,9 @@ class HipBackend final : public Backend {
   /// [n_tokens, hidden_size] of the shared expert, before it is weighed.
   const float* shared_expert(const SharedExpert& shared, ExpertActivation activation, const ActivationRows& x,
                              int64_t n_tokens);
+  static ActivationRows as_input(const ActivationResult& result) {
+    return {result.values, result.codes, result.groups};
+  }
   static ActivationResult hidden_room(Scratch& scratch, int64_t n_rows, int64_t cols);
   void read_logits(const OutputArgs& args, const float* logits);
 
@@ -207,6 +228,7 @@ class HipBackend final : public Backend {
   std::vector<std::unique_ptr<Activation>> activations_;
   Scratch inputs_, partials_, counters_, router_logits_, chosen_, hidden_, expert_results_, groups_, logits_,
       best_, shared_hidden_, shared_results_, shared_weights_, latent_, latent_sum_;
+  std::array<Scratch, 4> ordered_;  ///< rows of x for the matrices of GateUpArgs
   PinnedMemory input_staging_, output_staging_;
   Step step_;
 };

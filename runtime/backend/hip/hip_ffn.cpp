@@ -8,10 +8,6 @@
 namespace halod::hip {
 namespace {
 
-ActivationRows as_input(const ActivationResult& result) {
-  return {result.values, result.codes, result.groups};
-}
-
 Gating kernel_gating(RouterGating gating) {
   switch (gating) {
     case RouterGating::kSoftmaxOfChosen:
@@ -46,6 +42,7 @@ HipBackend::GateUp HipBackend::gate_up_of(const PlacedWeight& gate, const Placed
                                           ExpertActivation activation) {
   return {.gate = hip_weight(gate).device_rows(),
           .up = hip_weight(up).device_rows(),
+          .weights = {&hip_weight(gate), &hip_weight(up)},
           .kind = hip_weight(gate).kind(),
           .activation = kernel_activation(activation)};
 }
@@ -70,18 +67,18 @@ ActivationResult HipBackend::hidden_room(Scratch& scratch, int64_t n_rows, int64
           reinterpret_cast<ActivationGroup*>(memory + groups_at)};
 }
 
-void HipBackend::gate_up(const GateUp& layer, const ActivationRows& x, const ExpertSlots& slots,
+void HipBackend::gate_up(const GateUp& layer, const GateUpInput& x, const ExpertSlots& slots,
                          const ActivationResult& h, const SharedPart* shared) {
   const int at_once =
       slots.experts
           ? 1
           : kernel_capacity(static_cast<int>(std::min<int64_t>(slots.n, kMaxGateUpTokens)), kMaxGateUpTokens);
   GateUpArgs args{.weights = {layer.gate, layer.up},
-                  .x = {x, x},
+                  .x = {x.x[0], x.x[1]},
                   .biases = {layer.biases ? hip_vector(layer.biases->gate) : nullptr,
                              layer.biases ? hip_vector(layer.biases->up) : nullptr},
                   .experts = slots.experts,
-                  .slots_per_x = slots.n_per_token,
+                  .slots_per_x = x.slots_per_x,
                   .n_slots = static_cast<int32_t>(slots.n),
                   .activation = layer.activation,
                   .h = h};
@@ -89,7 +86,8 @@ void HipBackend::gate_up(const GateUp& layer, const ActivationRows& x, const Exp
   if (shared) {
     args.weights[2] = shared->layer.gate;
     args.weights[3] = shared->layer.up;
-    args.x[2] = args.x[3] = x;
+    args.x[2] = shared->x.x[0];
+    args.x[3] = shared->x.x[1];
     args.shared_h = shared->h;
     grid.x = std::max(grid.x, divided_up(shared->layer.width(), kGateUpTileRows));
     grid.y += slots.n / slots.n_per_token;
@@ -100,10 +98,11 @@ void HipBackend::gate_up(const GateUp& layer, const ActivationRows& x, const Exp
 ActivationRows HipBackend::dense_gate_up(const GateUp& layer, bool fills_tiles, const ActivationRows& x,
                                          int64_t n_rows, Scratch& room) {
   const ActivationResult h = hidden_room(room, n_rows, layer.width());
+  const GateUpInput input = input_of(layer, x, {.n = n_rows});
   if (fills_tiles) {
-    gate_up_prompt(layer, x, n_rows, h);
+    gate_up_prompt(layer, input.x[0], n_rows, h);
   } else {
-    gate_up(layer, x, {.n = n_rows}, h);
+    gate_up(layer, input, {.n = n_rows}, h);
   }
   return as_input(h);
 }
@@ -154,6 +153,8 @@ HipBackend::ChosenExperts HipBackend::route(const MoeArgs& args, const Activatio
                     .weights_scale = args.weights_scale,
                     .selection_bias = hip_vector(args.selection_bias),
                     .shared_scale = scale ? hip_weight(*scale).device_rows() : WeightRows{},
+                    .orders = {hip_weight(args.router).column_order(),
+                               scale ? hip_weight(*scale).column_order() : nullptr},
                     .shared_weights = shared_weights});
   return {experts, shares, shared_weights};
 }
@@ -181,16 +182,23 @@ void HipBackend::experts_decode(const MoeArgs& args, const ExpertsJob& job) {
   SharedPart shared;
   if (job.shared) {
     shared.layer = gate_up_of(job.shared->gate, job.shared->up, args.activation);
+    shared.x = input_of(shared.layer, job.x, {.n = n_tokens}, 2);
     shared.h = hidden_room(shared_hidden_, n_tokens, shared.layer.width());
   }
   const GateUp layer = gate_up_of(args);
+  const ExpertSlots slots{job.chosen.experts, n_per_token, n_slots};
   const ActivationResult h = hidden_room(hidden_, n_slots, layer.width());
-  gate_up(layer, job.x, {job.chosen.experts, n_per_token, n_slots}, h, job.shared ? &shared : nullptr);
+  gate_up(layer, input_of(layer, job.x, slots), slots, h, job.shared ? &shared : nullptr);
+  const ActivationRows down_x =
+      in_order_of(hip_weight(args.down), as_input(h), {job.chosen.experts, 1, n_slots}, ordered_[0]);
+  const ActivationRows shared_x =
+      job.shared ? in_order_of(hip_weight(job.shared->down), as_input(shared.h), {.n = n_tokens}, ordered_[1])
+                 : ActivationRows{};
   launch(*device_, KernelId::experts_down, {.x = divided_up(cols, kDownTileRows), .y = n_tokens}, 0,
          ExpertsDownArgs{.down = {hip_weight(args.down).device_rows(),
                                   job.shared ? hip_weight(job.shared->down).device_rows() : WeightRows{}},
                          .bias = args.biases ? hip_vector(args.biases->down) : nullptr,
-                         .h = {as_input(h), as_input(shared.h)},
+                         .h = {down_x, shared_x},
                          .experts = job.chosen.experts,
                          .weights = {job.chosen.shares, job.chosen.shared_weights},
                          .n_per_token = n_per_token,

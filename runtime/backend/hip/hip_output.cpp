@@ -11,8 +11,7 @@ void HipBackend::output(const OutputArgs& args) {
   const int64_t n_rows = args.x.rows, vocab_size = args.weight.rows();
   const MatrixView<float> logits(logits_.of<float>(n_rows * vocab_size), n_rows, vocab_size);
   const PlacedWeight* weights[] = {&args.weight};
-  multiply(read(args.x, hip_weight(args.weight).needs_codes()), n_rows,
-           {.weights = weights, .outs = {&logits, 1}});
+  multiply(read(args.x, true), n_rows, {.weights = weights, .outs = {&logits, 1}});
   read_logits(args, logits.data);
 }
 

@@ -26,8 +26,10 @@ double operations(const PlacedWeight& weight) {
 
 /// As many rows as decode's kernels take at once are theirs: they read the weights once and need no tile.
 bool HipBackend::fills_tiles(int64_t n_rows, std::span<const PlacedWeight* const> weights) {
+  const HipWeight& first = hip_weight(*weights.front());
   return n_rows > kMaxLinearTokens && std::ranges::all_of(weights, [&](const PlacedWeight* weight) {
-           return kind_of(*weight) == kind_of(*weights.front());
+           return kind_of(*weight) == first.kind() &&
+                  hip_weight(*weight).column_order() == first.column_order();
          });
 }
 
@@ -133,18 +135,24 @@ void HipBackend::experts_prompt(const MoeArgs& args, const ExpertsJob& job) {
                      .order = offsets + n_experts + 1,
                      .n_experts = static_cast<int32_t>(n_experts),
                      .n_rows = static_cast<int32_t>(n * n_per_token),
-                     .rows_per_x = static_cast<int32_t>(n_per_token)};
+                     .rows_per_x = 1};
     launch(*device_, KernelId::group_slots, {.x = n_experts}, group_slots_shared_bytes(),
            GroupSlotsArgs{.experts = chosen.experts + first_slot,
                           .n_slots = groups.n_rows,
                           .n_experts = groups.n_experts,
                           .offsets = offsets,
                           .order = offsets + n_experts + 1});
-    gate_up_tiles(layer, rows_from(job.x, token, cols), groups, h);
+    const int32_t* experts = chosen.experts + first_slot;
+    const GateUpInput input = input_of(layer, rows_from(job.x, token, cols),
+                                       {experts, static_cast<int>(n_per_token), groups.n_rows});
+    groups.rows_per_x = input.slots_per_x;
+    gate_up_tiles(layer, input.x[0], groups, h);
     groups.rows_per_x = 1;
     const PlacedWeight* down[] = {&args.down};
     const MatrixView<float> results(y, groups.n_rows, cols);
-    multiply_tiles({h.values, h.codes, h.groups}, groups, {.weights = down, .outs = {&results, 1}});
+    const ActivationRows down_x =
+        in_order_of(hip_weight(args.down), as_input(h), {experts, 1, groups.n_rows}, ordered_[0]);
+    multiply_tiles(down_x, groups, {.weights = down, .outs = {&results, 1}});
     const float* shared_y =
         job.shared ? shared_expert(*job.shared, args.activation, rows_from(job.x, token, cols), n) : nullptr;
     launch(*device_, KernelId::experts_sum, {.x = divided_up(cols, 256), .y = n}, 0,

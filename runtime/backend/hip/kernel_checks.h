@@ -31,6 +31,9 @@ KernelChecks check_rows(Device& device, int cols);
 /// Expansion of rows of a matrix, bit for bit.
 KernelChecks check_embed(Device& device, Format format, int cols);
 
+/// Rows of x gathered into the orders of their experts' columns, and rounded; an embedding in such an order.
+KernelChecks check_column_orders(Device& device, Format embedding, int cols);
+
 struct LinearShape {
   std::vector<Format> formats;  ///< of one to four matrices
   int rows = 0;                 ///< of each
@@ -64,6 +67,7 @@ struct ExpertsShape {
   GatedActivation activation = GatedActivation::kSwiglu;
   int shared_width =
       0;  ///< of a shared expert in the others' formats, weighed by a row in the router's; 0 = none
+  bool has_orders = false;  ///< columns of the router and of that row are in orders of their own
 };
 KernelChecks check_experts(Device& device, const ExpertsShape& shape);
 /// gate_up for several tokens of one matrix each, as dense layers use it.

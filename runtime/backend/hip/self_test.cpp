@@ -11,6 +11,7 @@ namespace {
 
 void add_decode_tests(std::vector<SelfTest>& tests) {
   tests.push_back([](Device& device) { return check_rows(device, 288); });
+  tests.push_back([](Device& device) { return check_column_orders(device, Format::kInt4G32, 96); });
   for (const FormatTraits& format : all_formats()) {
     if (find_row_layout(format.format) == nullptr) continue;  // weights of it are refused
     tests.push_back([=](Device& device) { return check_embed(device, format.format, 256); });
@@ -81,7 +82,8 @@ void add_decode_tests(std::vector<SelfTest>& tests) {
                                   .width = 96,
                                   .n_tokens = 2,
                                   .activation = GatedActivation::kSquaredRelu,
-                                  .shared_width = 64});
+                                  .shared_width = 64,
+                                  .has_orders = true});
   });
   for (const int n_tokens : {2, 4}) {
     tests.push_back([=](Device& device) {

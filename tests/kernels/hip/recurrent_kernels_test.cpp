@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <utility>
 
 #include "kernels/hip/kernel_table.h"
 #include "runtime/backend/hip/kernel_checks.h"
@@ -118,6 +119,26 @@ TEST(GpuExperts, MayHaveNoGate) {
                                                    .n_tokens = n_tokens,
                                                    .activation = GatedActivation::kSquaredRelu}));
   }
+}
+
+TEST(GpuWeights, MayHaveTheirColumnsInAnOrderOfTheirOwn) {
+  const auto device = make_lanes_device();
+  for (const auto& [format, cols] :
+       {std::pair{Format::kInt4G128, 256}, {Format::kInt8G32, 64}, {Format::kF16, 41}, {Format::kQ8_0, 32}})
+    expect_correct(check_column_orders(*device, format, cols));
+  for (const Format router : {Format::kF32, Format::kQ8_0, Format::kInt4G32})
+    for (const int shared_width : {0, 32})
+      expect_correct(check_experts(*device, {.router = router,
+                                             .gate = Format::kQ8_0,
+                                             .up = Format::kQ8_0,
+                                             .down = Format::kQ8_0,
+                                             .n_experts = 9,
+                                             .n_per_token = 2,
+                                             .hidden_size = 96,
+                                             .width = 32,
+                                             .n_tokens = 3,
+                                             .shared_width = shared_width,
+                                             .has_orders = true}));
 }
 
 TEST(GpuAttention, MayBeGatedByWhatLiesBesideItsQueries) {
