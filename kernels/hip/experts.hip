@@ -186,10 +186,6 @@ HALOD_KERNEL(gate_up_4, GateUpArgs, 256) { gate_up<4>(args); }
 
 // -- down
 
-HALOD_DEVICE int load_expert(const int32_t* experts, int slot) {
-  return static_cast<int>(gpu::load_word(reinterpret_cast<const unsigned char*>(experts + slot)));
-}
-
 /// Two output rows per wave over all of the token's experts, the shared one last: one owner for every result,
 /// so no atomics, and ranks are added in one order. The lanes are summed before an expert's share is
 /// weighted, because that is the order in which prompts can do it (experts_sum): 5 more instructions per row
@@ -211,7 +207,7 @@ HALOD_KERNEL(experts_down, ExpertsDownArgs, 256) {
         const int slot = token * n_slots + rank;
         // By the dialect's loads: of pointers beside arrays that `part` indexes the compiler does not know
         // that they are global.
-        const int expert = part == 0 ? load_expert(args.experts, slot) : 0;
+        const int expert = part == 0 ? load_index(args.experts, slot) : 0;
         const unsigned char* rows[kRows];
 #pragma unroll
         for (int r = 0; r < kRows; ++r) rows[r] = weight_row(down, expert, first_row + r);

@@ -65,11 +65,14 @@ const PromptTile& choose_tile(std::span<const PromptTile> tiles, int64_t n_rows,
 const FlashAttention* find_flash_attention(int64_t head_dim) {
   static constexpr FlashAttention kOf64 = {KernelId::prompt_attention_64, KernelId::flash_decode_64};
   static constexpr FlashAttention kOf128 = {KernelId::prompt_attention_128, KernelId::flash_decode_128};
+  static constexpr FlashAttention kOf256 = {KernelId::prompt_attention_256, KernelId::flash_decode_256};
   switch (head_dim) {
     case 64:
       return &kOf64;
     case 128:
       return &kOf128;
+    case 256:
+      return &kOf256;
     default:
       return nullptr;
   }

@@ -46,18 +46,19 @@
   X(prompt_gate_up_floats, PromptGateUpArgs, kPrompts,   256, 216, prompt_shared_bytes(2, 2),        "global_load_b128 ds_load_b128 v_dual_fmac_f32") \
   X(prompt_gate_up_16, PromptGateUpArgs,     kPrompts,   256, 168, prompt_shared_bytes(1, 2),        "global_load_b128 ds_load_b128 v_wmma_i32_16x16x16_iu8") \
   X(prompt_gate_up_32, PromptGateUpArgs,     kPrompts,   256, 240, prompt_shared_bytes(2, 2),        "global_load_b128 ds_load_b128 v_wmma_i32_16x16x16_iu8") \
-  X(gate_attention,    GateAttentionArgs,    kAttention, 256,  24, 0,                                "global_load_b32")   \
   X(causal_conv,       CausalConvArgs,       kRecurrent, 256,  96, 0,                                "global_load_b32")   \
   X(delta_net_64,      DeltaNetArgs,         kRecurrent, 128,  96, delta_net_shared_bytes(64),        "global_load_b128 global_store_b128 ds_load_b128") \
   X(delta_net_128,     DeltaNetArgs,         kRecurrent, 256, 144, delta_net_shared_bytes(128),       "global_load_b128 global_store_b128 ds_load_b128") \
-  X(ssm_scan_128,      SsmScanArgs,          kRecurrent, 128, 144, ssm_scan_shared_bytes(128),       "global_load_b128 global_store_b128 ds_load_b128") \
-  X(ssm_scan_256,      SsmScanArgs,          kRecurrent, 128, 216, ssm_scan_shared_bytes(256),       "global_load_b128 global_store_b128 ds_load_b128") \
+  X(ssm_scan_128,      SsmScanArgs,          kRecurrent, 128, 120, ssm_scan_shared_bytes(128),       "global_load_b128 global_store_b128 ds_load_b128") \
+  X(ssm_scan_256,      SsmScanArgs,          kRecurrent, 128, 192, ssm_scan_shared_bytes(256),       "global_load_b128 global_store_b128 ds_load_b128") \
   X(group_norm,        GroupNormArgs,        kRecurrent, 256,  24, kMaxSharedBytes,                  "global_load_b32")   \
   X(experts_sum,       ExpertsSumArgs,       kPrompts,   256,  24, 0,                                "global_load_b32")   \
   X(prompt_attention_64,  PromptAttentionArgs, kPrompts, 256, 168, prompt_attention_shared_bytes(64),  "global_load_b128 ds_load_b128 v_wmma_f32_16x16x16_f16") \
   X(prompt_attention_128, PromptAttentionArgs, kPrompts, 256, 216, prompt_attention_shared_bytes(128), "global_load_b128 ds_load_b128 v_wmma_f32_16x16x16_f16") \
+  X(prompt_attention_256, PromptAttentionArgs, kPrompts, 256, 240, prompt_attention_shared_bytes(256), "global_load_b128 ds_load_b128 v_wmma_f32_16x16x16_f16") \
   X(flash_decode_64,   FlashDecodeArgs,      kPrompts,   128, 144, flash_decode_shared_bytes(64),     "global_load_b128 ds_load_b128 v_wmma_f32_16x16x16_f16") \
-  X(flash_decode_128,  FlashDecodeArgs,      kPrompts,   128, 216, flash_decode_shared_bytes(128),    "global_load_b128 ds_load_b128 v_wmma_f32_16x16x16_f16")
+  X(flash_decode_128,  FlashDecodeArgs,      kPrompts,   128, 216, flash_decode_shared_bytes(128),    "global_load_b128 ds_load_b128 v_wmma_f32_16x16x16_f16") \
+  X(flash_decode_256,  FlashDecodeArgs,      kPrompts,   128, 192, flash_decode_shared_bytes(256),    "global_load_b128 ds_load_b128 v_wmma_f32_16x16x16_f16")
 // clang-format on
 
 namespace halod::hip {

@@ -89,8 +89,6 @@ struct Mamba2CheckShape {
 };
 /// Convolution, scan, gate and norm against the reference; and the bits of any cut into steps and launches.
 KernelChecks check_mamba2(Device& device, const Mamba2CheckShape& shape);
-/// The gate after attention's other kernels.
-KernelChecks check_gate_attention(Device& device, int n_heads, int head_dim);
 
 // -- prompts: held against the reference, and against the bits of the decode kernels
 
@@ -124,6 +122,7 @@ struct PromptAttentionShape {
   std::vector<Sequence> sequences;
   int window = 0;
   bool has_sinks = false;
+  bool is_gated = false;  ///< by what lies beside the queries
 };
 /// Against attention in double over the f16 keys and values; and the bits of the tiles' kernel against those
 /// of the single rows'.

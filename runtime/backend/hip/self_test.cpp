@@ -114,7 +114,6 @@ void add_decode_tests(std::vector<SelfTest>& tests) {
 }
 
 void add_recurrent_tests(std::vector<SelfTest>& tests) {
-  tests.push_back([](Device& device) { return check_gate_attention(device, 2, 64); });
   for (const int head_dim : {64, 128}) {
     tests.push_back([=](Device& device) {
       return check_recurrent(device, {.head_dim = head_dim,
@@ -177,7 +176,7 @@ void add_prompt_tests(std::vector<SelfTest>& tests) {
     add_experts(Format::kQ4_0, WeightKind::kQuantised, activation);
     add_experts(Format::kF16, WeightKind::kFloats, activation);
   }
-  for (const int head_dim : {64, 128}) {
+  for (const int head_dim : {64, 128, 256}) {
     for (const int window : {0, 20}) {
       tests.push_back([=](Device& device) {
         return check_prompt_attention(device, {.n_heads = 2,
@@ -185,7 +184,8 @@ void add_prompt_tests(std::vector<SelfTest>& tests) {
                                                .head_dim = head_dim,
                                                .sequences = {{.n_past = 125, .n_new = 5}},
                                                .window = window,
-                                               .has_sinks = window > 0});
+                                               .has_sinks = window > 0,
+                                               .is_gated = head_dim == 256});
       });
     }
   }
