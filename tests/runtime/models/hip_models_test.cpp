@@ -8,59 +8,26 @@
 #include <fstream>
 #include <iterator>
 #include <numeric>
-#include <random>
 #include <string>
-#include <tuple>
 #include <vector>
 
 #include "bench/loaded_model.h"
 #include "kernels/hip/weight_layout.h"
 #include "runtime/backend/hip/hip_backend.h"
 #include "runtime/backend/hip/lanes_device.h"
-#include "runtime/models/model_features.h"
+#include "tests/runtime/models/hip_models.h"
 #include "tests/runtime/models/temporary_model.h"
-#include "tests/support/hf_twin.h"
-#include "tests/support/random_model.h"
 #include "tests/support/random_values.h"
-#include "tests/support/temporary_folder.h"
 
 namespace halod {
 namespace {
 
 using bench::LoadedModel;
+using test::kBound;
+using test::load;
+using test::random_ids;
+using test::row_errors;
 using test::TemporaryModel;
-
-LoadedModel load(const std::filesystem::path& path, const std::string& backend) {
-  return LoadedModel({.path = path,
-                      .backend = {.kind = backend, .n_threads = 1},
-                      .context_length = 192,
-                      .max_batch_tokens = 64,
-                      .max_logit_rows = 64,
-                      .max_sequences = 3});
-}
-
-std::vector<TokenId> random_ids(int64_t n, int64_t vocab_size, uint32_t seed) {
-  std::mt19937 generator(seed);
-  std::vector<TokenId> ids;
-  for (int64_t i = 0; i < n; ++i)
-    ids.push_back(static_cast<TokenId>(generator() % static_cast<uint32_t>(vocab_size)));
-  return ids;
-}
-
-/// Both backends round activations to 8 bits where weights are quantised; they differ in the order of f32
-/// sums, which now and then turns a code or, at a near tie, the choice of an expert.
-constexpr double kBound = 1e-3;
-
-/// The NMSE of each row of logits.
-std::vector<double> row_errors(const std::vector<float>& ours, const std::vector<float>& theirs,
-                               int64_t vocab_size) {
-  EXPECT_EQ(ours.size(), theirs.size());
-  std::vector<double> errors;
-  for (auto first = ours.begin(), other = theirs.begin(); first != ours.end();
-       first += vocab_size, other += vocab_size)
-    errors.push_back(test::nmse({first, first + vocab_size}, {other, other + vocab_size}));
-  return errors;
-}
 
 struct Case {
   const char* shape;
@@ -102,21 +69,6 @@ INSTANTIATE_TEST_SUITE_P(Models, EveryModelOnTheGpu,
                                          Case{"tiny-qwen35moe", "Q4_K_M"}),
                          name_of);
 
-/// Dense layers before those with experts, a shared expert without a gate, half of a head rotated; biases and
-/// norms of heads in one or the other.
-TEST(TheGpuBackend, RunsGlm) {
-  for (const char* family : {"glm4moe", "glm4moe-air"}) {
-    SCOPED_TRACE(family);
-    const test::RandomModelFile file(family, Format::kQ8_0);
-    LoadedModel gpu = load(file.path(), "hip-lanes"), cpu = load(file.path(), "cpu");
-    const std::vector<TokenId> ids = random_ids(40, cpu.config().vocab_size, 13);
-    const std::vector<float> at_once = gpu.append(ids, 20, 64);
-    EXPECT_LT(test::nmse(at_once, cpu.append(ids, 20, 64)), kBound);
-    gpu.rewind();
-    EXPECT_EQ(gpu.append(ids, 20, 7), at_once) << "in chunks";
-  }
-}
-
 class EveryLongPromptOnTheGpu : public testing::TestWithParam<Case> {};
 
 /// Long enough that products go by tiles, and rows are no multiple of its tiles.
@@ -140,114 +92,17 @@ INSTANTIATE_TEST_SUITE_P(Models, EveryLongPromptOnTheGpu,
                                          Case{"tiny-qwen35moe", "Q4_K_M"}),
                          name_of);
 
-/// Two steps of three sequences, the second from the states of the first: a prompt that fills tiles, one that
-/// does not, and single tokens.
-void expect_same_bits_alone_and_in_a_batch(LoadedModel gpu) {
-  const int64_t vocab_size = gpu.config().vocab_size;
-  const std::vector<std::vector<PageId>> pages = {{PageId{4}}, {PageId{3}}, {PageId{1}}};
-  struct Part {
-    int32_t n_past, n_new;
-  };
-  const std::vector<std::vector<Part>> steps = {{{0, 12}, {0, 3}, {0, 1}}, {{12, 1}, {3, 1}, {1, 9}}};
-  std::vector<std::vector<TokenId>> ids;
-  for (uint32_t s = 0; s < 3; ++s) ids.push_back(random_ids(16, vocab_size, s + 1));
-  std::vector<std::vector<float>> together(3);
-  for (const std::vector<Part>& step : steps) {
-    std::vector<TokenId> tokens;
-    std::vector<SequenceSlice> slices;
-    std::vector<int32_t> last_rows;
-    for (size_t s = 0; s < step.size(); ++s) {
-      const auto [n_past, n_new] = step[s];
-      tokens.insert(tokens.end(), ids[s].begin() + n_past, ids[s].begin() + n_past + n_new);
-      slices.push_back({pages[s], n_past, n_new, static_cast<int32_t>(2 - s)});
-      last_rows.push_back(static_cast<int32_t>(tokens.size()) - 1);
-    }
-    std::vector<float> logits(3 * static_cast<size_t>(vocab_size));
-    gpu.model().forward({tokens, slices, last_rows}, {logits.data(), 3, vocab_size});
-    for (size_t s = 0; s < step.size(); ++s)
-      together[s].assign(logits.begin() + static_cast<int64_t>(s) * vocab_size,
-                         logits.begin() + static_cast<int64_t>(s + 1) * vocab_size);
-  }
-  for (size_t s = 0; s < ids.size(); ++s) {
-    gpu.rewind();
-    const auto n = static_cast<size_t>(steps[1][s].n_past + steps[1][s].n_new);
-    EXPECT_EQ(gpu.append(std::span(ids[s]).first(n)), together[s]) << "sequence " << s;
-  }
-}
-
 class EveryBatchOnTheGpu : public testing::TestWithParam<Case> {};
 
 TEST_P(EveryBatchOnTheGpu, GivesASequenceTheSameBitsAsAlone) {
   const TemporaryModel file(GetParam().shape, GetParam().recipe);
-  expect_same_bits_alone_and_in_a_batch(load(file.path(), "hip-lanes"));
+  test::expect_same_bits_alone_and_in_a_batch(load(file.path(), "hip-lanes"));
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, EveryBatchOnTheGpu,
                          testing::Values(Case{"tiny-minimax-m2", "Q8_0"}, Case{"tiny-qwen3next", "Q8_0"},
                                          Case{"tiny-qwen35moe", "Q4_K_M"}),
                          name_of);
-
-/// Mamba-2 layers, feed-forward layers and experts without a gate, experts of another width than the layer.
-class EveryNemotronOnTheGpu : public testing::TestWithParam<std::tuple<const char*, Format>> {
- protected:
-  const test::RandomModelFile file_{std::get<0>(GetParam()), std::get<1>(GetParam())};
-};
-
-TEST_P(EveryNemotronOnTheGpu, GivesTheLogitsOfTheCpuAndTheSameBitsInAnyChunks) {
-  LoadedModel gpu = load(file_.path(), "hip-lanes"), cpu = load(file_.path(), "cpu");
-  EXPECT_EQ(gpu.backend().name(), "hip");
-  const std::vector<TokenId> ids = random_ids(40, cpu.config().vocab_size, 13);
-  const std::vector<float> at_once = gpu.append(ids, 20, 64);
-  EXPECT_LT(test::nmse(at_once, cpu.append(ids, 20, 64)), kBound);
-  for (const int64_t chunk : {1, 7, 23}) {
-    gpu.rewind();
-    EXPECT_EQ(gpu.append(ids, 20, chunk), at_once) << "in chunks of " << chunk;
-  }
-}
-
-TEST_P(EveryNemotronOnTheGpu, GivesASequenceTheSameBitsAsAlone) {
-  expect_same_bits_alone_and_in_a_batch(load(file_.path(), "hip-lanes"));
-}
-
-INSTANTIATE_TEST_SUITE_P(Families, EveryNemotronOnTheGpu,
-                         testing::Combine(testing::Values("nemotron_h", "nemotron_h_moe",
-                                                          "nemotron_h_moe-latent"),
-                                          testing::Values(Format::kF32, Format::kQ8_0)),
-                         [](const auto& test) {
-                           std::string name = std::string(std::get<0>(test.param)) + "_" +
-                                              std::string(traits(std::get<1>(test.param)).name);
-                           std::ranges::replace(name, '-', '_');
-                           return name;
-                         });
-
-/// GPTQ's columns by groups that mattered alike: those of an expert in an order of its own.
-class EveryActivationOrderOnTheGpu : public testing::TestWithParam<const char*> {};
-
-TEST_P(EveryActivationOrderOnTheGpu, GivesTheLogitsOfTheCpuAndTheSameBitsInAnyChunks) {
-  const TemporaryFolder folder;
-  const std::string model_type = GetParam();
-  test::write_twin(model_type,
-                   {.dtype = model_type == "qwen3_next" ? "F32" : "BF16",
-                    .quantisation = test::TwinQuantisation::kGptqActOrder},
-                   folder.path());
-  LoadedModel gpu = load(folder.path() / "hf", "hip-lanes"), cpu = load(folder.path() / "hf", "cpu");
-  ASSERT_TRUE(gpu.config().has_column_orders);
-  EXPECT_EQ(gpu.backend().name(), "hip");
-  const std::vector<TokenId> ids = random_ids(25, cpu.config().vocab_size, 13);
-  const std::vector<float> at_once = gpu.append(ids, 12, 64);
-  const std::vector<double> errors = row_errors(at_once, cpu.append(ids, 12, 64), cpu.config().vocab_size);
-  // A near tie may turn the choice of an expert, as in RunsTheConformanceFolders.
-  EXPECT_LE(std::ranges::count_if(errors, [](double error) { return !(error < kBound); }),
-            model_type == "llama" ? 0 : 2);
-  for (const int64_t chunk : {1, 7, 10}) {
-    gpu.rewind();
-    EXPECT_EQ(gpu.append(ids, 12, chunk), at_once) << "in chunks of " << chunk;
-  }
-}
-
-INSTANTIATE_TEST_SUITE_P(Families, EveryActivationOrderOnTheGpu,
-                         testing::Values("llama", "qwen3_moe", "qwen3_next"),
-                         [](const auto& test) { return std::string(test.param); });
 
 TEST(TheGpuBackend, FindsTheBestTokenOnTheDevice) {
   const TemporaryModel file("tiny-moe", "Q8_0");
