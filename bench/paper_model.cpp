@@ -6,7 +6,7 @@ namespace halod {
 namespace {
 
 // Bits per weight, scales included.
-constexpr double kQ4K = 4.5, kQ6K = 6.5625, kQ8_0 = 8.5, kMxfp4 = 4.25, kF32 = 32, kF16 = 16;
+constexpr double kQ4K = 4.5, kQ5_0 = 5.5, kQ6K = 6.5625, kQ8_0 = 8.5, kMxfp4 = 4.25, kF32 = 32, kF16 = 16;
 constexpr double kHalfQ6K = (kQ4K + kQ6K) / 2;           // Q4_K_M: every second layer's down and v
 constexpr double kGptq128 = 4 + 16.0 / 128 + 4.0 / 128;  // codes, an f16 scale and a zero per 128
 constexpr int64_t kLaunchesAroundTheLayers = 4;          // embedding, last norm, head, argmax
@@ -87,20 +87,45 @@ PaperModel qwen3_next_80b() {
           .published_tok_per_s = 54.9};
 }
 
+// Source: nvidia/NVIDIA-Nemotron-3-Nano-30B-A3B, config.json: 23 blocks of Mamba-2, 23 of experts without a
+// gate, 6 of attention. Rows of 2688 and 1856 columns hold no whole blocks of 256: files named Q4_K_M have
+// Q5_0 and Q8_0 there in place of Q4_K and Q6_K.
+PaperModel nemotron_3_nano() {
+  constexpr double kHidden = 2688, kInner = 64 * 64, kHalfQ8_0 = (kQ5_0 + kQ8_0) / 2;
+  constexpr double kQ = kHidden * 32 * 128, kKv = kHidden * 2 * 128;
+  return {
+      .name = "nemotron-3-nano",
+      .title = "Nemotron-3-Nano-30B-A3B, Q4_K_M",
+      .weights = {dense("Mamba-2 in", 23 * kHidden * (2 * kInner + 2 * 8 * 128 + 64), kQ5_0),
+                  dense("Mamba-2 out", 23 * kInner * kHidden, kQ4K),
+                  dense("attention q, k", 6 * (kQ + kKv), kQ5_0), dense("attention v", 6 * kKv, kHalfQ8_0),
+                  dense("attention o", 6 * kQ, kQ4K), dense("router", 23 * kHidden * 128, kF32),
+                  // The shared one is as wide as two.
+                  experts("experts up", 23, 130, 8, kHidden, 1856, kQ5_0, 1),
+                  experts("experts down", 23, 130, 8, kHidden, 1856, kHalfQ8_0, 1),
+                  dense("output", 131072 * kHidden, kQ8_0)},
+      .attention = {{.n_layers = 6, .n_heads = 32, .n_kv_heads = 2, .head_dim = 128}},
+      .state_bytes = 23.0 * kInner * 128 * 4,
+      .n_layers = 52,
+      .n_layer_launches = 23 * 6 + 23 * 3 + 6 * 5};
+}
+
 int64_t keys_seen(const AttentionGroup& group, int64_t depth) {
   return group.window > 0 ? std::min(group.window, depth) : depth;
 }
 
 double launch_seconds(const PaperModel& model, const PaperMachine& machine, double launches_per_layer) {
-  return machine.launch_s *
-         (static_cast<double>(model.n_layers) * launches_per_layer + kLaunchesAroundTheLayers);
+  const double in_layers = model.n_layer_launches > 0
+                               ? static_cast<double>(model.n_layer_launches)
+                               : static_cast<double>(model.n_layers) * launches_per_layer;
+  return machine.launch_s * (in_layers + kLaunchesAroundTheLayers);
 }
 
 }  // namespace
 
 std::span<const PaperModel> paper_models() {
   static const std::vector<PaperModel> kModels = {qwen3_30b_q4_k_m(), qwen3_30b_gptq(), gpt_oss_120b(),
-                                                  qwen3_next_80b()};
+                                                  qwen3_next_80b(), nemotron_3_nano()};
   return kModels;
 }
 

@@ -41,6 +41,7 @@ struct PaperModel {
   std::vector<AttentionGroup> attention;
   double state_bytes = 0;  ///< recurrent state of one sequence: read and written with each token
   int64_t n_layers = 0;
+  int64_t n_layer_launches = 0;  ///< of all layers, where these are single blocks; 0: as given for each
   /// The best decode figure that others have published for Strix Halo, tok/s; 0 = none. Source:
   /// docs/performance-gfx1151.md.
   double published_tok_per_s = 0;
@@ -57,8 +58,8 @@ struct DecodePrediction {
   double launch_s = 0;
   double tok_per_s = 0;
 };
-/// One sequence, `depth` tokens in its cache, `launches_per_layer` kernels in each layer and four around
-/// them.
+/// One sequence, `depth` tokens in its cache, `launches_per_layer` kernels in each layer (unless the model
+/// says how many all have) and four around them.
 DecodePrediction predict_decode(const PaperModel& model, const PaperMachine& machine, int64_t depth,
                                 double launches_per_layer);
 

@@ -11,6 +11,10 @@ HALOD_DEVICE float sigmoid(float x) { return 1.0F / (1.0F + gpu::exp(-x)); }
 /// What the down-projection of a feed-forward layer reads. Sources: kernels/ops/elementwise.h.
 HALOD_DEVICE float activate(GatedActivation activation, float gate, float up) {
   if (activation == GatedActivation::kSwiglu) return gate / (1.0F + gpu::exp(-gate)) * up;
+  if (activation == GatedActivation::kSquaredRelu) {
+    const float kept = gate < 0.0F ? 0.0F : gate;  // a NaN too
+    return kept * kept;
+  }
   constexpr float kAlpha = 1.702F, kLimit = 7.0F;
   // Compared, because the hardware's minimum would lose a NaN.
   gate = gate > kLimit ? kLimit : gate;

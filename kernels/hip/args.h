@@ -59,7 +59,8 @@ struct RmsNormArgs {
 struct EmbedArgs {
   WeightRows weight;
   const int32_t* tokens;
-  float* out;  ///< [n_tokens, cols]
+  float* out;            ///< [n_tokens, cols]
+  const int32_t* order;  ///< [cols]: where each of its columns goes; nullptr: in their order
 };
 
 /// out[i] = x[rows[i]]. Grid: (rows wanted).
@@ -68,6 +69,16 @@ struct GatherArgs {
   const int32_t* rows;
   int32_t cols;
   float* out;
+};
+
+/// y[i] = x[i / rows_per_x] in the order of columns of row i's expert, and its 8-bit form. Grid: (rows).
+struct GatherColumnsArgs {
+  const float* x;
+  const int32_t* order;    ///< [n_experts, cols]: which column of x; nullptr: as they are
+  const int32_t* experts;  ///< [rows]; nullptr: expert 0
+  int32_t rows_per_x;
+  int32_t cols;
+  ActivationResult y;
 };
 
 /// Matrices of one launch: a recurrent layer has q, k and v in one, a gate, beta and alpha.
@@ -97,7 +108,9 @@ enum class Gating : int32_t {
 enum class GatedActivation : int32_t {
   kSwiglu,         ///< silu(gate) * up
   kClampedSwiglu,  ///< gpt-oss' (kernels/hip/activations.h)
+  kSquaredRelu,    ///< relu(gate)^2: there is no up
 };
+constexpr bool has_up(GatedActivation activation) { return activation != GatedActivation::kSquaredRelu; }
 
 /// x = rms_norm(hidden); logits = x router^T + bias; the last block of a token chooses its experts. One block
 /// more, where there is one, weighs the shared expert. Grid: (router_blocks(), tokens).
@@ -118,24 +131,27 @@ struct RouterArgs {
   const float*
       selection_bias;       ///< [n_experts] added to kSigmoid's scores for the choice alone; nullptr = none
   WeightRows shared_scale;  ///< [1, cols]; data == nullptr: none
-  float* shared_weights;    ///< [n_tokens]: sigmoid(x shared_scale^T)
+  /// [cols] which value of x each column of router and shared_scale meets; nullptr: in their order.
+  const int32_t* orders[2];
+  float* shared_weights;  ///< [n_tokens]: sigmoid(x shared_scale^T)
 };
 
-/// h = activation(x gate^T + bias, x up^T + bias), and its 8-bit form. Grid: (width / 32, n_slots / T); with
-/// a shared expert, T = 1, n_tokens more in y, and the larger of both widths in x.
+/// h = activation(x gate^T + bias, x up^T + bias), and its 8-bit form; without an up, its weights are not
+/// read and may be the gate's. Grid: (width / 32, n_slots / T); with a shared expert, T = 1, n_tokens more in
+/// y, and the larger of both widths in x.
 struct GateUpArgs {
   WeightRows weights[4];   ///< gate, up: [width, cols] per expert; then those of the shared expert
+  ActivationRows x[4];     ///< what each is multiplied with: [n_slots / slots_per_x, cols], [n_tokens, cols]
   const float* biases[2];  ///< [n_experts, width] each; both nullptr = none
-  ActivationRows x;        ///< [n_tokens, cols]
   const int32_t* experts;  ///< [n_slots]; nullptr: expert 0, and a slot is a token
-  int32_t n_per_token;
+  int32_t slots_per_x;
   int32_t n_slots;
   GatedActivation activation;
   ActivationResult h;         ///< [n_slots, width]
   ActivationResult shared_h;  ///< [n_tokens, the shared expert's width]
 };
 
-/// residual[t] += sum over the token's slots of weight[slot] * (h[slot] down^T + bias), and then the shared
+/// y[t] (+)= sum over the token's slots of weight[slot] * (h[slot] down^T + bias), and then the shared
 /// expert's share. Grid: (rows / tile, n_tokens).
 struct ExpertsDownArgs {
   WeightRows down[2];  ///< [hidden_size, width] per expert; of the shared one, data == nullptr: there is none
@@ -144,7 +160,8 @@ struct ExpertsDownArgs {
   const int32_t* experts;
   const float* weights[2];  ///< [n_slots]; [n_tokens], nullptr = ones
   int32_t n_per_token;
-  float* residual;  ///< [n_tokens, hidden_size]
+  int32_t add;  ///< += instead of =
+  float* y;     ///< [n_tokens, hidden_size]
 };
 
 /// The largest of each row and its lowest index; NaN when any value is. Grid: (kArgmaxBlocks, rows).
@@ -210,7 +227,7 @@ struct PromptLinearArgs {
 };
 
 /// h[i] = activation(x gate^T + bias, x up^T + bias), and its 8-bit form: bit for bit what `gate_up`
-/// computes. Grid: (width / 32, tiles of rows).
+/// computes. Grid: (width / prompt_gate_up_columns(), tiles of rows).
 struct PromptGateUpArgs {
   WeightRows weights[2];   ///< gate, up: of one kind, [width, cols] per expert
   const float* biases[2];  ///< [n_experts, width] each; both nullptr = none
@@ -220,8 +237,8 @@ struct PromptGateUpArgs {
   ActivationResult h;  ///< [n_rows, width]
 };
 
-/// residual[t] += sum over the token's slots of weight[slot] * (y[slot] + bias), in the order of the ranks,
-/// and then the shared expert's share. Grid: (cols / 256, n_tokens).
+/// sum[t] (+)= sum over the token's slots of weight[slot] * (y[slot] + bias), in the order of the ranks, and
+/// then the shared expert's share. Grid: (cols / 256, n_tokens).
 struct ExpertsSumArgs {
   const float* y;               ///< [n_slots, cols]
   const float* bias;            ///< [n_experts, cols]; nullptr = none
@@ -231,7 +248,8 @@ struct ExpertsSumArgs {
   const float* shared_weights;  ///< [n_tokens]; nullptr = ones
   int32_t n_per_token;
   int32_t cols;
-  float* residual;  ///< [n_tokens, cols]
+  int32_t add;  ///< += instead of =
+  float* sum;   ///< [n_tokens, cols]
 };
 
 // What the host must know of the kernels' cutting of the work.
@@ -268,6 +286,11 @@ inline constexpr int kPromptDepth = kPromptClasses * 32;
 /// a fragment read from different banks.
 inline constexpr int kPromptPitch = kPromptDepth + 16;
 
+/// Columns of h that a block of `prompt_gate_up` makes: both its weight tiles are of the same columns, or of
+/// 32 each.
+constexpr int prompt_gate_up_columns(GatedActivation activation) {
+  return has_up(activation) ? kGateUpTileRows : kPromptWeightTiles * kGateUpTileRows;
+}
 constexpr int prompt_row_tiles(int n_rows, int n_experts, int tile_rows) {
   // Every expert may leave one tile unfilled; blocks beyond the last tile return at once.
   const int unfilled = n_experts < n_rows ? n_experts : n_rows;

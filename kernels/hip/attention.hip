@@ -271,12 +271,6 @@ HALOD_DEVICE void join_waves(RunningSoftmax<n_heads>& mine, const AttentionShare
   gpu::sync();  // thread 0's results, before all threads write them out
 }
 
-/// Where the logits of a head's gate begin: behind its query.
-HALOD_DEVICE size_t attention_gate(int row, int n_heads, int head, int dim) {
-  return ((static_cast<size_t>(row) * static_cast<size_t>(n_heads) + static_cast<size_t>(head)) * 2 + 1) *
-         static_cast<size_t>(dim);
-}
-
 /// All splits' partial results of one head chunk to its output row.
 template <int n_heads>
 HALOD_DEVICE void combine_splits(const SplitAttentionArgs& args, const AttentionShared<n_heads>& shared,
@@ -374,23 +368,5 @@ HALOD_KERNEL(attention_1, SplitAttentionArgs, 128) { attention<1>(args); }
 HALOD_KERNEL(attention_2, SplitAttentionArgs, 128) { attention<2>(args); }
 HALOD_KERNEL(attention_4, SplitAttentionArgs, 128) { attention<4>(args); }
 HALOD_KERNEL(attention_8, SplitAttentionArgs, 128) { attention<8>(args); }
-
-HALOD_KERNEL(gate_attention, GateAttentionArgs, 256) {
-  const int row = gpu::block_y(), group = gpu::block_x() * 8 + gpu::wave();
-  const int column = group * kGroupColumns + gpu::lane();
-  if (group * kGroupColumns >= args.cols) return;
-  const size_t first = static_cast<size_t>(row) * static_cast<size_t>(args.cols);
-  float value = 0.0F;
-  if (column < args.cols) {
-    float* x = args.x.values + first + static_cast<size_t>(column);
-    const int head = column / args.head_dim;
-    value = *x * sigmoid(args.gated_q[attention_gate(row, args.cols / args.head_dim, head, args.head_dim) +
-                                      static_cast<size_t>(column % args.head_dim)]);
-    *x = value;
-  }
-  if (!args.x.codes) return;
-  quantise_group(value, args.x.codes + first + group * kGroupColumns,
-                 args.x.groups + first / kGroupColumns + group);
-}
 
 }  // namespace halod::hip

@@ -55,14 +55,6 @@ struct SplitAttentionArgs {
   const float* gated_q;
 };
 
-/// The same after kernels that do not do it. Grid: (cols / 256, rows).
-struct GateAttentionArgs {
-  ActivationResult x;    ///< [rows, n_heads * head_dim]
-  const float* gated_q;  ///< [rows, n_heads * 2 * head_dim]
-  int32_t cols;
-  int32_t head_dim;
-};
-
 // -- attention on the matrix unit (attention_tile.h)
 
 /// Neighbouring rows of one sequence.
@@ -82,9 +74,10 @@ struct PromptAttentionArgs {
   float scale;
   int32_t n_heads;
   int32_t n_kv_heads;
-  int32_t heads_at_once;  ///< 1, 2, 4 or 8 query heads of a KV head in one block
+  int32_t heads_at_once;  ///< 1, 2, 4 or (of heads up to 128) 8 query heads of a KV head in one block
   int32_t window;         ///< a row sees so many keys, its own included; 0 = all
   const float* sinks;     ///< [n_heads] one more logit in each head's softmax; nullptr = none
+  const float* gated_q;   ///< as SplitAttentionArgs'
 };
 
 /// The same for single rows, bit for bit; the last split of a (row, head chunk) to finish merges them. Grid:
@@ -105,12 +98,19 @@ struct FlashDecodeArgs {
   int32_t n_splits;  ///< of the longest row
   int32_t window;
   const float* sinks;
+  const float* gated_q;
 };
 
 /// The page of one KV head holds keys, then values, f16:
 ///   keys    [head_dim / 8][32 tokens][8]: a lane is a token, and reads 8 of its values by one load
 ///   values  [32 tokens][head_dim]: a lane is 8 columns of a token
 constexpr int64_t kv_head_page_bytes(int64_t head_dim) { return 2 * kPageTokens * head_dim * 2; }
+
+/// Where the logits of a head's gate begin in gated_q: behind its query.
+constexpr size_t attention_gate(int row, int n_heads, int head, int head_dim) {
+  return ((static_cast<size_t>(row) * static_cast<size_t>(n_heads) + static_cast<size_t>(head)) * 2 + 1) *
+         static_cast<size_t>(head_dim);
+}
 
 inline constexpr int kPrepareHeads = 4;  ///< heads of a block of `attention_prepare`
 inline constexpr int kMaxHeadDim = 256;
@@ -172,8 +172,14 @@ constexpr int n_key_splits(int n_keys) { return key_split((n_keys - 1) / kPageTo
 constexpr size_t flash_partial_floats(int head_dim) {
   return static_cast<size_t>(kFragment * (head_dim + 3));
 }
-/// Rows of a tile: each wave takes 16 rows of one head.
-constexpr int prompt_attention_rows(int heads_at_once) { return kAttentionWaves / heads_at_once * kFragment; }
+/// Waves that take the same 16 rows of one head in a prompt, a part of the values' columns each: the sums of
+/// a split and of all splits of 256 columns would be all registers that a lane has.
+constexpr int prompt_head_waves(int head_dim) { return head_dim > 128 ? 2 : 1; }
+constexpr int prompt_heads_at_once(int head_dim) { return kAttentionWaves / prompt_head_waves(head_dim); }
+/// Rows of a tile, of whose rows so many waves take the same: heads_at_once * prompt_head_waves().
+constexpr int prompt_attention_rows(int waves_of_a_row) {
+  return kAttentionWaves / waves_of_a_row * kFragment;
+}
 
 // Shared memory, in bytes; the kernels' own order of take() gives the same sums.
 

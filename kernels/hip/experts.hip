@@ -83,9 +83,14 @@ HALOD_KERNEL(router, RouterArgs, 256) {
   const float* hidden = args.hidden + static_cast<size_t>(token) * cols;
   const float scale = rms_scale(hidden, cols, args.epsilon, wave_sums);
   const bool quantises = args.x.codes != nullptr;
-  normalise_row(hidden, args.norm, scale, cols, {values, quantises ? codes : nullptr, groups});
+  // The last block has the shared expert's row, if there is one; its waves all multiply the same.
+  const bool weighs_shared = gpu::block_x() == router_blocks(n_experts, false);
+  const int32_t* order = args.orders[weighs_shared ? 1 : 0];
+  normalise_row(hidden, args.norm, scale, cols, {values, quantises ? codes : nullptr, groups}, order);
   gpu::sync();  // all of the row, before any wave multiplies it
-  if (gpu::block_x() == 0) {
+  if (gpu::block_x() == 0 && order) {
+    normalise_row(hidden, args.norm, scale, cols, result_row(args.x, token, cols));
+  } else if (gpu::block_x() == 0) {
     const ActivationResult out = result_row(args.x, token, cols);
     for (int i = gpu::thread(); i < cols; i += kNormThreads) out.values[i] = values[i];
     if (quantises) {
@@ -94,8 +99,6 @@ HALOD_KERNEL(router, RouterArgs, 256) {
     }
   }
 
-  // The last block has the shared expert's row, if there is one; its waves all multiply the same.
-  const bool weighs_shared = gpu::block_x() == router_blocks(n_experts, false);
   const WeightRows& weights = weighs_shared ? args.shared_scale : args.router;
   const int row = gpu::block_x() * kRouterTileRows + gpu::wave();
   float sums[1][1] = {};
@@ -136,18 +139,20 @@ HALOD_DEVICE void gate_up(const GateUpArgs& args) {
   int x_rows[n_tokens];
   // Rows beyond the last are read too and their results dropped: cheaper than registers for clamped places.
 #pragma unroll
-  for (int t = 0; t < n_tokens; ++t) x_rows[t] = is_shared ? first_slot : first_slot / args.n_per_token + t;
+  for (int t = 0; t < n_tokens; ++t) x_rows[t] = is_shared ? first_slot : first_slot / args.slots_per_x + t;
+  const int n_steps = has_up(args.activation) ? 2 * kWaveRows : kWaveRows;
 // One body for both matrices: two would need twice the registers.
 #pragma unroll 1
-  for (int step = 0; step < 2 * kWaveRows; step += kRows) {
-    const WeightRows& weights = args.weights[first_matrix + step / kWaveRows];
+  for (int step = 0; step < n_steps; step += kRows) {
+    const int matrix = first_matrix + step / kWaveRows;
+    const WeightRows& weights = args.weights[matrix];
     const int in_tile = gpu::wave() * kWaveRows + step % kWaveRows;
     const unsigned char* rows[kRows];
 #pragma unroll
     for (int r = 0; r < kRows; ++r)
       rows[r] = weight_row(weights, expert, gpu::block_x() * kGateUpTileRows + in_tile + r);
     float sums[kRows][n_tokens] = {};
-    dot_rows(weights, rows, args.x, x_rows, sums);
+    dot_rows(weights, rows, args.x[matrix], x_rows, sums);
     float* result = results + step / kWaveRows * n_tokens * kGateUpTileRows + in_tile;
 #pragma unroll
     for (int r = 0; r < kRows; ++r) {
@@ -181,10 +186,6 @@ HALOD_KERNEL(gate_up_4, GateUpArgs, 256) { gate_up<4>(args); }
 
 // -- down
 
-HALOD_DEVICE int load_expert(const int32_t* experts, int slot) {
-  return static_cast<int>(gpu::load_word(reinterpret_cast<const unsigned char*>(experts + slot)));
-}
-
 /// Two output rows per wave over all of the token's experts, the shared one last: one owner for every result,
 /// so no atomics, and ranks are added in one order. The lanes are summed before an expert's share is
 /// weighted, because that is the order in which prompts can do it (experts_sum): 5 more instructions per row
@@ -204,9 +205,9 @@ HALOD_KERNEL(experts_down, ExpertsDownArgs, 256) {
     for_format(down.format, [&](auto tag) {
       for (int rank = 0; rank < n_slots; ++rank) {
         const int slot = token * n_slots + rank;
-        // By the dialect's loads: of pointers beside arrays that `part` indexes the compiler does not know that
-        // they are global.
-        const int expert = part == 0 ? load_expert(args.experts, slot) : 0;
+        // By the dialect's loads: of pointers beside arrays that `part` indexes the compiler does not know
+        // that they are global.
+        const int expert = part == 0 ? load_index(args.experts, slot) : 0;
         const unsigned char* rows[kRows];
 #pragma unroll
         for (int r = 0; r < kRows; ++r) rows[r] = weight_row(down, expert, first_row + r);
@@ -226,8 +227,9 @@ HALOD_KERNEL(experts_down, ExpertsDownArgs, 256) {
   }
 #pragma unroll
   for (int r = 0; r < kRows; ++r) {
-    if (gpu::lane() == 0 && first_row + r < n_rows)
-      args.residual[static_cast<size_t>(token) * n_rows + first_row + r] += totals[r];
+    if (gpu::lane() != 0 || first_row + r >= n_rows) continue;
+    float* y = args.y + static_cast<size_t>(token) * n_rows + first_row + r;
+    *y = args.add ? *y + totals[r] : totals[r];
   }
 }
 

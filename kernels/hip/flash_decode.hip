@@ -3,10 +3,10 @@
 //
 // The 16 columns of a product are up to 16 query heads that share the KV head. All four waves compute the
 // scores of a page, and a quarter of the values' columns each: per page of 32 keys and head_dim 128 a wave
-// has 16 + 4 wmma of 32 cycles for 16 kB. 20 WGPs then take 1.4 TB/s: memory decides. Floor: keys and values
-// are read once, 4 * head_dim bytes a token and KV head. The partial results are (head_dim + 3) * 4 bytes a
-// head and split, written and read: 6 % of the keys and values at eight heads and splits of 128 keys, less
-// where they are longer.
+// has 16 + 4 wmma of 32 cycles for 16 kB. 20 WGPs then take 1.4 TB/s (as of heads of 256): memory decides.
+// Floor: keys and values are read once, 4 * head_dim bytes a token and KV head. The partial results are
+// (head_dim + 3) * 4 bytes a head and split, written and read: 6 % of the keys and values at eight heads and
+// splits of 128 keys, less where they are longer.
 #include "kernels/hip/activations.h"
 #include "kernels/hip/args.h"
 #include "kernels/hip/attention_args.h"
@@ -23,10 +23,11 @@ struct SeenSplits {
   int first, end;
 };
 
-/// One head's results of all splits, and its sink's, to 32 columns of the output row.
+/// One head's results of all splits, and its sink's, times its gate, to 32 columns of the output row.
 template <int dim>
 HALOD_DEVICE void merge_splits(const float* partials, const SeenSplits& splits, int head, const float* sink,
-                               int column, const ActivationResult& out, size_t first_of_head) {
+                               const float* gate, int column, const ActivationResult& out,
+                               size_t first_of_head) {
   float maximum = -gpu::infinity(), totals[2] = {}, sum = 0.0F;
   for (int s = splits.first; s < splits.end; ++s) {
     const float* partial = partials + static_cast<size_t>(s) * flash_partial_floats(dim);
@@ -42,7 +43,8 @@ HALOD_DEVICE void merge_splits(const float* partials, const SeenSplits& splits, 
     totals[1] = merged(factors, totals[1], 0.0F);
     sum = merged(factors, sum, 0.0F);
   }
-  const float value = sum * (1.0F / (totals[0] + totals[1]));
+  float value = sum * (1.0F / (totals[0] + totals[1]));
+  if (gate) value *= sigmoid(gpu::load_float(gate + column + gpu::lane()));
   const size_t at = first_of_head + static_cast<size_t>(column);
   out.values[at + static_cast<size_t>(gpu::lane())] = value;
   if (out.codes) quantise_group(value, out.codes + at, out.groups + at / kGroupColumns);
@@ -65,8 +67,9 @@ HALOD_DEVICE void flash_decode(const FlashDecodeArgs& args) {
   const size_t first_of_heads = (static_cast<size_t>(row) * static_cast<size_t>(args.n_heads) +
                                  static_cast<size_t>(kv_head * group + first_in_group)) *
                                 dim;
-  // Beyond the last head the last one again, whose results are dropped.
-  const QueryTile<dim, kSteps, true> queries(
+  // Beyond the last head the last one again, whose results are dropped. Queries of 256 columns would take 128
+  // registers: they are read again for every page.
+  const QueryTile<dim, kSteps, dim <= 128> queries(
       args.q + first_of_heads +
           static_cast<size_t>((in_fragment < n_heads ? in_fragment : n_heads - 1) * dim),
       place.position, args.scale, args.window, first_column);
@@ -122,12 +125,17 @@ HALOD_DEVICE void flash_decode(const FlashDecodeArgs& args) {
   for (int i = gpu::wave(); i < n_heads * kGroupsPerHead; i += kFlashDecodeWaves) {
     const int head = i / kGroupsPerHead;
     const float* sink = args.sinks ? args.sinks + kv_head * group + first_in_group + head : nullptr;
-    merge_splits<dim>(partials, splits, head, sink, i % kGroupsPerHead * kGroupColumns, args.out,
+    const float* gate =
+        args.gated_q
+            ? args.gated_q + attention_gate(row, args.n_heads, kv_head * group + first_in_group + head, dim)
+            : nullptr;
+    merge_splits<dim>(partials, splits, head, sink, gate, i % kGroupsPerHead * kGroupColumns, args.out,
                       first_of_heads + static_cast<size_t>(head * dim));
   }
 }
 
 HALOD_KERNEL(flash_decode_64, FlashDecodeArgs, 128) { flash_decode<64>(args); }
 HALOD_KERNEL(flash_decode_128, FlashDecodeArgs, 128) { flash_decode<128>(args); }
+HALOD_KERNEL(flash_decode_256, FlashDecodeArgs, 128) { flash_decode<256>(args); }
 
 }  // namespace halod::hip

@@ -67,7 +67,8 @@ HALOD_KERNEL(experts_sum, ExpertsSumArgs, 256) {
     const float weight = args.shared_weights ? args.shared_weights[token] : 1.0F;
     total = gpu::fma(weight, args.shared_y[token * cols + static_cast<size_t>(column)], total);
   }
-  args.residual[token * cols + static_cast<size_t>(column)] += total;
+  float* sum = args.sum + token * cols + static_cast<size_t>(column);
+  *sum = args.add ? *sum + total : total;
 }
 
 }  // namespace halod::hip

@@ -1,6 +1,7 @@
 #include "kernels/hip/kernel_table.h"
 
 #include <algorithm>
+#include <iterator>
 
 #include "base/error.h"
 
@@ -64,11 +65,14 @@ const PromptTile& choose_tile(std::span<const PromptTile> tiles, int64_t n_rows,
 const FlashAttention* find_flash_attention(int64_t head_dim) {
   static constexpr FlashAttention kOf64 = {KernelId::prompt_attention_64, KernelId::flash_decode_64};
   static constexpr FlashAttention kOf128 = {KernelId::prompt_attention_128, KernelId::flash_decode_128};
+  static constexpr FlashAttention kOf256 = {KernelId::prompt_attention_256, KernelId::flash_decode_256};
   switch (head_dim) {
     case 64:
       return &kOf64;
     case 128:
       return &kOf128;
+    case 256:
+      return &kOf256;
     default:
       return nullptr;
   }
@@ -77,6 +81,14 @@ const FlashAttention* find_flash_attention(int64_t head_dim) {
 const KernelId* delta_net_kernel(int64_t head_dim) {
   static constexpr KernelId kOf64 = KernelId::delta_net_64, kOf128 = KernelId::delta_net_128;
   return head_dim == 64 ? &kOf64 : head_dim == 128 ? &kOf128 : nullptr;
+}
+
+const SsmScan* find_ssm_scan(int64_t state_size, int64_t head_dim) {
+  static constexpr SsmScan kScans[] = {{KernelId::ssm_scan_128, 128}, {KernelId::ssm_scan_256, 256}};
+  if (state_size % kStateRowMultiple != 0 || head_dim % kStateWaveColumns != 0) return nullptr;
+  const auto* found =
+      std::ranges::find_if(kScans, [&](const SsmScan& scan) { return state_size <= scan.most_rows; });
+  return found == std::end(kScans) ? nullptr : found;
 }
 
 int64_t rows_per_launch(double operations_per_row, int64_t multiple) {

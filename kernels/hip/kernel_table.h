@@ -21,6 +21,7 @@
   X(rms_norm,          RmsNormArgs,          kRows,      256,  24, rms_norm_shared_bytes(),          "global_load_b32")   \
   X(embed,             EmbedArgs,            kRows,      256,  48, 0,                                "global_load_b128")  \
   X(gather,            GatherArgs,           kRows,      256,  24, 0,                                "global_load_b32")   \
+  X(gather_columns,    GatherColumnsArgs,    kRows,      256,  24, 0,                                "global_load_b32")   \
   X(argmax,            ArgmaxArgs,           kRows,      256,  24, argmax_shared_bytes(),            "global_load_b32")   \
   X(top_k,             TopKArgs,             kRows,      256,  24, kMaxSharedBytes,                  "global_load_b32 ds_load_b32") \
   X(linear_1,          LinearArgs,           kLinear,    256,  96, 0,                                "global_load_b128 v_dot4_i32_iu8 v_fma_mix_f32") \
@@ -45,15 +46,19 @@
   X(prompt_gate_up_floats, PromptGateUpArgs, kPrompts,   256, 216, prompt_shared_bytes(2, 2),        "global_load_b128 ds_load_b128 v_dual_fmac_f32") \
   X(prompt_gate_up_16, PromptGateUpArgs,     kPrompts,   256, 168, prompt_shared_bytes(1, 2),        "global_load_b128 ds_load_b128 v_wmma_i32_16x16x16_iu8") \
   X(prompt_gate_up_32, PromptGateUpArgs,     kPrompts,   256, 240, prompt_shared_bytes(2, 2),        "global_load_b128 ds_load_b128 v_wmma_i32_16x16x16_iu8") \
-  X(gate_attention,    GateAttentionArgs,    kAttention, 256,  24, 0,                                "global_load_b32")   \
   X(causal_conv,       CausalConvArgs,       kRecurrent, 256,  96, 0,                                "global_load_b32")   \
   X(delta_net_64,      DeltaNetArgs,         kRecurrent, 128,  96, delta_net_shared_bytes(64),        "global_load_b128 global_store_b128 ds_load_b128") \
   X(delta_net_128,     DeltaNetArgs,         kRecurrent, 256, 144, delta_net_shared_bytes(128),       "global_load_b128 global_store_b128 ds_load_b128") \
+  X(ssm_scan_128,      SsmScanArgs,          kRecurrent, 128, 120, ssm_scan_shared_bytes(128),       "global_load_b128 global_store_b128 ds_load_b128") \
+  X(ssm_scan_256,      SsmScanArgs,          kRecurrent, 128, 192, ssm_scan_shared_bytes(256),       "global_load_b128 global_store_b128 ds_load_b128") \
+  X(group_norm,        GroupNormArgs,        kRecurrent, 256,  24, kMaxSharedBytes,                  "global_load_b32")   \
   X(experts_sum,       ExpertsSumArgs,       kPrompts,   256,  24, 0,                                "global_load_b32")   \
   X(prompt_attention_64,  PromptAttentionArgs, kPrompts, 256, 168, prompt_attention_shared_bytes(64),  "global_load_b128 ds_load_b128 v_wmma_f32_16x16x16_f16") \
   X(prompt_attention_128, PromptAttentionArgs, kPrompts, 256, 216, prompt_attention_shared_bytes(128), "global_load_b128 ds_load_b128 v_wmma_f32_16x16x16_f16") \
+  X(prompt_attention_256, PromptAttentionArgs, kPrompts, 256, 240, prompt_attention_shared_bytes(256), "global_load_b128 ds_load_b128 v_wmma_f32_16x16x16_f16") \
   X(flash_decode_64,   FlashDecodeArgs,      kPrompts,   128, 144, flash_decode_shared_bytes(64),     "global_load_b128 ds_load_b128 v_wmma_f32_16x16x16_f16") \
-  X(flash_decode_128,  FlashDecodeArgs,      kPrompts,   128, 216, flash_decode_shared_bytes(128),    "global_load_b128 ds_load_b128 v_wmma_f32_16x16x16_f16")
+  X(flash_decode_128,  FlashDecodeArgs,      kPrompts,   128, 216, flash_decode_shared_bytes(128),    "global_load_b128 ds_load_b128 v_wmma_f32_16x16x16_f16") \
+  X(flash_decode_256,  FlashDecodeArgs,      kPrompts,   128, 192, flash_decode_shared_bytes(256),    "global_load_b128 ds_load_b128 v_wmma_f32_16x16x16_f16")
 // clang-format on
 
 namespace halod::hip {
@@ -111,6 +116,14 @@ const FlashAttention* find_flash_attention(int64_t head_dim);
 
 /// The gated delta rule of such heads; nullptr when none is written for them.
 const KernelId* delta_net_kernel(int64_t head_dim);
+
+/// Mamba-2's scan, written for states of up to so many rows.
+struct SsmScan {
+  KernelId kernel;
+  int most_rows;
+};
+/// nullptr when none is written for heads of such states.
+const SsmScan* find_ssm_scan(int64_t state_size, int64_t head_dim);
 
 /// A launch that runs for 2 s resets the GPU, and nothing else is drawn meanwhile. So a prompt's launches are
 /// cut where they have more operations than this: 10 ms at the 30 TFLOP/s of docs/performance-gfx1151.md,

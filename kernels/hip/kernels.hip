@@ -5,6 +5,7 @@
 #include "kernels/hip/flash_decode.hip"
 #include "kernels/hip/groups.hip"
 #include "kernels/hip/linear.hip"
+#include "kernels/hip/mamba2.hip"
 #include "kernels/hip/prompt_attention.hip"
 #include "kernels/hip/prompt_linear.hip"
 #include "kernels/hip/recurrent.hip"

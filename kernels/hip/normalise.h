@@ -30,15 +30,21 @@ HALOD_DEVICE ActivationResult result_row(const ActivationResult& y, int row, int
   return {y.values + first, y.codes + first, y.groups + first / kGroupColumns};
 }
 
+/// By the dialect's load, where the compiler may not know that the indices lie in global memory.
+HALOD_DEVICE int load_index(const int32_t* indices, int i) {
+  return static_cast<int>(gpu::load_word(reinterpret_cast<const unsigned char*>(indices + i)));
+}
+
 /// y = x * scale * weight, and its 8-bit form where y.codes is given (cols is a multiple of 32 then). Waves
-/// take groups of 32.
+/// take groups of 32. order: which of x * weight each value is; nullptr: the one in its place.
 HALOD_DEVICE void normalise_row(const float* x, const float* weight, float scale, int cols,
-                                const ActivationResult& y) {
+                                const ActivationResult& y, const int32_t* order = nullptr) {
   const int n_groups = (cols + kGroupColumns - 1) / kGroupColumns;
   for (int group = gpu::wave(); group < n_groups; group += kNormThreads / gpu::kWave) {
     const int i = group * kGroupColumns + gpu::lane();
-    float value = i < cols ? x[i] : 0.0F;
-    if (weight && i < cols) value = value * scale * weight[i];
+    const int from = order && i < cols ? load_index(order, i) : i;
+    float value = i < cols ? x[from] : 0.0F;
+    if (weight && i < cols) value = value * scale * weight[from];
     if (i < cols) y.values[i] = value;
     if (y.codes) quantise_group(value, y.codes + group * kGroupColumns, y.groups + group);
   }

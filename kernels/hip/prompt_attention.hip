@@ -1,7 +1,8 @@
 // Causal attention of a prompt's rows on the matrix unit: attention_tile.h says how.
 //
 // A block takes neighbouring rows of one sequence and up to eight query heads that share a KV head; each of
-// its eight waves 16 rows of one head. It walks the splits of their keys one after the other.
+// its eight waves 16 rows of one head, of heads of 256 two waves the same. It walks the splits of their keys
+// one after the other.
 //
 // Per page, head_dim 128 and wave: 2 * 2 * 16 * 32 * 128 = 262,144 operations by 32 wmma of 32 cycles: 1024
 // cycles. The page's 16 kB come from memory once per block, 8 waves x 262,144 operations: 128 per byte, where
@@ -9,6 +10,9 @@
 // grid do (tiles of the same pages). Shared memory: an A fragment of 32 bytes a lane per wmma, two lanes read
 // the same: 8 cycles at 128 bytes per cycle and CU, of two SIMDs with a wmma of 32 cycles each: 16 of 32. It
 // allows the matrix unit's whole rate, at half of its own. 16.5 kB per block.
+//
+// Two waves of a head of 256 both compute its scores, and half of its values' columns each: 48 wmma a wave
+// and page in place of 32 if they shared them, which would take two barriers a page.
 #include "kernels/hip/activations.h"
 #include "kernels/hip/args.h"
 #include "kernels/hip/attention_args.h"
@@ -25,12 +29,13 @@ inline constexpr int kPromptAttentionThreads = kAttentionWaves * gpu::kWave;
 inline constexpr int kResultPitch = kGroupColumns + 1;
 
 /// The wave's rows to their place, 32 columns at a time through the wave's part of shared memory.
-template <int dim>
-HALOD_DEVICE void write_rows(const AttentionSums<dim / kFragment>& sums, const ActivationResult& out,
-                             int first_row, int n_rows, int row_columns, int first_column, float* results) {
+/// first_column: of the head's.
+template <int dim, int n_steps>
+HALOD_DEVICE void write_rows(const AttentionSums<n_steps>& sums, const PromptAttentionArgs& args,
+                             int first_row, int n_rows, int head, int first_column, float* results) {
   const float inverse = 1.0F / (sums.total + gpu::shfl_xor(sums.total, kFragment));
 #pragma unroll
-  for (int group = 0; group < dim / kGroupColumns; ++group) {
+  for (int group = 0; group < n_steps * kFragment / kGroupColumns; ++group) {
 #pragma unroll
     for (int d = 0; d < 2; ++d) {
 #pragma unroll
@@ -40,12 +45,18 @@ HALOD_DEVICE void write_rows(const AttentionSums<dim / kFragment>& sums, const A
       }
     }
     gpu::sync_wave();  // all lanes' columns, before the wave takes them row by row
+    const int column = first_column + group * kGroupColumns;
     for (int row = 0; row < n_rows; ++row) {
-      const float value = results[row * kResultPitch + gpu::lane()];
-      const size_t at = static_cast<size_t>(first_row + row) * static_cast<size_t>(row_columns) +
-                        static_cast<size_t>(first_column + group * kGroupColumns);
-      out.values[at + static_cast<size_t>(gpu::lane())] = value;
-      if (out.codes) quantise_group(value, out.codes + at, out.groups + at / kGroupColumns);
+      float value = results[row * kResultPitch + gpu::lane()];
+      if (args.gated_q)
+        value *= sigmoid(args.gated_q[attention_gate(first_row + row, args.n_heads, head, dim) +
+                                      static_cast<size_t>(column + gpu::lane())]);
+      const size_t at = (static_cast<size_t>(first_row + row) * static_cast<size_t>(args.n_heads) +
+                         static_cast<size_t>(head)) *
+                            dim +
+                        static_cast<size_t>(column);
+      args.out.values[at + static_cast<size_t>(gpu::lane())] = value;
+      if (args.out.codes) quantise_group(value, args.out.codes + at, args.out.groups + at / kGroupColumns);
     }
     gpu::sync_wave();  // all lanes have read them, before the next columns overwrite them
   }
@@ -57,11 +68,13 @@ HALOD_DEVICE void prompt_attention(const PromptAttentionArgs& args) {
   const int group = args.n_heads / args.n_kv_heads;
   const int chunks_per_group = (group + args.heads_at_once - 1) / args.heads_at_once;
   const int kv_head = gpu::block_y() / chunks_per_group;
-  const int in_group =
-      gpu::block_y() % chunks_per_group * args.heads_at_once + gpu::wave() % args.heads_at_once;
+  // The waves of a head have a part of its values' columns each, and all of its scores.
+  constexpr int kHeadWaves = prompt_head_waves(dim), kColumns = dim / kHeadWaves;
+  const int slot = gpu::wave() / kHeadWaves, head_column = gpu::wave() % kHeadWaves * kColumns;
+  const int in_group = gpu::block_y() % chunks_per_group * args.heads_at_once + slot % args.heads_at_once;
   const bool has_head = in_group < group;  // a wave without one repeats the last and writes nothing
   const int head = kv_head * group + (has_head ? in_group : group - 1);
-  const int first_in_tile = gpu::wave() / args.heads_at_once * kFragment, left = tile.n_rows - first_in_tile;
+  const int first_in_tile = slot / args.heads_at_once * kFragment, left = tile.n_rows - first_in_tile;
   const int n_rows = !has_head || left < 0 ? 0 : (left < kFragment ? left : kFragment);
 
   const StepRow place = args.rows[tile.first_row];
@@ -69,11 +82,11 @@ HALOD_DEVICE void prompt_attention(const PromptAttentionArgs& args) {
   const int in_tile = wanted < tile.n_rows ? wanted : tile.n_rows - 1;
   const int row_columns = args.n_heads * dim;
   // Queries of 128 columns would take all registers beside the sums: they are read again for every page.
-  constexpr int kSteps = dim / kFragment;
+  constexpr int kSteps = kColumns / kFragment;
   const QueryTile<dim, kSteps, dim <= 64> queries(
       args.q + static_cast<size_t>(tile.first_row + in_tile) * static_cast<size_t>(row_columns) +
           static_cast<size_t>(head) * dim,
-      place.position + in_tile, args.scale, args.window, 0);
+      place.position + in_tile, args.scale, args.window, head_column);
 
   unsigned char* keys = gpu::shared_memory();
   unsigned char* values = keys + kPageTokens * dim * 2;
@@ -109,11 +122,12 @@ HALOD_DEVICE void prompt_attention(const PromptAttentionArgs& args) {
   gpu::sync_shared();  // all waves have read the last page, before results take its place
   sums.merge(of_split);
   if (args.sinks) sums.add_sink(args.sinks[head]);
-  write_rows<dim>(sums, args.out, tile.first_row + first_in_tile, n_rows, row_columns, head * dim,
+  write_rows<dim>(sums, args, tile.first_row + first_in_tile, n_rows, head, head_column,
                   reinterpret_cast<float*>(gpu::shared_memory()) + gpu::wave() * kFragment * kResultPitch);
 }
 
 HALOD_KERNEL(prompt_attention_64, PromptAttentionArgs, 256) { prompt_attention<64>(args); }
 HALOD_KERNEL(prompt_attention_128, PromptAttentionArgs, 256) { prompt_attention<128>(args); }
+HALOD_KERNEL(prompt_attention_256, PromptAttentionArgs, 256) { prompt_attention<256>(args); }
 
 }  // namespace halod::hip

@@ -27,9 +27,9 @@ HALOD_DEVICE void multiply_tile(const WeightRows& weights, int first_row, const 
 #pragma unroll
     for (int w = 0; w < weight_fragments; ++w)
       rows[w] = weight_row(weights, tile.expert, first_row + w * kFragment + gpu::lane() % kFragment);
-    using Tile = std::conditional_t<kind == WeightKind::kFloats,
-                                    FloatTile<kFormat, row_fragments, weight_fragments>,
-                                    QuantisedTile<kFormat, row_fragments, weight_fragments>>;
+    using Tile =
+        std::conditional_t<kind == WeightKind::kFloats, FloatTile<kFormat, row_fragments, weight_fragments>,
+                           QuantisedTile<kFormat, row_fragments, weight_fragments>>;
     Tile product(weights, rows, x, groups, tile);
     walk_chains<Tile, row_fragments, weight_fragments>(product, sums);
   };
@@ -80,19 +80,22 @@ HALOD_KERNEL(prompt_linear_64, PromptLinearArgs, 256) { prompt_linear<WeightKind
 HALOD_KERNEL(prompt_linear_floats, PromptLinearArgs, 256) { prompt_linear<WeightKind::kFloats, 2, 2>(args); }
 
 /// 32 rows of both matrices: one weight tile is the gate's, the other the up-projection's. They become a
-/// group of 32 columns of the next product, which is rounded to 8 bits at once.
+/// group of 32 columns of the next product, which is rounded to 8 bits at once. Without an up, both tiles are
+/// the gate's, and each becomes a group.
 template <WeightKind kind, int row_fragments>
 HALOD_DEVICE void prompt_gate_up(const PromptGateUpArgs& args) {
   constexpr int kWeightFragments = kGateUpTileRows / kFragment, kRows = row_fragments * kFragment;
   const RowTile tile = find_row_tile(args.groups, gpu::block_y(), kRows);
   if (tile.n == 0) return;
-  const int first_row = gpu::block_x() * kGateUpTileRows;
+  const bool is_gated = has_up(args.activation);
+  const int first_row = gpu::block_x() * prompt_gate_up_columns(args.activation);
   TileSums<row_fragments, kWeightFragments> sums;
-  multiply_tile<kind, row_fragments, kWeightFragments>(args.weights[prompt_weight_tile()], first_row, args.x,
-                                                       args.groups, tile, sums);
+  multiply_tile<kind, row_fragments, kWeightFragments>(
+      args.weights[is_gated ? prompt_weight_tile() : 0],
+      first_row + (is_gated ? 0 : prompt_weight_tile() * kGateUpTileRows), args.x, args.groups, tile, sums);
   join_classes<row_fragments, kWeightFragments>(sums);
   // Where the shares of class 2 were, which are read.
-  float* results = reinterpret_cast<float*>(gpu::shared_memory());  // [gate, up][kRows][32]
+  float* results = reinterpret_cast<float*>(gpu::shared_memory());  // [weight tile][kRows][32]
   if (prompt_class() == 0) {
 #pragma unroll
     for (int r = 0; r < row_fragments; ++r) {
@@ -107,17 +110,21 @@ HALOD_DEVICE void prompt_gate_up(const PromptGateUpArgs& args) {
       }
     }
   }
-  gpu::sync_shared();  // both matrices' results, before a wave makes a group of a row's
-  const int width = args.weights[0].rows, column = first_row + gpu::lane();
-  for (int row = gpu::wave(); row < tile.n; row += kPromptWaves) {
-    float gate = results[row * kGateUpTileRows + gpu::lane()];
-    float up = results[(kRows + row) * kGateUpTileRows + gpu::lane()];
-    add_biases(args.biases, static_cast<size_t>(tile.expert) * static_cast<size_t>(width), column, width, gate,
-               up);
+  gpu::sync_shared();  // both tiles' results, before a wave makes a group of a row's
+  const int width = args.weights[0].rows, n_groups = is_gated ? 1 : kPromptWeightTiles;
+  for (int row = gpu::wave(); row < tile.n * n_groups; row += kPromptWaves) {
+    // Without an up, rows of the second tile follow those of the first.
+    const int group = row >= tile.n ? 1 : 0, in_tile = row - group * tile.n;
+    const int first_column = first_row + group * kGateUpTileRows, column = first_column + gpu::lane();
+    if (first_column >= width) break;
+    float gate = results[(group * kRows + in_tile) * kGateUpTileRows + gpu::lane()];
+    float up = results[(kRows + in_tile) * kGateUpTileRows + gpu::lane()];
+    add_biases(args.biases, static_cast<size_t>(tile.expert) * static_cast<size_t>(width), column, width,
+               gate, up);
     const float value = activate(args.activation, gate, up);
-    const ActivationResult h = result_row(args.h, tile_row(args.groups, tile, row), width);
+    const ActivationResult h = result_row(args.h, tile_row(args.groups, tile, in_tile), width);
     if (column < width) h.values[column] = value;
-    if (h.codes) quantise_group(value, h.codes + first_row, h.groups + gpu::block_x());
+    if (h.codes) quantise_group(value, h.codes + first_column, h.groups + first_column / kGateUpTileRows);
   }
 }
 

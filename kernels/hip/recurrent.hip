@@ -14,23 +14,11 @@
 #include "kernels/hip/dialect/gpu.h"
 #include "kernels/hip/dot.h"
 #include "kernels/hip/recurrent_args.h"
+#include "kernels/hip/recurrent_state.h"
 
 namespace halod::hip {
 
 // -- convolution
-
-/// What a launch has of a sequence's rows, in the batch.
-struct SequenceRows {
-  int first, end;
-  bool is_start;  ///< of the sequence: there is no state yet
-
-  HALOD_DEVICE SequenceRows(const SequencePart& part, const StateSequence& sequence) {
-    const int last = part.first + part.n_rows < sequence.n_rows ? part.first + part.n_rows : sequence.n_rows;
-    first = sequence.first_row + part.first;
-    end = sequence.first_row + last;
-    is_start = sequence.n_past == 0 && part.first == 0;
-  }
-};
 
 /// A thread per channel. Eight rows are loaded at once: in a prompt the loads' latency would be all
 /// otherwise.
@@ -40,14 +28,15 @@ HALOD_KERNEL(causal_conv, CausalConvArgs, 256) {
   const SequenceRows rows(args.part, sequence);
   const int channel = gpu::block_x() * 256 + gpu::thread();
   if (channel >= args.n_channels || rows.first >= rows.end) return;
-  const auto stride = static_cast<size_t>(args.n_channels);
+  const auto n_channels = static_cast<size_t>(args.n_channels), stride = static_cast<size_t>(args.x_stride);
   float* state = args.state + static_cast<int64_t>(sequence.slot) * args.slot_floats + channel;
   float weight[kConvTaps], past[kPast];
 #pragma unroll
-  for (int tap = 0; tap < kConvTaps; ++tap) weight[tap] = args.weight[tap * stride + channel];
+  for (int tap = 0; tap < kConvTaps; ++tap) weight[tap] = args.weight[tap * n_channels + channel];
 #pragma unroll
-  for (int i = 0; i < kPast; ++i) past[i] = rows.is_start ? 0.0F : state[i * stride];
+  for (int i = 0; i < kPast; ++i) past[i] = rows.is_start ? 0.0F : state[i * n_channels];
 
+  const float bias = args.bias ? args.bias[channel] : 0.0F;
   float* x = args.x + static_cast<size_t>(rows.first) * stride + channel;
   const auto convolve = [&](float in) {
     float sum = weight[kPast] * in;
@@ -56,6 +45,7 @@ HALOD_KERNEL(causal_conv, CausalConvArgs, 256) {
 #pragma unroll
     for (int i = 0; i + 1 < kPast; ++i) past[i] = past[i + 1];
     past[kPast - 1] = in;
+    if (args.bias) sum += bias;
     return sum * sigmoid(sum);
   };
   int n_left = rows.end - rows.first;
@@ -72,23 +62,10 @@ HALOD_KERNEL(causal_conv, CausalConvArgs, 256) {
     x += stride;
   }
 #pragma unroll
-  for (int i = 0; i < kPast; ++i) state[i * stride] = past[i];
+  for (int i = 0; i < kPast; ++i) state[i * n_channels] = past[i];
 }
 
 // -- gated delta rule
-
-HALOD_DEVICE float softplus(float x) {
-  if (x > 20.0F) return x;
-  const float y = gpu::exp(x);
-  // Where 1 + y would lose y's digits, five terms are within 2^-24.
-  if (y < 0.03125F) {
-    float sum = gpu::fma(y, 0.2F, -0.25F);
-    sum = gpu::fma(y, sum, 1.0F / 3.0F);
-    sum = gpu::fma(y, sum, -0.5F);
-    return gpu::fma(y * y, sum, y);
-  }
-  return gpu::log(1.0F + y);
-}
 
 /// Where a block's parts lie in shared memory; recurrent_args.h adds up the same sizes.
 template <int dim>
@@ -109,97 +86,44 @@ struct DeltaShared {
   }
 };
 
-/// One wave's columns of a head's state: two columns' quarters in each lane, so that keys and queries are
-/// read from shared memory for two (a wave's 16 reads of 16 bytes a token then take half the cycles of its
-/// 256 products).
+/// S *= decay; S += k (beta (v - S^T k))^T; v = S^T q: of the lane's columns.
 template <int dim>
-class DeltaState {
- public:
-  HALOD_DEVICE explicit DeltaState(float* head)
-      : memory_(head + (gpu::wave() * kColumns * kPieces * gpu::kWave + gpu::lane()) * 4) {}
-
-  /// The lane's first column; the other one follows.
-  HALOD_DEVICE static int column() {
-    return gpu::wave() * kDeltaColumns + gpu::lane() % kDeltaLanes * kColumns;
-  }
-  /// Whether it writes its columns' results: other lanes have the same ones.
-  HALOD_DEVICE static bool writes() { return gpu::lane() < kDeltaLanes; }
-
-  HALOD_DEVICE void load(bool is_start) {
+HALOD_DEVICE void update_by_delta_rule(HeadState<dim>& state, const float* q, const float* k, float (&v)[2],
+                                       float decay, float beta) {
+  constexpr int kPieces = HeadState<dim>::kPieces;
+  float keys[kPieces][4], sums[kStateColumns][4] = {};
 #pragma unroll
-    for (int i = 0; i < kColumns * kPieces; ++i) {
-      gpu::Piece piece = {};
-      if (!is_start) piece = gpu::load_piece(memory_ + i * gpu::kWave * 4);
+  for (int p = 0; p < kPieces; ++p) {
+    HeadState<dim>::load_rows(k, p, keys[p]);
 #pragma unroll
-      for (int j = 0; j < 4; ++j) values_[i / kPieces][i % kPieces][j] = gpu::as_float(piece.words[j]);
+    for (int c = 0; c < kStateColumns; ++c) {
+#pragma unroll
+      for (int j = 0; j < 4; ++j) sums[c][j] = gpu::fma(state.values[c][p][j], keys[p][j], sums[c][j]);
     }
   }
-  HALOD_DEVICE void store() const {
+  float delta[kStateColumns];
 #pragma unroll
-    for (int i = 0; i < kColumns * kPieces; ++i) {
-      gpu::Piece piece;
+  for (int c = 0; c < kStateColumns; ++c) {
+    delta[c] = beta * gpu::fma(-decay, sum_of_column(sums[c]), v[c]);
 #pragma unroll
-      for (int j = 0; j < 4; ++j) piece.words[j] = gpu::as_bits(values_[i / kPieces][i % kPieces][j]);
-      *reinterpret_cast<gpu::Piece*>(memory_ + i * gpu::kWave * 4) = piece;
-    }
+    for (int j = 0; j < 4; ++j) sums[c][j] = 0.0F;
   }
-
-  /// S *= decay; S += k (beta (v - S^T k))^T; v = S^T q: of the lane's columns.
-  HALOD_DEVICE void update(const float* q, const float* k, float (&v)[2], float decay, float beta) {
-    float keys[kPieces][4], sums[kColumns][4] = {};
 #pragma unroll
-    for (int p = 0; p < kPieces; ++p) {
-      load_rows(k, p, keys[p]);
+  for (int p = 0; p < kPieces; ++p) {
+    float queries[4];
+    HeadState<dim>::load_rows(q, p, queries);
 #pragma unroll
-      for (int c = 0; c < kColumns; ++c) {
+    for (int c = 0; c < kStateColumns; ++c) {
 #pragma unroll
-        for (int j = 0; j < 4; ++j) sums[c][j] = gpu::fma(values_[c][p][j], keys[p][j], sums[c][j]);
+      for (int j = 0; j < 4; ++j) {
+        state.values[c][p][j] = gpu::fma(keys[p][j], delta[c], decay * state.values[c][p][j]);
+        sums[c][j] = gpu::fma(state.values[c][p][j], queries[j], sums[c][j]);
       }
     }
-    float delta[kColumns];
-#pragma unroll
-    for (int c = 0; c < kColumns; ++c) {
-      delta[c] = beta * gpu::fma(-decay, joined(sums[c]), v[c]);
-#pragma unroll
-      for (int j = 0; j < 4; ++j) sums[c][j] = 0.0F;
-    }
-#pragma unroll
-    for (int p = 0; p < kPieces; ++p) {
-      float queries[4];
-      load_rows(q, p, queries);
-#pragma unroll
-      for (int c = 0; c < kColumns; ++c) {
-#pragma unroll
-        for (int j = 0; j < 4; ++j) {
-          values_[c][p][j] = gpu::fma(keys[p][j], delta[c], decay * values_[c][p][j]);
-          sums[c][j] = gpu::fma(values_[c][p][j], queries[j], sums[c][j]);
-        }
-      }
-    }
-#pragma unroll
-    for (int c = 0; c < kColumns; ++c) v[c] = joined(sums[c]);
   }
-
- private:
-  static constexpr int kColumns = kDeltaColumns / kDeltaLanes, kPieces = dim / 4 / (gpu::kWave / kDeltaLanes);
-  static_assert(kColumns == 2);
-
-  HALOD_DEVICE static void load_rows(const float* column, int p, float (&rows)[4]) {
-    const int first = (p * (gpu::kWave / kDeltaLanes) + gpu::lane() / kDeltaLanes) * 4;
-    const gpu::Piece piece = *reinterpret_cast<const gpu::Piece*>(column + first);
 #pragma unroll
-    for (int j = 0; j < 4; ++j) rows[j] = gpu::as_float(piece.words[j]);
-  }
-  /// Of the four lanes that have the column; the same bits in all.
-  HALOD_DEVICE static float joined(const float (&sums)[4]) {
-    float sum = (sums[0] + sums[1]) + (sums[2] + sums[3]);
-    sum += gpu::shfl_xor(sum, 8);
-    return sum + gpu::shfl_xor(sum, 16);
-  }
-
-  float* memory_;
-  float values_[kColumns][kPieces][4];
-};
+  for (int c = 0; c < kStateColumns; ++c) v[c] = sum_of_column(sums[c]);
+}
 
 /// A wave brings one token's q and k at unit length, v and gates to shared memory.
 template <int dim>
@@ -267,23 +191,24 @@ HALOD_DEVICE void finish_delta_token(const DeltaNetArgs& args, const float* resu
 
 template <int dim>
 HALOD_DEVICE void delta_net(const DeltaNetArgs& args) {
-  constexpr int kWaves = dim / kDeltaColumns;
+  constexpr int kWaves = dim / kStateWaveColumns;
   const StateSequence sequence = args.part.sequences[gpu::block_y()];
   const SequenceRows rows(args.part, sequence);
   if (rows.first >= rows.end) return;
   const DeltaShared<dim> shared;
-  DeltaState<dim> state(args.state + static_cast<int64_t>(sequence.slot) * args.slot_floats +
-                        gpu::block_x() * dim * dim);
+  HeadState<dim> state(args.state + static_cast<int64_t>(sequence.slot) * args.slot_floats +
+                           (gpu::block_x() * kWaves + gpu::wave()) * kStateWaveColumns * dim,
+                       dim);
   state.load(rows.is_start);
   for (int first = rows.first; first < rows.end; first += kDeltaTokens) {
     const int n = rows.end - first < kDeltaTokens ? rows.end - first : kDeltaTokens;
     for (int t = gpu::wave(); t < n; t += kWaves) prepare_delta_token<dim>(args, shared, first + t, t);
     gpu::sync_shared();  // all tokens' q, k, v and gates, before any wave's columns meet them
     for (int t = 0; t < n; ++t) {
-      float* columns = shared.v + t * dim + DeltaState<dim>::column();
+      float* columns = shared.v + t * dim + gpu::wave() * kStateWaveColumns + state_column();
       float v[2] = {columns[0], columns[1]};
-      state.update(shared.q + t * dim, shared.k + t * dim, v, shared.decay[t], shared.beta[t]);
-      if (!DeltaState<dim>::writes()) continue;
+      update_by_delta_rule(state, shared.q + t * dim, shared.k + t * dim, v, shared.decay[t], shared.beta[t]);
+      if (!writes_state_column()) continue;
       columns[0] = v[0];
       columns[1] = v[1];
     }

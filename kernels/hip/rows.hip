@@ -14,8 +14,17 @@ HALOD_KERNEL(rms_norm, RmsNormArgs, 256) {
   normalise_row(x, args.weight, scale, args.cols, result_row(args.y, gpu::block_x(), args.cols));
 }
 
+HALOD_KERNEL(gather_columns, GatherColumnsArgs, 256) {
+  const int row = gpu::block_x(), expert = args.experts ? args.experts[row] : 0;
+  const size_t cols = static_cast<size_t>(args.cols);
+  normalise_row(args.x + static_cast<size_t>(row / args.rows_per_x) * cols, nullptr, 1.0F, args.cols,
+                result_row(args.y, row, args.cols),
+                args.order ? args.order + static_cast<size_t>(expert) * cols : nullptr);
+}
+
 template <Format format>
-HALOD_DEVICE void expand_row(const unsigned char* row, int cols, float* out) {
+HALOD_DEVICE void expand_row(const unsigned char* row, int cols, const int32_t* order, float* out) {
+  const auto place = [&](int column) { return order ? order[column] : column; };
   if constexpr (format == Format::kF32 || format == Format::kF16 || format == Format::kBF16) {
     constexpr int kColumns = WeightPiece<format>::kColumns;
     for (int piece = gpu::thread(); piece * kColumns < cols; piece += kNormThreads) {
@@ -23,7 +32,7 @@ HALOD_DEVICE void expand_row(const unsigned char* row, int cols, float* out) {
       weights.load(row, piece);
 #pragma unroll
       for (int i = 0; i < kColumns; ++i) {
-        if (piece * kColumns + i < cols) out[piece * kColumns + i] = weights.values[i];
+        if (piece * kColumns + i < cols) out[place(piece * kColumns + i)] = weights.values[i];
       }
     }
   } else {
@@ -36,7 +45,7 @@ HALOD_DEVICE void expand_row(const unsigned char* row, int cols, float* out) {
       for (int column = 0; column < kGroupColumns; ++column) {
         if (column == gpu::lane()) value = weights.value(column);
       }
-      out[group * kGroupColumns + gpu::lane()] = value;
+      out[place(group * kGroupColumns + gpu::lane())] = value;
     }
   }
 }
@@ -45,7 +54,8 @@ HALOD_KERNEL(embed, EmbedArgs, 256) {
   const int cols = args.weight.cols;
   const unsigned char* row = weight_row(args.weight, 0, args.tokens[gpu::block_x()]);
   float* out = args.out + static_cast<size_t>(gpu::block_x()) * static_cast<size_t>(cols);
-  for_format(args.weight.format, [&](auto tag) { expand_row<decltype(tag)::kFormat>(row, cols, out); });
+  for_format(args.weight.format,
+             [&](auto tag) { expand_row<decltype(tag)::kFormat>(row, cols, args.order, out); });
 }
 
 HALOD_KERNEL(gather, GatherArgs, 256) {
@@ -142,8 +152,11 @@ HALOD_KERNEL(top_k, TopKArgs, 256) {
   for (int i = gpu::thread(); i < n; i += kNormThreads) values[i] = x[i];
   ArgmaxResult* partials = args.partials + static_cast<size_t>(gpu::block_y()) * n_entries;
   take_best(
-      n, [&](int i) { return ArgmaxResult{values[i], first + i}; }, nothing, args.k, of_waves,
-      partials + gpu::block_x() * args.k);
+      n,
+      [&](int i) {
+        return ArgmaxResult{values[i], first + i};
+      },
+      nothing, args.k, of_waves, partials + gpu::block_x() * args.k);
   if (!gpu::arrive_last(args.counters + gpu::block_y(), kTopKBlocks, flag)) return;
   for (int i = gpu::thread(); i < n_entries; i += kNormThreads) entries[i] = partials[i];
   take_best(

@@ -25,7 +25,7 @@ struct TestMatrix {
 TestMatrix make_matrix(const FormatTraits& format, int64_t rows, int64_t cols) {
   TestMatrix matrix;
   const int64_t row_bytes = format.row_bytes(cols);
-  const std::vector<float> values = test_values(rows * cols, 1);
+  const std::vector<float> values = check_values(rows * cols, 1);
   matrix.file.resize(static_cast<size_t>(rows * row_bytes));
   for (int64_t r = 0; r < rows; ++r)
     format.quantize(values.data() + r * cols, cols, matrix.file.data() + r * row_bytes);
@@ -47,7 +47,7 @@ struct TestActivations {
   int64_t n_rows, cols;
 
   TestActivations(int64_t n_rows_, int64_t cols_)
-      : values(test_values(n_rows_ * cols_, 2)),
+      : values(check_values(n_rows_ * cols_, 2)),
         scales(values.size() / 32),
         scaled_sums(scales.size()),
         rounded(values.size()),
@@ -92,7 +92,7 @@ void test_matmul(Report& report) {
         // The reference reads floats: the rounding of x is no mistake of a kernel that reads codes.
         if (variant.needs_codes) args.x = x.view(x.rounded);
         reference::matmul(args);
-        return nmse(y, expected);
+        return check_nmse(y, expected);
       });
     }
   }
@@ -102,8 +102,8 @@ void test_matmul(Report& report) {
 
 void test_attention(Report& report) {
   constexpr int64_t kHeadDim = 64, kKeys = 75, kHeads = 5;
-  const std::vector<float> k = test_values(kKeys * kHeadDim, 3), v = test_values(kKeys * kHeadDim, 4);
-  std::vector<float> q = test_values(kHeads * kHeadDim, 5);
+  const std::vector<float> k = check_values(kKeys * kHeadDim, 3), v = check_values(kKeys * kHeadDim, 4);
+  std::vector<float> q = check_values(kHeads * kHeadDim, 5);
   for (const KvType type : {KvType::kF16, KvType::kF32}) {
     const std::string_view name = type == KvType::kF16 ? "F16" : "F32";
     const auto fill = [&](const KvStoreVariant& store) {
@@ -135,7 +135,7 @@ void test_attention(Report& report) {
         variant.run(args);
         args.out = expected.data();
         reference::attention(args);
-        return nmse(out, expected);
+        return check_nmse(out, expected);
       });
     }
   }
@@ -145,13 +145,13 @@ void test_attention(Report& report) {
 
 void test_elementwise(Report& report) {
   constexpr int64_t kN = 272;
-  const std::vector<float> a = test_values(kN, 6), b = test_values(kN, 7);
+  const std::vector<float> a = check_values(kN, 6), b = check_values(kN, 7);
   std::vector<float> expected(a.size()), y(a.size());
   reference::rms_norm({a.data(), b.data(), expected.data(), kN, 1e-6F});
   for (const auto& variant : rms_norm_variants()) {
     report.add("rms_norm", variant, "", [&] {
       variant.run({a.data(), b.data(), y.data(), kN, 1e-6F});
-      return nmse(y, expected);
+      return check_nmse(y, expected);
     });
   }
   std::vector<float> cosines, sines;
@@ -165,7 +165,7 @@ void test_elementwise(Report& report) {
     report.add("rope", variant, "", [&] {
       y = a;
       variant.run({y.data(), cosines.data(), sines.data(), kN});
-      return nmse(y, expected);
+      return check_nmse(y, expected);
     });
   }
   expected = a;
@@ -174,7 +174,7 @@ void test_elementwise(Report& report) {
     report.add("swiglu", variant, "", [&] {
       y = a;
       variant.run({y.data(), b.data(), kN});
-      return nmse(y, expected);
+      return check_nmse(y, expected);
     });
   }
   const float* const terms[] = {a.data(), b.data()};
@@ -185,21 +185,21 @@ void test_elementwise(Report& report) {
     report.add("weighted_sum", variant, "", [&] {
       y.assign(a.size(), 1.0F);
       variant.run({terms, weights, 2, y.data(), kN});
-      return nmse(y, expected);
+      return check_nmse(y, expected);
     });
   }
 }
 
 void test_gates(Report& report) {
   constexpr int64_t kN = 272;
-  const std::vector<float> a = test_values(kN, 9), b = test_values(kN, 10);
+  const std::vector<float> a = check_values(kN, 9), b = check_values(kN, 10);
   std::vector<float> expected = a, y;
   reference::clamped_swiglu({expected.data(), b.data(), kN});
   for (const auto& variant : clamped_swiglu_variants()) {
     report.add("clamped_swiglu", variant, "", [&] {
       y = a;
       variant.run({y.data(), b.data(), kN});
-      return nmse(y, expected);
+      return check_nmse(y, expected);
     });
   }
   expected = a;
@@ -208,7 +208,7 @@ void test_gates(Report& report) {
     report.add("squared_relu", variant, "", [&] {
       y = a;
       variant.run({y.data(), kN});
-      return nmse(y, expected);
+      return check_nmse(y, expected);
     });
   }
   expected = a;
@@ -217,7 +217,7 @@ void test_gates(Report& report) {
     report.add("sigmoid_gate", variant, "", [&] {
       y = a;
       variant.run({y.data(), b.data(), kN});
-      return nmse(y, expected);
+      return check_nmse(y, expected);
     });
   }
 }
@@ -237,14 +237,14 @@ void test_exact_operations(Report& report) {
       return y.codes == expected.codes && y.scales == expected.scales ? 0.0 : 1.0;
     });
   }
-  const std::vector<float> logits = test_values(128, 8);
+  const std::vector<float> logits = check_values(128, 8);
   std::vector<int32_t> best(8), experts(8);
   std::vector<float> best_weights(8), weights(8);
   reference::router_top_k({logits.data(), 128, 8, best.data(), best_weights.data()});
   for (const auto& variant : router_top_k_variants()) {
     report.add("router_top_k", variant, "", [&] {
       variant.run({logits.data(), 128, 8, experts.data(), weights.data()});
-      return experts == best ? nmse(weights, best_weights) : 1.0;
+      return experts == best ? check_nmse(weights, best_weights) : 1.0;
     });
   }
 }

@@ -10,8 +10,8 @@ namespace {
 /// What the convolution leaves of five tokens' channels, then its state.
 std::vector<float> convolved(const KernelVariant<CausalConvArgs>& variant) {
   constexpr int64_t kTokens = 5, kChannels = 48, kTaps = 4;
-  std::vector<float> x = test_values(kTokens * kChannels, 11), state((kTaps - 1) * kChannels);
-  const std::vector<float> weight = test_values(kTaps * kChannels, 12);
+  std::vector<float> x = check_values(kTokens * kChannels, 11), state((kTaps - 1) * kChannels);
+  const std::vector<float> weight = check_values(kTaps * kChannels, 12);
   variant.run({.x = x.data(),
                .x_stride = kChannels,
                .n_tokens = kTokens,
@@ -28,7 +28,7 @@ std::vector<float> convolved(const KernelVariant<CausalConvArgs>& variant) {
 /// What the delta rule leaves of five tokens' queries, keys and values, then its state.
 std::vector<float> scanned(const KernelVariant<DeltaRuleArgs>& variant) {
   constexpr int64_t kTokens = 5, kHeadDim = 48;
-  std::vector<float> rows = test_values(kTokens * 3 * kHeadDim, 13), state(kHeadDim * kHeadDim);
+  std::vector<float> rows = check_values(kTokens * 3 * kHeadDim, 13), state(kHeadDim * kHeadDim);
   for (float& value : rows) value *= 0.1F;
   const std::vector<float> decay(kTokens, 0.9F), beta(kTokens, 0.5F);
   variant.run({.q = rows.data(),
@@ -48,7 +48,7 @@ std::vector<float> scanned(const KernelVariant<DeltaRuleArgs>& variant) {
 /// The same of Mamba-2's scan: values, what is written under, what is read by; then its state.
 std::vector<float> scanned_ssm(const KernelVariant<SsmScanArgs>& variant) {
   constexpr int64_t kTokens = 5, kHeadDim = 48, kStateSize = 32, kStride = kHeadDim + 2 * kStateSize;
-  std::vector<float> rows = test_values(kTokens * kStride, 15), state(kStateSize * kHeadDim);
+  std::vector<float> rows = check_values(kTokens * kStride, 15), state(kStateSize * kHeadDim);
   const std::vector<float> decay(kTokens, 0.9F), dt(kTokens, 0.5F);
   variant.run({.b = rows.data() + kHeadDim,
                .c = rows.data() + kHeadDim + kStateSize,
@@ -71,18 +71,18 @@ std::vector<float> scanned_ssm(const KernelVariant<SsmScanArgs>& variant) {
 void test_recurrent(Report& report) {
   const std::vector<float> expected_conv = convolved(causal_conv_variants().back());
   for (const auto& variant : causal_conv_variants())
-    report.add("causal_conv", variant, "", [&] { return nmse(convolved(variant), expected_conv); });
+    report.add("causal_conv", variant, "", [&] { return check_nmse(convolved(variant), expected_conv); });
   const std::vector<float> expected_scan = scanned(delta_rule_variants().back());
   for (const auto& variant : delta_rule_variants())
-    report.add("delta_rule", variant, "", [&] { return nmse(scanned(variant), expected_scan); });
-  const std::vector<float> x = test_values(4, 14);
+    report.add("delta_rule", variant, "", [&] { return check_nmse(scanned(variant), expected_scan); });
+  const std::vector<float> x = check_values(4, 14);
   for (const auto& variant : delta_gates_variants()) {
     report.add("delta_gates", variant, "", [&] {
       std::vector<float> gates(8), expected(8);
       variant.run({x.data(), x.data(), x.data(), x.data(), 4, gates.data(), gates.data() + 4});
       reference::delta_gates(
           {x.data(), x.data(), x.data(), x.data(), 4, expected.data(), expected.data() + 4});
-      return nmse(gates, expected);
+      return check_nmse(gates, expected);
     });
   }
 }
@@ -90,14 +90,14 @@ void test_recurrent(Report& report) {
 void test_ssm(Report& report) {
   const std::vector<float> expected_scan = scanned_ssm(ssm_scan_variants().back());
   for (const auto& variant : ssm_scan_variants())
-    report.add("ssm_scan", variant, "", [&] { return nmse(scanned_ssm(variant), expected_scan); });
-  const std::vector<float> x = test_values(4, 16);
+    report.add("ssm_scan", variant, "", [&] { return check_nmse(scanned_ssm(variant), expected_scan); });
+  const std::vector<float> x = check_values(4, 16);
   for (const auto& variant : ssm_gates_variants()) {
     report.add("ssm_gates", variant, "", [&] {
       std::vector<float> gates(8), expected(8);
       variant.run({x.data(), x.data(), x.data(), 4, gates.data(), gates.data() + 4});
       reference::ssm_gates({x.data(), x.data(), x.data(), 4, expected.data(), expected.data() + 4});
-      return nmse(gates, expected);
+      return check_nmse(gates, expected);
     });
   }
 }

@@ -239,10 +239,11 @@ struct GatedDeltaNetArgs {
 
 /// A Mamba-2 layer between its matrices, for every sequence from its own state on.
 struct Mamba2Args {
-  MatrixView<float> gate;      ///< [n_tokens, n_heads * head_dim]: z, then norm(result * silu(z))
+  MatrixView<float> gate;      ///< [n_tokens, n_heads * head_dim]: z; overwritten
   MatrixView<float> channels;  ///< [n_tokens, n_heads * head_dim + 2 n_groups * state_size]: x, B and C side
                                ///< by side, before the convolution; overwritten
   MatrixView<const float> dt;  ///< [n_tokens, n_heads]: what the steps depend on
+  MatrixView<float> out;       ///< [n_tokens, n_heads * head_dim]: norm(result * silu(z))
   const PlacedVector& conv;    ///< [conv_kernel * all channels], oldest tap first
   const PlacedVector* conv_bias;  ///< [all channels]; nullptr = none
   const PlacedVector& dt_bias;    ///< [n_heads]

@@ -108,10 +108,20 @@ uint64_t estimated_scratch_bytes(const ModelConfig& config, int64_t n_rows, int6
                       : 3 * config.intermediate_size;
   const RecurrentConfig& recurrent = config.recurrent;
   const int64_t q_size = config.has_gated_attention ? config.n_heads * config.head_dim : 0;
+  // Mamba-2 has its gate beside what its convolution goes over.
+  const bool has_mamba2 = config.n_layers_with(Mixer::kMamba2) > 0;
   const int64_t n_gates = std::max(2 * q_size, recurrent.conv_channels()) +
-                          std::max(q_size, recurrent.value_size()) + 6 * recurrent.n_value_heads;
+                          (has_mamba2 ? 2 : 1) * std::max(q_size, recurrent.value_size()) +
+                          6 * recurrent.n_value_heads;
+  // Each expert's columns have an order of their own, so each slot has a row of its own.
+  const int64_t ordered_size =
+      config.is_moe()
+          ? config.n_experts_per_token * std::max(config.hidden_size, config.moe_intermediate_size)
+          : std::max(config.hidden_size, config.intermediate_size);
+  const int64_t n_ordered = config.has_column_orders ? ordered_size : 0;
   const int64_t n_per_row = 4 * config.hidden_size + 2 * config.expert_latent_size + n_attention + n_ffn +
-                            config.n_experts + n_gates + 3 * config.shared_expert_intermediate_size;
+                            config.n_experts + n_gates + n_ordered +
+                            3 * config.shared_expert_intermediate_size;
   return static_cast<uint64_t>(n_rows * n_per_row + n_logit_rows * config.vocab_size) * sizeof(float);
 }
 

@@ -56,9 +56,8 @@ void DecoderModel::allocate_gate_buffers() {
       std::max(2 * q_size, has_mamba2 ? mamba2_projection_size(recurrent) : recurrent.conv_channels());
   if (wide == 0) return;
   wide_ = backend_.allocate_activations(n, wide).value();
-  if (has_mamba2) return;  // the others are parts of it
   gate_ = backend_.allocate_activations(n, std::max(q_size, recurrent.value_size())).value();
-  if (recurrent.n_value_heads == 0) return;
+  if (recurrent.n_value_heads == 0 || has_mamba2) return;  // Mamba-2's others are parts of `wide`
   beta_alpha_ = backend_.allocate_activations(n, 2 * recurrent.n_value_heads).value();
   beta_ = backend_.allocate_activations(n, recurrent.n_value_heads).value();
   alpha_ = backend_.allocate_activations(n, recurrent.n_value_heads).value();

@@ -28,14 +28,15 @@ void Mamba2Block::forward(Step& step) const {
   Backend& backend = step.backend;
   const RecurrentConfig& recurrent = config_.recurrent;
   const int64_t value_size = recurrent.value_size(), n_channels = recurrent.conv_channels();
-  const MatrixView<float> projected = step.wide.cols_at(0, mamba2_projection_size(recurrent)),
-                          gate = projected.cols_at(0, value_size);
+  const MatrixView<float> projected = packed(step.wide, mamba2_projection_size(recurrent)),
+                          out = packed(step.gate, value_size);
   backend.rms_norm(step.hidden, *norm_, config_.rms_norm_eps, step.normed);
   const PlacedWeight* weights[] = {in_.get()};
   backend.linear(step.normed, weights, {&projected, 1});
-  backend.mamba2({.gate = gate,
+  backend.mamba2({.gate = projected.cols_at(0, value_size),
                   .channels = projected.cols_at(value_size, n_channels),
                   .dt = projected.cols_at(value_size + n_channels, recurrent.n_value_heads),
+                  .out = out,
                   .conv = *conv_,
                   .conv_bias = conv_bias_.get(),
                   .dt_bias = *dt_bias_,
@@ -50,7 +51,7 @@ void Mamba2Block::forward(Step& step) const {
                   .conv_kernel = recurrent.conv_kernel,
                   .layer_idx = config_.place_of_layer(layer_idx_)},
                  *step.states);
-  backend.linear_add(gate, *out_, nullptr, step.hidden);
+  backend.linear_add(out, *out_, nullptr, step.hidden);
 }
 
 }  // namespace halod

@@ -23,6 +23,7 @@ TEST(APaperModel, HasAsManyParametersAsItsNameSays) {
   EXPECT_NEAR(total("30b-a3b-q4_k_m"), 30.2, 0.3);
   EXPECT_NEAR(total("gpt-oss-120b"), 116.2, 1.0);
   EXPECT_NEAR(total("qwen3-next-80b"), 79.3, 1.0);
+  EXPECT_NEAR(total("nemotron-3-nano"), 31.2, 0.2);
 }
 
 TEST(APaperModel, IsBoundByMemoryInDecode) {
@@ -31,6 +32,13 @@ TEST(APaperModel, IsBoundByMemoryInDecode) {
   EXPECT_DOUBLE_EQ(prediction.tok_per_s, kNoLaunchCost.bytes_per_s / prediction.weight_bytes);
   const auto with_launches = predict_decode(model, {.launch_s = 1e-3}, 0, 8);
   EXPECT_NEAR(1 / with_launches.tok_per_s, 1 / prediction.tok_per_s + 1e-3 * (48 * 8 + 4), 1e-9);
+}
+
+TEST(APaperModel, HasTheLaunchesOfItsOwnLayersWhereTheseAreSingleBlocks) {
+  const PaperModel& model = *find_paper_model("nemotron-3-nano");
+  const auto prediction = predict_decode(model, {.launch_s = 1e-3}, 0, 8);
+  EXPECT_NEAR(prediction.launch_s, 1e-3 * (23 * 6 + 23 * 3 + 6 * 5 + 4), 1e-9);
+  EXPECT_DOUBLE_EQ(prediction.launch_s, predict_decode(model, {.launch_s = 1e-3}, 0, 1).launch_s);
 }
 
 TEST(APaperModel, ReadsKeysAndValuesUpToItsWindow) {

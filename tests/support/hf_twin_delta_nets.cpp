@@ -63,7 +63,7 @@ class DeltaNetWriter {
   }
 
  private:
-  static constexpr int64_t kDeltaLayers = 3, kShared = 64, kDim = 16, kKeyHeads = 2, kValueHeads = 4,
+  static constexpr int64_t kDeltaLayers = 3, kShared = 64, kDim = 64, kKeyHeads = 2, kValueHeads = 4,
                            kRatio = kValueHeads / kKeyHeads, kKeys = kKeyHeads * kDim,
                            kValues = kValueHeads * kDim;
 

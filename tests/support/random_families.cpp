@@ -70,9 +70,9 @@ void add_dense(RandomModel& model, const std::string& p, const std::string& kind
 
 /// Qwen3.5 mixture of experts: three gated delta nets and an attention.
 void fill_qwen35moe(RandomModel& model) {
-  const Shape shape{.n_layers = 4, .hidden = 64, .n_heads = 4, .n_kv_heads = 2, .head_dim = 64};
+  const Shape shape{.n_layers = 4, .hidden = 64, .n_heads = 4, .n_kv_heads = 2, .head_dim = 256};
   const Experts experts{.n = 8, .n_per_token = 3, .width = 32, .shared_width = 96};
-  constexpr int64_t kKeyHeads = 2, kValueHeads = 6, kHeadDim = 32, kTaps = 4,
+  constexpr int64_t kKeyHeads = 2, kValueHeads = 6, kHeadDim = 64, kTaps = 4,
                     kValueSize = kValueHeads * kHeadDim, kChannels = 2 * kKeyHeads * kHeadDim + kValueSize;
   add_frame(model, shape);
   model.set("attention.head_count_kv", shape.n_kv_heads);

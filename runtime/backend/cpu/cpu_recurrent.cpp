@@ -203,8 +203,8 @@ void CpuBackend::mamba2(const Mamba2Args& args, RecurrentStates& states) {
   threads_.parallel_for(n_rows, 16, [&](int64_t begin, int64_t end, int) {
     for (int64_t t = begin; t < end; ++t) {
       for (int64_t first = 0; first < value_size; first += group_size) {
-        float* part = args.gate.row_data(t) + first;
-        kernels_.rms_norm({part, norm + first, part, group_size, args.norm_epsilon});
+        kernels_.rms_norm({args.gate.row_data(t) + first, norm + first, args.out.row_data(t) + first,
+                           group_size, args.norm_epsilon});
       }
     }
   });

@@ -10,22 +10,10 @@
 #include "base/thread_pool.h"
 #include "kernels/ops/matmul.h"
 #include "runtime/backend/backend.h"
+#include "runtime/backend/column_orders.h"
 #include "runtime/backend/cpu/matmul_choice.h"
 
 namespace halod {
-
-/// [n_experts * cols]; null: columns are in the order of the inputs.
-using ColumnOrder = std::shared_ptr<const std::vector<int32_t>>;
-
-/// Orders by their content, because weights that read the same inputs mostly have one.
-class ColumnOrders {
- public:
-  /// The tensor's, as Checkpoint has it. Errors: as Checkpoint::column_order.
-  Result<ColumnOrder> read(const Checkpoint& file, const TensorInfo& tensor);
-
- private:
-  std::vector<ColumnOrder> latest_;  // of the tensors before it
-};
 
 class CpuWeight final : public PlacedWeight {
  public:

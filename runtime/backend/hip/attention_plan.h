@@ -14,14 +14,14 @@ namespace halod::hip {
 
 /// Results do not depend on it: both kernels compute the same bits (kernels/hip/attention_tile.h).
 struct AttentionPlan {
-  /// Rows of prompts, cut for each number of heads that a block may take at once (1, 2, 4, 8): models differ
-  /// in it.
+  /// Rows of prompts, cut for each number of a block's waves that may take the same rows (1, 2, 4, 8): models
+  /// differ in it.
   std::array<std::vector<AttentionTile>, 4> tiles;
   std::vector<int32_t> rows;  ///< all other rows of the batch
   int32_t longest_row = 0;    ///< keys of the one of `rows` that has the most
 
-  const std::vector<AttentionTile>& tiles_for(int heads_at_once) const {
-    return tiles[static_cast<size_t>(std::countr_zero(static_cast<unsigned>(heads_at_once)))];
+  const std::vector<AttentionTile>& tiles_for(int waves_of_a_row) const {
+    return tiles[static_cast<size_t>(std::countr_zero(static_cast<unsigned>(waves_of_a_row)))];
   }
 };
 

@@ -5,49 +5,47 @@
 #include <cstring>
 #include <random>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "kernels/hip/args.h"
 #include "kernels/hip/weight_layout.h"
+#include "kernels/ops/check_values.h"
 #include "kernels/ops/reference.h"
 #include "runtime/backend/hip/device.h"
 
 namespace halod::hip {
-
-/// -1 … 1, one in 64 twenty times larger.
-inline std::vector<float> check_values(int64_t n, uint32_t seed) {
-  std::mt19937 generator(seed);
-  std::vector<float> values(static_cast<size_t>(n));
-  for (float& value : values) {
-    value = static_cast<float>(generator()) / 2147483648.0F - 1.0F;
-    if (generator() % 64 == 0) value *= 20.0F;
-  }
-  return values;
-}
-
-inline double check_nmse(std::span<const float> values, std::span<const float> expected) {
-  double error = 0, power = 0;
-  for (size_t i = 0; i < values.size(); ++i) {
-    const double difference = static_cast<double>(values[i]) - static_cast<double>(expected[i]);
-    error += difference * difference;
-    power += static_cast<double>(expected[i]) * static_cast<double>(expected[i]);
-  }
-  return power > 0 ? error / power : error;
-}
 
 /// rows[i] += bias, cols values each.
 inline void add_to_rows(std::vector<float>& rows, std::span<const float> bias) {
   for (size_t i = 0; i < rows.size(); ++i) rows[i] += bias[i % bias.size()];
 }
 
+/// Each expert's own order of its columns.
+inline std::vector<int32_t> check_orders(int n_experts, int cols, uint32_t seed) {
+  std::mt19937 generator(seed);
+  std::vector<int32_t> orders;
+  for (int e = 0; e < n_experts; ++e) {
+    const auto first = static_cast<std::ptrdiff_t>(orders.size());
+    for (int i = 0; i < cols; ++i) orders.push_back(i);
+    for (int i = cols - 1; i > 0; --i)
+      std::swap(orders[static_cast<size_t>(first + i)],
+                orders[static_cast<size_t>(first) + generator() % static_cast<uint32_t>(i + 1)]);
+  }
+  return orders;
+}
+
 /// gate = activation(gate, up), by the reference.
 inline void activate_rows(GatedActivation activation, std::vector<float>& gate,
                           const std::vector<float>& up) {
   const auto n = static_cast<int64_t>(gate.size());
-  if (activation == GatedActivation::kClampedSwiglu) {
-    reference::clamped_swiglu({.gate = gate.data(), .up = up.data(), .n = n});
-  } else {
-    reference::swiglu({gate.data(), up.data(), n});
+  switch (activation) {
+    case GatedActivation::kSwiglu:
+      return reference::swiglu({gate.data(), up.data(), n});
+    case GatedActivation::kClampedSwiglu:
+      return reference::clamped_swiglu({.gate = gate.data(), .up = up.data(), .n = n});
+    case GatedActivation::kSquaredRelu:
+      return reference::squared_relu({gate.data(), n});
   }
 }
 
@@ -190,6 +188,18 @@ class CheckActivations {
     for (size_t i = 0; i < codes.size(); ++i)
       rounded[i] = static_cast<float>(codes[i]) * groups[i / 32].scale;
     return first_rows(std::move(rounded));
+  }
+  /// The same of its rows with their columns in another order.
+  std::vector<float> values_in_order_for(Device& device, Format format, std::span<const int32_t> order) {
+    const std::vector<float> from = values();
+    std::vector<float> to;
+    for (size_t row = 0; row < from.size(); row += static_cast<size_t>(cols_)) {
+      for (const int32_t column : order) to.push_back(from[row + static_cast<size_t>(column)]);
+    }
+    CheckActivations ordered(device, n_rows_, cols_);
+    ordered.write(to);
+    if (cols_ % 32 == 0) ordered.quantise(device);
+    return ordered.values_for(format);
   }
   void write(std::span<const float> values) { values_.write(values); }
   std::vector<int8_t> codes() { return codes_.read(); }

@@ -49,7 +49,10 @@ class ExpertsCheck {
         experts_(device, n_slots_),
         x_(device, shape.n_tokens, shape.hidden_size),
         h_(device, n_slots_, shape.width),
-        selection_bias_(device, shape.has_selection_bias, 1, shape.n_experts, 80) {
+        selection_bias_(device, shape.has_selection_bias, 1, shape.n_experts, 80),
+        // Of the router's columns, then of the row's that weighs the shared expert.
+        orders_(check_orders(2, shape.hidden_size, 85)),
+        device_orders_(device, orders_) {
     if (shape.shared_width > 0) shared_.emplace(device, shape);
   }
 
@@ -68,6 +71,17 @@ class ExpertsCheck {
   }
 
   CheckSlots slots() const { return {chosen_, shape_.n_per_token}; }
+
+  const int32_t* device_order(int i) const {
+    return shape_.has_orders ? device_orders_.data() + i * shape_.hidden_size : nullptr;
+  }
+  /// What the router or the shared expert's row is multiplied with.
+  std::vector<float> routed_values(int i) {
+    if (!shape_.has_orders) return x_.values_for(shape_.router);
+    const auto cols = static_cast<size_t>(shape_.hidden_size);
+    return x_.values_in_order_for(device_, shape_.router,
+                                  std::span(orders_).subspan(static_cast<size_t>(i) * cols, cols));
+  }
 
   void check_router() {
     launch(device_, KernelId::router,
@@ -88,6 +102,7 @@ class ExpertsCheck {
                       .weights_scale = shape_.weights_scale,
                       .selection_bias = selection_bias_.data(),
                       .shared_scale = shared_ ? shared_->scale.device_rows() : WeightRows{},
+                      .orders = {device_order(0), device_order(1)},
                       .shared_weights = shared_ ? shared_->weights.data() : nullptr});
     const int cols = shape_.hidden_size;
     std::vector<float> normed(hidden_values_.size());
@@ -96,7 +111,7 @@ class ExpertsCheck {
           {hidden_values_.data() + t * cols, norm_values_.data(), normed.data() + t * cols, cols, 1e-6F});
     checks_.push_back({what("router's norm", shape_.router), check_nmse(x_.values(), normed)});
     std::vector<float> expected_logits =
-        expected_product(router_.blocks(0), x_.values_for(shape_.router).data(), shape_.n_tokens);
+        expected_product(router_.blocks(0), routed_values(0).data(), shape_.n_tokens);
     router_bias_.add_to(expected_logits, 0);
     const std::vector<float> logits = logits_.read();
     checks_.push_back({what("router's logits", shape_.router), check_nmse(logits, expected_logits)});
@@ -118,7 +133,7 @@ class ExpertsCheck {
         {what("router's choice", shape_.router), chosen_ == best ? check_nmse(weights_.read(), shares) : 1});
     if (!shared_) return;
     std::vector<float> weights =
-        expected_product(shared_->scale.blocks(0), x_.values_for(shape_.router).data(), shape_.n_tokens);
+        expected_product(shared_->scale.blocks(0), routed_values(1).data(), shape_.n_tokens);
     for (float& weight : weights) weight = 1.0F / (1.0F + std::exp(-weight));
     checks_.push_back({what("router's share of the shared expert", shape_.router),
                        check_nmse(shared_->weights.read(), weights)});
@@ -133,10 +148,10 @@ class ExpertsCheck {
            GateUpArgs{.weights = {gate_.device_rows(), up_.device_rows(),
                                   shared_ ? shared_->gate.device_rows() : WeightRows{},
                                   shared_ ? shared_->up.device_rows() : WeightRows{}},
+                      .x = {x_.rows(), x_.rows(), x_.rows(), x_.rows()},
                       .biases = {gate_bias_.data(), up_bias_.data()},
-                      .x = x_.rows(),
                       .experts = experts_.data(),
-                      .n_per_token = shape_.n_per_token,
+                      .slots_per_x = shape_.n_per_token,
                       .n_slots = n_slots_,
                       .activation = shape_.activation,
                       .h = h_.result(),
@@ -164,7 +179,8 @@ class ExpertsCheck {
                         .experts = experts_.data(),
                         .weights = {weights_.data(), shared_ ? shared_->weights.data() : nullptr},
                         .n_per_token = shape_.n_per_token,
-                        .residual = residual.data()});
+                        .add = 1,
+                        .y = residual.data()});
     ExpectedDown expected = expected_down(slots(), {down_, down_bias_}, h_, weights_.read(), before);
     if (shared_) {
       const CheckBiases none(device_, false, 1, 1, 0);
@@ -201,6 +217,8 @@ class ExpertsCheck {
   DeviceArray<int32_t> experts_;
   CheckActivations x_, h_;
   CheckBiases selection_bias_;
+  std::vector<int32_t> orders_;
+  DeviceArray<int32_t> device_orders_;
   std::optional<Shared> shared_;
   std::vector<int32_t> chosen_;
   KernelChecks checks_;
@@ -224,9 +242,9 @@ KernelChecks check_dense_gate_up(Device& device, const ExpertsShape& shape) {
           .y = (shape.n_tokens + at_once - 1) / at_once},
          gate_up_shared_bytes(at_once),
          GateUpArgs{.weights = {gate.device_rows(), up.device_rows()},
-                    .x = x.rows(),
+                    .x = {x.rows(), x.rows()},
                     .experts = nullptr,
-                    .n_per_token = 1,
+                    .slots_per_x = 1,
                     .n_slots = shape.n_tokens,
                     .activation = shape.activation,
                     .h = h.result()});

@@ -58,27 +58,20 @@ void HipBackend::attention(const AttentionArgs& args, KvStorage& kv) {
                               .n_rotated = step_.n_rotated,
                               .pairs_neighbours = args.rope_pairing == RopePairing::kNeighbours});
   // A group of 32 columns must lie in one head's chunk; smaller heads leave the rounding to the next product.
-  const bool is_gated = args.gated_q.data != nullptr, fits_groups = args.head_dim % kGroupColumns == 0;
-  if (find_flash_attention(args.head_dim) == nullptr)
-    return attend_by_vectors(args, layer, write(args.out, fits_groups));
-  const ActivationResult out = write(args.out, fits_groups && !is_gated);
+  const ActivationResult out = write(args.out, args.head_dim % kGroupColumns == 0);
+  if (find_flash_attention(args.head_dim) == nullptr) return attend_by_vectors(args, layer, out);
   attend_by_tiles(args, layer, out);
   attend_by_rows(args, layer, out);
-  if (!is_gated) return;
-  launch(*device_, KernelId::gate_attention, {.x = divided_up(args.out.cols, 256), .y = step_.n_rows}, 0,
-         GateAttentionArgs{.x = write(args.out, true),
-                           .gated_q = args.gated_q.data,
-                           .cols = static_cast<int32_t>(args.out.cols),
-                           .head_dim = static_cast<int32_t>(args.head_dim)});
 }
 
 void HipBackend::attend_by_tiles(const AttentionArgs& args, const unsigned char* layer,
                                  const ActivationResult& out) {
   const int group = static_cast<int>(args.n_heads / args.n_kv_heads), dim = static_cast<int>(args.head_dim);
-  const int at_once = kernel_capacity(std::min(group, kMaxHeadsPerChunk), kMaxHeadsPerChunk);
-  const std::vector<AttentionTile>& planned = step_.plan.tiles_for(at_once);
+  const int most = prompt_heads_at_once(dim), at_once = kernel_capacity(std::min(group, most), most);
+  const int waves_of_a_row = at_once * prompt_head_waves(dim);
+  const std::vector<AttentionTile>& planned = step_.plan.tiles_for(waves_of_a_row);
   const AttentionTile* tiles = step_.tiles[static_cast<size_t>(&planned - step_.plan.tiles.data())];
-  const int rows_per_tile = prompt_attention_rows(at_once);
+  const int rows_per_tile = prompt_attention_rows(waves_of_a_row);
   const int64_t n_keys = args.window > 0 ? std::min<int64_t>(args.window, step_.longest) : step_.longest;
   const double per_row = 4.0 * static_cast<double>(args.n_heads * args.head_dim * n_keys);
   const auto n_tiles = static_cast<int64_t>(planned.size());
@@ -99,7 +92,8 @@ void HipBackend::attend_by_tiles(const AttentionArgs& args, const unsigned char*
                             .n_kv_heads = static_cast<int32_t>(args.n_kv_heads),
                             .heads_at_once = at_once,
                             .window = static_cast<int32_t>(args.window),
-                            .sinks = hip_vector(args.sinks)});
+                            .sinks = hip_vector(args.sinks),
+                            .gated_q = args.gated_q.data});
   }
 }
 
@@ -131,7 +125,8 @@ void HipBackend::attend_by_rows(const AttentionArgs& args, const unsigned char* 
                            .n_chunks = static_cast<int32_t>(n_chunks),
                            .n_splits = n_splits,
                            .window = static_cast<int32_t>(args.window),
-                           .sinks = hip_vector(args.sinks)});
+                           .sinks = hip_vector(args.sinks),
+                           .gated_q = args.gated_q.data});
   }
 }
 

@@ -18,6 +18,11 @@ namespace {
 
 static_assert(kKvPageTokens == kPageTokens);
 
+/// Of rows in another order nobody reads the 8-bit form.
+bool needs_codes_of_input(const HipWeight& weight) {
+  return weight.needs_codes() && weight.column_order() == nullptr;
+}
+
 int64_t padded_rows(int64_t n_rows) { return divided_up(n_rows, kMaxLinearTokens) * kMaxLinearTokens; }
 
 }  // namespace
@@ -47,7 +52,10 @@ HipBackend::HipBackend(std::unique_ptr<Device> device, int n_threads)
       best_(*device_),
       shared_hidden_(*device_),
       shared_results_(*device_),
-      shared_weights_(*device_) {}
+      shared_weights_(*device_),
+      latent_(*device_),
+      latent_sum_(*device_),
+      ordered_{Scratch(*device_), Scratch(*device_), Scratch(*device_), Scratch(*device_)} {}
 
 HipBackend::~HipBackend() = default;
 
@@ -121,8 +129,9 @@ uint64_t HipBackend::scratch_bytes() const {
   for (const auto& activation : activations_) total += activation->memory.size();
   for (const Scratch* scratch :
        {&inputs_, &partials_, &counters_, &router_logits_, &chosen_, &hidden_, &expert_results_, &groups_,
-        &logits_, &best_, &shared_hidden_, &shared_results_, &shared_weights_})
+        &logits_, &best_, &shared_hidden_, &shared_results_, &shared_weights_, &latent_, &latent_sum_})
     total += scratch->bytes();
+  for (const Scratch& scratch : ordered_) total += scratch.bytes();
   return total;
 }
 
@@ -144,12 +153,11 @@ bool HipBackend::supports(ModelFeature feature) const {
     case ModelFeature::kSharedExpert:
     case ModelFeature::kFusedExperts:
     case ModelFeature::kRecurrentState:
-      return true;
     case ModelFeature::kMamba2:
     case ModelFeature::kUngatedFfn:
     case ModelFeature::kLatentExperts:
     case ModelFeature::kColumnOrder:
-      break;
+      return true;
   }
   return false;
 }
@@ -295,7 +303,8 @@ void HipBackend::begin_step(const StepInputs& inputs) {
 void HipBackend::embed(const PlacedWeight& embedding, MatrixView<float> out) {
   write(out, false);
   launch(*device_, KernelId::embed, {.x = step_.n_rows}, 0,
-         EmbedArgs{hip_weight(embedding).device_rows(), step_.tokens, out.data});
+         EmbedArgs{hip_weight(embedding).device_rows(), step_.tokens, out.data,
+                   hip_weight(embedding).column_order()});
 }
 
 void HipBackend::gather_logit_rows(MatrixView<const float> x, MatrixView<float> out) {
@@ -332,8 +341,7 @@ void HipBackend::launch_linear(const ActivationRows& x, int64_t cols, int64_t fi
   launch(*device_, linear_kernel(n_tokens), {.x = args.first_tile[args.n_matrices]}, 0, args);
 }
 
-void HipBackend::multiply(const ActivationRows& x, int64_t n_rows, const LinearJob& job) {
-  HALOD_ASSERT(job.weights.size() <= kMaxMatrices && (job.bias == nullptr || job.weights.size() == 1));
+void HipBackend::multiply_in_order(const ActivationRows& x, int64_t n_rows, const LinearJob& job) {
   if (n_rows > kMaxLinearTokens) return multiply_prompt(x, n_rows, job);
   for (int64_t row = 0; row < n_rows; row += kMaxLinearTokens) {
     launch_linear(x, job.weights[0]->cols(), row,
@@ -344,7 +352,7 @@ void HipBackend::multiply(const ActivationRows& x, int64_t n_rows, const LinearJ
 void HipBackend::linear(MatrixView<const float> x, std::span<const PlacedWeight* const> weights,
                         std::span<const MatrixView<float>> outs) {
   const bool needs_codes = std::ranges::any_of(
-      weights, [](const PlacedWeight* weight) { return hip_weight(*weight).needs_codes(); });
+      weights, [](const PlacedWeight* weight) { return needs_codes_of_input(hip_weight(*weight)); });
   const ActivationRows rows = read(x, needs_codes);
   for (const MatrixView<float>& out : outs) write(out, false);
   multiply(rows, x.rows, {.weights = weights, .outs = outs});
@@ -352,7 +360,7 @@ void HipBackend::linear(MatrixView<const float> x, std::span<const PlacedWeight*
 
 void HipBackend::linear_add(MatrixView<const float> x, const PlacedWeight& weight, const PlacedVector* bias,
                             MatrixView<float> residual) {
-  const ActivationRows rows = read(x, hip_weight(weight).needs_codes());
+  const ActivationRows rows = read(x, needs_codes_of_input(hip_weight(weight)));
   write(residual, false);
   const PlacedWeight* weights[] = {&weight};
   multiply(rows, x.rows, {.weights = weights, .outs = {&residual, 1}, .add = true, .bias = bias});

@@ -55,6 +55,7 @@ class HipBackend final : public Backend {
   void linear_add(MatrixView<const float> x, const PlacedWeight& weight, const PlacedVector* bias,
                   MatrixView<float> residual) override;
   void gated_delta_net(const GatedDeltaNetArgs& args, RecurrentStates& states) override;
+  void mamba2(const Mamba2Args& args, RecurrentStates& states) override;
   void attention(const AttentionArgs& args, KvStorage& kv) override;
   void moe(const MoeArgs& args) override;
   void dense_ffn(const DenseFfnArgs& args) override;
@@ -119,9 +120,15 @@ class HipBackend final : public Backend {
     const PlacedVector* bias = nullptr;  ///< of the only matrix
   };
 
+  struct ExpertSlots {
+    const int32_t* experts = nullptr;  ///< nullptr: one matrix, and a slot is a token
+    int n_per_token = 1;
+    int64_t n = 0;
+  };
   /// The first half of a feed-forward layer.
   struct GateUp {
     WeightRows gate = {}, up = {};
+    const HipWeight* weights[2] = {};          ///< that those are of
     WeightKind kind = WeightKind::kQuantised;  ///< of gate; where rows go by tiles, of both
     const ExpertBiases* biases = nullptr;
     GatedActivation activation = GatedActivation::kSwiglu;
@@ -129,12 +136,32 @@ class HipBackend final : public Backend {
     int64_t width() const { return gate.rows; }
     double operations_per_row() const;
   };
-  static GateUp gate_up_of(const PlacedWeight& gate, const PlacedWeight& up);
+  static GateUp gate_up_of(const PlacedWeight& gate, const PlacedWeight& up, ExpertActivation activation);
   static GateUp gate_up_of(const MoeArgs& args);
+  /// What a gate and an up are multiplied with.
+  struct GateUpInput {
+    ActivationRows x[2] = {};
+    int slots_per_x = 1;
+  };
   /// Of the expert that every token goes to.
   struct SharedPart {
     GateUp layer;
+    GateUpInput x;
     ActivationResult h = {};
+  };
+  /// Of a step's tokens, on the device.
+  struct ChosenExperts {
+    const int32_t* experts = nullptr;       ///< [n_tokens, n_experts_per_token]
+    const float* shares = nullptr;          ///< the same shape
+    const float* shared_weights = nullptr;  ///< [n_tokens] of the shared expert; nullptr = ones
+  };
+  /// What the experts read and where their sum goes.
+  struct ExpertsJob {
+    ActivationRows x = {};
+    ChosenExperts chosen;
+    const SharedExpert* shared = nullptr;  ///< which reads and adds to the same; nullptr = none
+    MatrixView<float> sum;
+    bool add = false;
   };
 
   ActivationSlice find(MatrixView<const float> x);
@@ -143,6 +170,16 @@ class HipBackend final : public Backend {
   /// Rows that a kernel is about to fill, with or without their 8-bit form.
   ActivationResult write(MatrixView<float> y, bool with_codes);
   void multiply(const ActivationRows& x, int64_t n_rows, const LinearJob& job);
+  /// All weights' columns are in the order of x.
+  void multiply_in_order(const ActivationRows& x, int64_t n_rows, const LinearJob& job);
+  // -- weights in an order of their own (hip_orders.cpp)
+
+  /// The slots' rows of x, one for n_per_token slots, in the order of the weight's columns.
+  ActivationRows in_order_of(const HipWeight& weight, const ActivationRows& x, const ExpertSlots& slots,
+                             Scratch& room);
+  /// first_room: of ordered_.
+  GateUpInput input_of(const GateUp& layer, const ActivationRows& x, const ExpertSlots& slots,
+                       int first_room = 0);
   // -- attention (hip_attention.cpp)
 
   void attend_by_tiles(const AttentionArgs& args, const unsigned char* layer, const ActivationResult& out);
@@ -150,12 +187,8 @@ class HipBackend final : public Backend {
   void attend_by_vectors(const AttentionArgs& args, const unsigned char* layer, const ActivationResult& out);
   // -- many rows (hip_prompts.cpp)
 
-  /// Of a step's tokens, on the device.
-  struct ChosenExperts {
-    const int32_t* experts = nullptr;  ///< [n_tokens, n_experts_per_token]
-    const float* shares = nullptr;     ///< the same shape
-  };
-  /// Whether so many rows go through these weights by tiles: in one launch, so they must be of one kind.
+  /// Whether so many rows go through these weights by tiles: in one launch, so they must be of one kind, and
+  /// of one order.
   static bool fills_tiles(int64_t n_rows, std::span<const PlacedWeight* const> weights);
   static RowGroups all_rows(int64_t n_rows);
   void multiply_tiles(const ActivationRows& x, const RowGroups& groups, const LinearJob& job);
@@ -165,25 +198,28 @@ class HipBackend final : public Backend {
                      const ActivationResult& h);
   void gate_up_prompt(const GateUp& layer, const ActivationRows& x, int64_t n_rows,
                       const ActivationResult& h);
-  void experts_prompt(const MoeArgs& args, const ActivationRows& x, const ChosenExperts& chosen,
-                      const float* shared_weights);
-  /// [n_tokens, hidden_size] of the shared expert, before it is weighed.
-  const float* shared_prompt(const MoeArgs& args, const ActivationRows& x, int64_t n_tokens);
+  void experts_prompt(const MoeArgs& args, const ExpertsJob& job);
 
   void launch_linear(const ActivationRows& x, int64_t cols, int64_t first_row, int n_tokens,
                      const LinearJob& job);
   void launch_rms_norm(const float* x, const float* weight, float epsilon, int64_t n_rows, int64_t cols,
                        const ActivationResult& y);
-  struct ExpertSlots {
-    const int32_t* experts = nullptr;  ///< nullptr: one matrix, and a slot is a token
-    int n_per_token = 1;
-    int64_t n = 0;
-  };
   /// shared: nullptr = none; else its h is filled too.
-  void gate_up(const GateUp& layer, const ActivationRows& x, const ExpertSlots& slots,
-               const ActivationResult& h, const SharedPart* shared = nullptr);
-  void experts_decode(const MoeArgs& args, const ActivationRows& x, const ChosenExperts& chosen,
-                      const float* shared_weights);
+  void gate_up(const GateUp& layer, const GateUpInput& x, const ExpertSlots& slots, const ActivationResult& h,
+               const SharedPart* shared = nullptr);
+  /// By whichever kernels so many rows go through.
+  ActivationRows dense_gate_up(const GateUp& layer, bool fills_tiles, const ActivationRows& x, int64_t n_rows,
+                               Scratch& room);
+  ChosenExperts route(const MoeArgs& args, const ActivationResult& x);
+  void experts(const MoeArgs& args, const ExpertsJob& job);
+  void experts_decode(const MoeArgs& args, const ExpertsJob& job);
+  void latent_experts(const MoeArgs& args, const ActivationRows& x, const ChosenExperts& chosen);
+  /// [n_tokens, hidden_size] of the shared expert, before it is weighed.
+  const float* shared_expert(const SharedExpert& shared, ExpertActivation activation, const ActivationRows& x,
+                             int64_t n_tokens);
+  static ActivationRows as_input(const ActivationResult& result) {
+    return {result.values, result.codes, result.groups};
+  }
   static ActivationResult hidden_room(Scratch& scratch, int64_t n_rows, int64_t cols);
   void read_logits(const OutputArgs& args, const float* logits);
 
@@ -192,7 +228,8 @@ class HipBackend final : public Backend {
   WeightUploader uploader_;
   std::vector<std::unique_ptr<Activation>> activations_;
   Scratch inputs_, partials_, counters_, router_logits_, chosen_, hidden_, expert_results_, groups_, logits_,
-      best_, shared_hidden_, shared_results_, shared_weights_;
+      best_, shared_hidden_, shared_results_, shared_weights_, latent_, latent_sum_;
+  std::array<Scratch, 4> ordered_;  ///< rows of x for the matrices of GateUpArgs
   PinnedMemory input_staging_, output_staging_;
   Step step_;
 };

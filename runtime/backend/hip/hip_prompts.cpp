@@ -26,8 +26,10 @@ double operations(const PlacedWeight& weight) {
 
 /// As many rows as decode's kernels take at once are theirs: they read the weights once and need no tile.
 bool HipBackend::fills_tiles(int64_t n_rows, std::span<const PlacedWeight* const> weights) {
+  const HipWeight& first = hip_weight(*weights.front());
   return n_rows > kMaxLinearTokens && std::ranges::all_of(weights, [&](const PlacedWeight* weight) {
-           return kind_of(*weight) == kind_of(*weights.front());
+           return kind_of(*weight) == first.kind() &&
+                  hip_weight(*weight).column_order() == first.column_order();
          });
 }
 
@@ -94,7 +96,7 @@ void HipBackend::gate_up_tiles(const GateUp& layer, const ActivationRows& x, con
                                const ActivationResult& h) {
   const PromptTile& tile = choose_tile(prompt_gate_up_tiles(layer.kind), groups.n_rows, groups.n_experts);
   launch(*device_, tile.kernel,
-         {.x = divided_up(layer.width(), tile.weight_rows),
+         {.x = divided_up(layer.width(), prompt_gate_up_columns(layer.activation)),
           .y = prompt_row_tiles(groups.n_rows, groups.n_experts, tile.rows())},
          tile.shared_bytes(),
          PromptGateUpArgs{.weights = {layer.gate, layer.up},
@@ -116,27 +118,9 @@ void HipBackend::gate_up_prompt(const GateUp& layer, const ActivationRows& x, in
   }
 }
 
-const float* HipBackend::shared_prompt(const MoeArgs& args, const ActivationRows& x, int64_t n_tokens) {
-  const SharedExpert& shared = *args.shared;
-  const int64_t cols = args.input.residual.cols;
-  GateUp layer = gate_up_of(shared.gate, shared.up);
-  layer.activation = gate_up_of(args).activation;
-  const ActivationResult h = hidden_room(shared_hidden_, n_tokens, layer.width());
-  const PlacedWeight* gate_and_up[] = {&shared.gate, &shared.up};
-  if (fills_tiles(n_tokens, gate_and_up)) {
-    gate_up_prompt(layer, x, n_tokens, h);
-  } else {
-    gate_up(layer, x, {.n = n_tokens}, h);
-  }
-  const MatrixView<float> y(shared_results_.of<float>(n_tokens * cols), n_tokens, cols);
-  const PlacedWeight* down[] = {&shared.down};
-  multiply({h.values, h.codes, h.groups}, n_tokens, {.weights = down, .outs = {&y, 1}});
-  return y.data;
-}
-
-void HipBackend::experts_prompt(const MoeArgs& args, const ActivationRows& x, const ChosenExperts& chosen,
-                                const float* shared_weights) {
-  const int64_t n_tokens = args.input.residual.rows, cols = args.input.residual.cols;
+void HipBackend::experts_prompt(const MoeArgs& args, const ExpertsJob& job) {
+  const int64_t n_tokens = job.sum.rows, cols = job.sum.cols;
+  const ChosenExperts& chosen = job.chosen;
   const int64_t n_per_token = args.n_experts_per_token, n_experts = args.gate.n_experts();
   // Gate and up are a launch's most operations.
   const GateUp layer = gate_up_of(args);
@@ -151,29 +135,37 @@ void HipBackend::experts_prompt(const MoeArgs& args, const ActivationRows& x, co
                      .order = offsets + n_experts + 1,
                      .n_experts = static_cast<int32_t>(n_experts),
                      .n_rows = static_cast<int32_t>(n * n_per_token),
-                     .rows_per_x = static_cast<int32_t>(n_per_token)};
+                     .rows_per_x = 1};
     launch(*device_, KernelId::group_slots, {.x = n_experts}, group_slots_shared_bytes(),
            GroupSlotsArgs{.experts = chosen.experts + first_slot,
                           .n_slots = groups.n_rows,
                           .n_experts = groups.n_experts,
                           .offsets = offsets,
                           .order = offsets + n_experts + 1});
-    gate_up_tiles(layer, rows_from(x, token, cols), groups, h);
+    const int32_t* experts = chosen.experts + first_slot;
+    const GateUpInput input = input_of(layer, rows_from(job.x, token, cols),
+                                       {experts, static_cast<int>(n_per_token), groups.n_rows});
+    groups.rows_per_x = input.slots_per_x;
+    gate_up_tiles(layer, input.x[0], groups, h);
     groups.rows_per_x = 1;
     const PlacedWeight* down[] = {&args.down};
     const MatrixView<float> results(y, groups.n_rows, cols);
-    multiply_tiles({h.values, h.codes, h.groups}, groups, {.weights = down, .outs = {&results, 1}});
-    const float* shared_y = args.shared ? shared_prompt(args, rows_from(x, token, cols), n) : nullptr;
+    const ActivationRows down_x =
+        in_order_of(hip_weight(args.down), as_input(h), {experts, 1, groups.n_rows}, ordered_[0]);
+    multiply_tiles(down_x, groups, {.weights = down, .outs = {&results, 1}});
+    const float* shared_y =
+        job.shared ? shared_expert(*job.shared, args.activation, rows_from(job.x, token, cols), n) : nullptr;
     launch(*device_, KernelId::experts_sum, {.x = divided_up(cols, 256), .y = n}, 0,
            ExpertsSumArgs{.y = y,
                           .bias = args.biases ? hip_vector(args.biases->down) : nullptr,
                           .experts = chosen.experts + first_slot,
                           .weights = chosen.shares + first_slot,
                           .shared_y = shared_y,
-                          .shared_weights = shared_weights ? shared_weights + token : nullptr,
+                          .shared_weights = chosen.shared_weights ? chosen.shared_weights + token : nullptr,
                           .n_per_token = static_cast<int32_t>(n_per_token),
                           .cols = static_cast<int32_t>(cols),
-                          .residual = args.input.residual.row_data(token)});
+                          .add = job.add ? 1 : 0,
+                          .sum = job.sum.row_data(token)});
   }
 }
 

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstring>
 #include <mutex>
 #include <optional>
 #include <vector>
@@ -30,11 +31,13 @@ Error unsupported(const Checkpoint& file, const TensorInfo& tensor, std::string_
 
 }  // namespace
 
-HipWeight::HipWeight(const TensorInfo& tensor, DeviceMemory memory, const WeightRows& rows, bool needs_codes)
+HipWeight::HipWeight(const TensorInfo& tensor, DeviceMemory memory, const WeightRows& rows, bool needs_codes,
+                     HipColumnOrder column_order)
     : PlacedWeight(matrix_rows(tensor), tensor.cols(), n_matrices(tensor), memory.size()),
       memory_(std::move(memory)),
       rows_(rows),
-      needs_codes_(needs_codes) {}
+      needs_codes_(needs_codes),
+      column_order_(std::move(column_order)) {}
 
 Result<> WeightUploader::make_room(uint64_t n_bytes) {
   for (PinnedMemory& buffer : buffers_) {
@@ -50,6 +53,7 @@ Result<> WeightUploader::make_room(uint64_t n_bytes) {
 void WeightUploader::release() {
   device_.synchronize();
   for (PinnedMemory& buffer : buffers_) buffer = {};
+  latest_orders_.clear();  // the weights keep what they need
 }
 
 Result<std::unique_ptr<PlacedWeight>> WeightUploader::place(const Checkpoint& file, const TensorInfo& tensor,
@@ -68,6 +72,8 @@ Result<std::unique_ptr<PlacedWeight>> WeightUploader::place(const Checkpoint& fi
   auto memory = DeviceMemory::allocate(device_, static_cast<uint64_t>(n_rows * row_bytes));
   if (!memory) return memory.error();
 
+  auto column_order = place_order(file, tensor);
+  if (!column_order) return column_order.error();
   const int64_t rows_per_buffer = std::clamp<int64_t>(kBufferBytes / row_bytes, 1, n_rows);
   const int64_t rows_per_piece = std::max<int64_t>(1, kReadBytes / block_bytes);
   if (auto made = make_room(static_cast<uint64_t>(rows_per_buffer * row_bytes)); !made) return made.error();
@@ -97,18 +103,40 @@ Result<std::unique_ptr<PlacedWeight>> WeightUploader::place(const Checkpoint& fi
                                .rows = static_cast<int32_t>(rows),
                                .cols = static_cast<int32_t>(cols),
                                .format = static_cast<int32_t>(tensor.format)};
-  return std::unique_ptr<PlacedWeight>(
-      std::make_unique<HipWeight>(tensor, std::move(*memory), device_rows, layout->needs_codes));
+  return std::unique_ptr<PlacedWeight>(std::make_unique<HipWeight>(
+      tensor, std::move(*memory), device_rows, layout->needs_codes, std::move(*column_order)));
+}
+
+Result<HipColumnOrder> WeightUploader::place_order(const Checkpoint& file, const TensorInfo& tensor) {
+  auto order = orders_.read(file, tensor);
+  if (!order) return order.error();
+  if (!*order) return HipColumnOrder();
+  // Weights that read the same inputs share one, and a launch shows by that that it may take them together.
+  for (const PlacedOrder& known : latest_orders_) {
+    if (known.order == *order) return known.on_device;
+  }
+  auto memory = copy_to_device(std::as_bytes(std::span(**order)));
+  if (!memory) return memory.error();
+  constexpr size_t kLatest = 8;  // as ColumnOrders
+  if (latest_orders_.size() == kLatest) latest_orders_.erase(latest_orders_.begin());
+  latest_orders_.push_back({*order, std::make_shared<const DeviceMemory>(std::move(*memory))});
+  return latest_orders_.back().on_device;
+}
+
+Result<DeviceMemory> WeightUploader::copy_to_device(std::span<const std::byte> bytes) {
+  auto memory = DeviceMemory::allocate(device_, bytes.size());
+  if (!memory) return memory.error();
+  if (auto made = make_room(bytes.size()); !made) return made.error();
+  std::byte* buffer = next_buffer();
+  std::memcpy(buffer, bytes.data(), bytes.size());
+  device_.synchronize();  // as above
+  device_.copy_to_device(memory->data(), buffer, bytes.size());
+  return std::move(*memory);
 }
 
 Result<std::unique_ptr<PlacedVector>> WeightUploader::place(std::span<const float> values) {
-  auto memory = DeviceMemory::allocate(device_, values.size_bytes());
+  auto memory = copy_to_device(std::as_bytes(values));
   if (!memory) return memory.error();
-  if (auto made = make_room(values.size_bytes()); !made) return made.error();
-  std::byte* buffer = next_buffer();
-  std::memcpy(buffer, values.data(), values.size_bytes());
-  device_.synchronize();  // as above
-  device_.copy_to_device(memory->data(), buffer, values.size_bytes());
   return std::unique_ptr<PlacedVector>(
       std::make_unique<HipVector>(std::move(*memory), static_cast<int64_t>(values.size())));
 }

@@ -3,26 +3,35 @@
 
 #include <functional>
 #include <memory>
+#include <vector>
 
 #include "base/thread_pool.h"
 #include "kernels/hip/args.h"
 #include "runtime/backend/backend.h"
+#include "runtime/backend/column_orders.h"
 #include "runtime/backend/hip/device.h"
 
 namespace halod::hip {
 
+/// A ColumnOrder on the device.
+using HipColumnOrder = std::shared_ptr<const DeviceMemory>;
+
 class HipWeight final : public PlacedWeight {
  public:
-  HipWeight(const TensorInfo& tensor, DeviceMemory memory, const WeightRows& rows, bool needs_codes);
+  HipWeight(const TensorInfo& tensor, DeviceMemory memory, const WeightRows& rows, bool needs_codes,
+            HipColumnOrder column_order);
   const WeightRows& device_rows() const { return rows_; }
   /// Its kernels read the 8-bit form of the activations.
   bool needs_codes() const { return needs_codes_; }
   WeightKind kind() const { return needs_codes_ ? WeightKind::kQuantised : WeightKind::kFloats; }
+  /// [n_experts, cols] which of the inputs each column is multiplied with; nullptr: in their order.
+  const int32_t* column_order() const { return column_order_ ? column_order_->as<int32_t>() : nullptr; }
 
  private:
   DeviceMemory memory_;
   WeightRows rows_;
   bool needs_codes_;
+  HipColumnOrder column_order_;
 };
 
 class HipVector final : public PlacedVector {
@@ -60,12 +69,20 @@ class WeightUploader {
 
  private:
   Result<> make_room(uint64_t n_bytes);
+  Result<DeviceMemory> copy_to_device(std::span<const std::byte> bytes);
+  Result<HipColumnOrder> place_order(const Checkpoint& file, const TensorInfo& tensor);
   std::byte* next_buffer() { return buffers_[next_buffer_ ^= 1].data(); }
 
   Device& device_;
   ThreadPool& threads_;
   PinnedMemory buffers_[2];
   size_t next_buffer_ = 0;
+  ColumnOrders orders_;
+  struct PlacedOrder {
+    ColumnOrder order;
+    HipColumnOrder on_device;
+  };
+  std::vector<PlacedOrder> latest_orders_;
 };
 
 }  // namespace halod::hip

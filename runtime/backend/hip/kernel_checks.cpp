@@ -124,7 +124,7 @@ KernelChecks check_embed(Device& device, Format format, int cols) {
   DeviceArray<int32_t> device_tokens(device, tokens);
   DeviceArray<float> out(device, static_cast<int64_t>(tokens.size()) * cols);
   launch(device, KernelId::embed, {.x = static_cast<int64_t>(tokens.size())}, 0,
-         EmbedArgs{weights.device_rows(), device_tokens.data(), out.data()});
+         EmbedArgs{weights.device_rows(), device_tokens.data(), out.data(), nullptr});
   std::vector<float> expected(tokens.size() * static_cast<size_t>(cols));
   for (size_t t = 0; t < tokens.size(); ++t)
     traits(format).dequantize(weights.row_blocks(tokens[t]), cols,

@@ -31,6 +31,9 @@ KernelChecks check_rows(Device& device, int cols);
 /// Expansion of rows of a matrix, bit for bit.
 KernelChecks check_embed(Device& device, Format format, int cols);
 
+/// Rows of x gathered into the orders of their experts' columns, and rounded; an embedding in such an order.
+KernelChecks check_column_orders(Device& device, Format embedding, int cols);
+
 struct LinearShape {
   std::vector<Format> formats;  ///< of one to four matrices
   int rows = 0;                 ///< of each
@@ -64,6 +67,7 @@ struct ExpertsShape {
   GatedActivation activation = GatedActivation::kSwiglu;
   int shared_width =
       0;  ///< of a shared expert in the others' formats, weighed by a row in the router's; 0 = none
+  bool has_orders = false;  ///< columns of the router and of that row are in orders of their own
 };
 KernelChecks check_experts(Device& device, const ExpertsShape& shape);
 /// gate_up for several tokens of one matrix each, as dense layers use it.
@@ -77,8 +81,14 @@ struct RecurrentCheckShape {
 };
 /// Convolution and gated delta rule against the reference; and the bits of any cut into steps and launches.
 KernelChecks check_recurrent(Device& device, const RecurrentCheckShape& shape);
-/// The gate after attention's other kernels.
-KernelChecks check_gate_attention(Device& device, int n_heads, int head_dim);
+
+struct Mamba2CheckShape {
+  int n_groups = 0, n_heads = 0, head_dim = 0, state_size = 0;
+  std::vector<int> n_tokens;  ///< of each sequence
+  bool has_conv_bias = true;
+};
+/// Convolution, scan, gate and norm against the reference; and the bits of any cut into steps and launches.
+KernelChecks check_mamba2(Device& device, const Mamba2CheckShape& shape);
 
 // -- prompts: held against the reference, and against the bits of the decode kernels
 
@@ -97,6 +107,7 @@ struct PromptExpertsShape {
   bool has_biases = false;
   GatedActivation activation = GatedActivation::kSwiglu;
   int shared_width = 0;  ///< of a shared expert, added to the sum; 0 = none
+  bool add = true;       ///< to what is there
 };
 /// Sorting, gate and up, down, and the sum of experts.
 KernelChecks check_prompt_experts(Device& device, const PromptExpertsShape& shape, const PromptTile& linear,
@@ -111,6 +122,7 @@ struct PromptAttentionShape {
   std::vector<Sequence> sequences;
   int window = 0;
   bool has_sinks = false;
+  bool is_gated = false;  ///< by what lies beside the queries
 };
 /// Against attention in double over the f16 keys and values; and the bits of the tiles' kernel against those
 /// of the single rows'.

@@ -34,6 +34,7 @@ class PromptAttentionInputs {
     }
     q = check_values(int64_t{n_rows} * shape.n_heads * shape.head_dim, 60);
     sinks = check_values(shape.n_heads, 59);
+    gated_q = check_values(2 * static_cast<int64_t>(q.size()), 58);
     const auto page_bytes = static_cast<size_t>(shape.n_kv_heads * kv_head_page_bytes(shape.head_dim));
     pages.bytes.assign(static_cast<size_t>(n_pages) * page_bytes, 0xff);
     // The last page first: no two neighbours lie as they follow.
@@ -78,7 +79,11 @@ class PromptAttentionInputs {
             weight * static_cast<double>(f16_to_f32(*value_at(s, kv_head, key, d)));
     }
     std::vector<float> out;
-    for (const double sum : sums) out.push_back(static_cast<float>(sum / total));
+    const float* gates = gated_q.data() + attention_gate(static_cast<int>(row), shape_.n_heads, head, dim);
+    for (size_t d = 0; d < sums.size(); ++d) {
+      const double gate = shape_.is_gated ? 1 / (1 + std::exp(-static_cast<double>(gates[d]))) : 1;
+      out.push_back(static_cast<float>(sums[d] / total * gate));
+    }
     return out;
   }
 
@@ -86,7 +91,8 @@ class PromptAttentionInputs {
   float scale() const { return 1.0F / static_cast<float>(shape_.head_dim); }
 
   std::vector<float> q;
-  std::vector<float> sinks;  ///< [n_heads]
+  std::vector<float> sinks;    ///< [n_heads]
+  std::vector<float> gated_q;  ///< the gates beside whatever
   ScatteredPages pages;
   std::vector<StepRow> rows;
 
@@ -130,23 +136,25 @@ struct OnDevice {
         rows(device, inputs.rows),
         pages(device, inputs.pages.ids),
         kv(device, inputs.pages.bytes),
-        sinks(device, inputs.sinks) {}
+        sinks(device, inputs.sinks),
+        gated_q(device, inputs.gated_q) {}
   DeviceArray<float> q;
   DeviceArray<StepRow> rows;
   DeviceArray<uint32_t> pages;
   DeviceArray<unsigned char> kv;
-  DeviceArray<float> sinks;
+  DeviceArray<float> sinks, gated_q;
 };
 
 void attend_by_tiles(Device& device, const PromptAttentionShape& shape, const PromptAttentionInputs& inputs,
                      const OnDevice& on_device, const ActivationResult& out) {
-  const int group = shape.n_heads / shape.n_kv_heads;
-  const int at_once = kernel_capacity(std::min(group, kMaxHeadsPerChunk), kMaxHeadsPerChunk);
+  const int group = shape.n_heads / shape.n_kv_heads, most = prompt_heads_at_once(shape.head_dim);
+  const int at_once = kernel_capacity(std::min(group, most), most);
+  const int n_rows_of_tile = prompt_attention_rows(at_once * prompt_head_waves(shape.head_dim));
   std::vector<AttentionTile> tiles;
   int first_row = 0;
   for (const auto& sequence : shape.sequences) {
-    for (int row = 0; row < sequence.n_new; row += prompt_attention_rows(at_once))
-      tiles.push_back({first_row + row, std::min(prompt_attention_rows(at_once), sequence.n_new - row)});
+    for (int row = 0; row < sequence.n_new; row += n_rows_of_tile)
+      tiles.push_back({first_row + row, std::min(n_rows_of_tile, sequence.n_new - row)});
     first_row += sequence.n_new;
   }
   const DeviceArray<AttentionTile> device_tiles(device, tiles);
@@ -165,7 +173,8 @@ void attend_by_tiles(Device& device, const PromptAttentionShape& shape, const Pr
                              .n_kv_heads = shape.n_kv_heads,
                              .heads_at_once = at_once,
                              .window = shape.window,
-                             .sinks = shape.has_sinks ? on_device.sinks.data() : nullptr});
+                             .sinks = shape.has_sinks ? on_device.sinks.data() : nullptr,
+                             .gated_q = shape.is_gated ? on_device.gated_q.data() : nullptr});
   device.synchronize();  // the tiles' memory ends here
 }
 
@@ -202,7 +211,8 @@ bool attend_by_rows(Device& device, const PromptAttentionShape& shape, const Pro
                          .n_chunks = n_chunks,
                          .n_splits = n_splits,
                          .window = shape.window,
-                         .sinks = shape.has_sinks ? on_device.sinks.data() : nullptr});
+                         .sinks = shape.has_sinks ? on_device.sinks.data() : nullptr,
+                         .gated_q = shape.is_gated ? on_device.gated_q.data() : nullptr});
   return std::ranges::all_of(counters.read(), [](uint32_t count) { return count == 0; });
 }
 
@@ -237,9 +247,10 @@ KernelChecks check_prompt_attention(Device& device, const PromptAttentionShape& 
       }
     }
   }
-  const std::string what = fmt::format(
-      "{} {}/{} heads, {} rows of {} sequences, window {}{}", kernel_row(kernels.prompt).name, shape.n_heads,
-      shape.n_kv_heads, n_rows, shape.sequences.size(), shape.window, shape.has_sinks ? ", sinks" : "");
+  const std::string what =
+      fmt::format("{} {}/{} heads, {} rows of {} sequences, window {}{}{}", kernel_row(kernels.prompt).name,
+                  shape.n_heads, shape.n_kv_heads, n_rows, shape.sequences.size(), shape.window,
+                  shape.has_sinks ? ", sinks" : "", shape.is_gated ? ", gated" : "");
   const std::string_view decode = kernel_row(kernels.decode).name;
   // The 8-bit form is that of the values, as another kernel makes it.
   CheckActivations rounded(device, n_rows, row_columns);

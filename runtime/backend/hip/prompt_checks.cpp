@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <random>
 
 #include "runtime/backend/hip/check_inputs.h"
 #include "runtime/backend/hip/expert_reference.h"
@@ -108,7 +109,7 @@ class PromptExpertsCheck {
 
   void check_gate_up() {
     launch(device_, gate_up_.kernel,
-           {.x = divided(shape_.width, gate_up_.weight_rows),
+           {.x = divided(shape_.width, prompt_gate_up_columns(shape_.activation)),
             .y = prompt_row_tiles(n_slots_, shape_.n_experts, gate_up_.rows())},
            gate_up_.shared_bytes(),
            PromptGateUpArgs{.weights = {gate_.device_rows(), up_.device_rows()},
@@ -121,10 +122,10 @@ class PromptExpertsCheck {
     launch(device_, KernelId::gate_up_1, {.x = divided(shape_.width, kGateUpTileRows), .y = n_slots_},
            gate_up_shared_bytes(1),
            GateUpArgs{.weights = {gate_.device_rows(), up_.device_rows()},
+                      .x = {x_.rows(), x_.rows(), x_.rows(), x_.rows()},
                       .biases = {gate_bias_.data(), up_bias_.data()},
-                      .x = x_.rows(),
                       .experts = experts_.data(),
-                      .n_per_token = shape_.n_per_token,
+                      .slots_per_x = shape_.n_per_token,
                       .n_slots = n_slots_,
                       .activation = shape_.activation,
                       .h = alone.result()});
@@ -139,7 +140,8 @@ class PromptExpertsCheck {
 
   void check_down() {
     const int hidden_size = shape_.hidden_size;
-    const std::vector<float> before = check_values(int64_t{shape_.n_tokens} * hidden_size, 46);
+    // What is there before does not matter where nothing is added to it.
+    std::vector<float> before = check_values(int64_t{shape_.n_tokens} * hidden_size, 46);
     DeviceArray<float> residual(device_, before), alone(device_, before);
     DeviceArray<float> y(device_, int64_t{n_slots_} * hidden_size);
     const int tiles = divided(hidden_size, linear_.weight_rows);
@@ -163,7 +165,8 @@ class PromptExpertsCheck {
                           .shared_weights = shared.weights.data(),
                           .n_per_token = shape_.n_per_token,
                           .cols = hidden_size,
-                          .residual = residual.data()});
+                          .add = shape_.add ? 1 : 0,
+                          .sum = residual.data()});
     launch(device_, KernelId::experts_down, {.x = divided(hidden_size, kDownTileRows), .y = shape_.n_tokens},
            0,
            ExpertsDownArgs{.down = {down_.device_rows(), shared.rows()},
@@ -172,9 +175,11 @@ class PromptExpertsCheck {
                            .experts = experts_.data(),
                            .weights = {shares_.data(), shared.weights.data()},
                            .n_per_token = shape_.n_per_token,
-                           .residual = alone.data()});
+                           .add = shape_.add ? 1 : 0,
+                           .y = alone.data()});
     add(KernelId::experts_sum, "bits", difference(residual.read(), alone.read()));
 
+    if (!shape_.add) before.assign(before.size(), 0.0F);
     ExpectedDown expected = expected_down(slots(), {down_, down_bias_}, h_, shares_.read(), before);
     add(linear_.kernel, "down", check_nmse(y.read(), expected.products));
     if (shape_.shared_width > 0) {

@@ -1,11 +1,10 @@
-// The checks of recurrent layers, and of attention's gate.
+// The checks of gated delta nets.
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
 
-#include "kernels/hip/attention_args.h"
 #include "kernels/hip/recurrent_args.h"
 #include "kernels/ops/recurrent.h"
 #include "runtime/backend/hip/check_inputs.h"
@@ -107,7 +106,8 @@ class RecurrentCheck {
                               .state = states.data(),
                               .slot_floats = state_floats(),
                               .part = part,
-                              .n_channels = n_channels_});
+                              .n_channels = n_channels_,
+                              .x_stride = n_channels_});
         launch(
             device_, *delta_net_kernel(dim_), {.x = n_heads, .y = n_sequences}, delta_net_shared_bytes(dim_),
             DeltaNetArgs{.qkv = x.data(),
@@ -226,30 +226,6 @@ class RecurrentCheck {
 
 KernelChecks check_recurrent(Device& device, const RecurrentCheckShape& shape) {
   return RecurrentCheck(device, shape).run();
-}
-
-KernelChecks check_gate_attention(Device& device, int n_heads, int head_dim) {
-  constexpr int kRows = 3;
-  const int cols = n_heads * head_dim;
-  const std::vector<float> x = check_values(int64_t{kRows} * cols, 98);
-  const std::vector<float> gated_q = check_values(int64_t{kRows} * 2 * cols, 99);
-  DeviceArray<float> device_gated_q(device, gated_q);
-  CheckActivations gated(device, kRows, cols);
-  gated.write(x);
-  launch(device, KernelId::gate_attention, {.x = (cols + 255) / 256, .y = kRows}, 0,
-         GateAttentionArgs{gated.result(), device_gated_q.data(), cols, head_dim});
-  std::vector<float> expected;
-  for (int head = 0; head < kRows * n_heads; ++head) {
-    for (int i = head * head_dim; i < (head + 1) * head_dim; ++i) {
-      const float gate = gated_q[static_cast<size_t>(i + (head + 1) * head_dim)];
-      expected.push_back(static_cast<float>(static_cast<double>(x[static_cast<size_t>(i)]) *
-                                            sigmoid_of(static_cast<double>(gate))));
-    }
-  }
-  const std::string what = fmt::format("gate_attention {} heads of {}", n_heads, head_dim);
-  KernelChecks checks = {{what, check_nmse(gated.values(), expected)}};
-  if (cols % kGroupColumns == 0) checks.push_back({what + " to 8 bits", rounding_error(gated, kRows, cols)});
-  return checks;
 }
 
 }  // namespace halod::hip

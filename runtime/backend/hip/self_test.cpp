@@ -11,6 +11,7 @@ namespace {
 
 void add_decode_tests(std::vector<SelfTest>& tests) {
   tests.push_back([](Device& device) { return check_rows(device, 288); });
+  tests.push_back([](Device& device) { return check_column_orders(device, Format::kInt4G32, 96); });
   for (const FormatTraits& format : all_formats()) {
     if (find_row_layout(format.format) == nullptr) continue;  // weights of it are refused
     tests.push_back([=](Device& device) { return check_embed(device, format.format, 256); });
@@ -71,6 +72,19 @@ void add_decode_tests(std::vector<SelfTest>& tests) {
                                   .has_selection_bias = true,
                                   .shared_width = 96});
   });
+  tests.push_back([](Device& device) {
+    return check_experts(device, {.gate = Format::kQ8_0,
+                                  .up = Format::kQ8_0,
+                                  .down = Format::kQ8_0,
+                                  .n_experts = 3,
+                                  .n_per_token = 2,
+                                  .hidden_size = 64,
+                                  .width = 96,
+                                  .n_tokens = 2,
+                                  .activation = GatedActivation::kSquaredRelu,
+                                  .shared_width = 64,
+                                  .has_orders = true});
+  });
   for (const int n_tokens : {2, 4}) {
     tests.push_back([=](Device& device) {
       return check_dense_gate_up(
@@ -100,7 +114,6 @@ void add_decode_tests(std::vector<SelfTest>& tests) {
 }
 
 void add_recurrent_tests(std::vector<SelfTest>& tests) {
-  tests.push_back([](Device& device) { return check_gate_attention(device, 2, 64); });
   for (const int head_dim : {64, 128}) {
     tests.push_back([=](Device& device) {
       return check_recurrent(device, {.head_dim = head_dim,
@@ -109,6 +122,17 @@ void add_recurrent_tests(std::vector<SelfTest>& tests) {
                                       .n_tokens = {5, 18},
                                       .tiles_value_heads = head_dim == 64,
                                       .has_gates_by_key_head = head_dim == 128});
+    });
+  }
+  // Heads that share a block with others; a group that fills no block.
+  for (const int state_size : {128, 256}) {
+    tests.push_back([=](Device& device) {
+      return check_mamba2(device, {.n_groups = 2,
+                                   .n_heads = 4,
+                                   .head_dim = 48,
+                                   .state_size = state_size,
+                                   .n_tokens = {5, 18},
+                                   .has_conv_bias = state_size == 128});
     });
   }
 }
@@ -126,31 +150,33 @@ void add_prompt_tests(std::vector<SelfTest>& tests) {
       });
     }
   }
-  const auto add_experts = [&](Format format, WeightKind kind, bool is_gpt_oss) {
+  const auto add_experts = [&](Format format, WeightKind kind, GatedActivation activation) {
+    const bool is_gpt_oss = activation == GatedActivation::kClampedSwiglu;
     for (const PromptTile& tile : prompt_gate_up_tiles(kind)) {
       tests.push_back([=, &tile](Device& device) {
-        return check_prompt_experts(
-            device,
-            {.gate = format,
-             .up = format,
-             .down = Format::kQ8_0,
-             .n_experts = 3,
-             .n_per_token = 2,
-             .hidden_size = 160,
-             .width = 64,
-             .n_tokens = 17,
-             .has_biases = is_gpt_oss,
-             .activation = is_gpt_oss ? GatedActivation::kClampedSwiglu : GatedActivation::kSwiglu,
-             .shared_width = is_gpt_oss ? 0 : 64},
-            prompt_linear_tiles(WeightKind::kQuantised)[1], tile);
+        return check_prompt_experts(device,
+                                    {.gate = format,
+                                     .up = format,
+                                     .down = Format::kQ8_0,
+                                     .n_experts = 3,
+                                     .n_per_token = 2,
+                                     .hidden_size = 160,
+                                     .width = 96,  // half of the last block, where a block has 64 columns
+                                     .n_tokens = 17,
+                                     .has_biases = is_gpt_oss,
+                                     .activation = activation,
+                                     .shared_width = is_gpt_oss ? 0 : 64,
+                                     .add = activation != GatedActivation::kSquaredRelu},
+                                    prompt_linear_tiles(WeightKind::kQuantised)[1], tile);
       });
     }
   };
-  for (const bool is_gpt_oss : {false, true}) {
-    add_experts(Format::kQ4_0, WeightKind::kQuantised, is_gpt_oss);
-    add_experts(Format::kF16, WeightKind::kFloats, is_gpt_oss);
+  for (const GatedActivation activation :
+       {GatedActivation::kSwiglu, GatedActivation::kClampedSwiglu, GatedActivation::kSquaredRelu}) {
+    add_experts(Format::kQ4_0, WeightKind::kQuantised, activation);
+    add_experts(Format::kF16, WeightKind::kFloats, activation);
   }
-  for (const int head_dim : {64, 128}) {
+  for (const int head_dim : {64, 128, 256}) {
     for (const int window : {0, 20}) {
       tests.push_back([=](Device& device) {
         return check_prompt_attention(device, {.n_heads = 2,
@@ -158,7 +184,8 @@ void add_prompt_tests(std::vector<SelfTest>& tests) {
                                                .head_dim = head_dim,
                                                .sequences = {{.n_past = 125, .n_new = 5}},
                                                .window = window,
-                                               .has_sinks = window > 0});
+                                               .has_sinks = window > 0,
+                                               .is_gated = head_dim == 256});
       });
     }
   }

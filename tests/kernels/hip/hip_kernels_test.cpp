@@ -66,7 +66,7 @@ TEST_P(EveryFormatOnTheGpu, IsEmbeddedBitForBitWhateverItsBytesAre) {
                            .rows = 1,
                            .cols = cols,
                            .format = static_cast<int32_t>(GetParam())};
-  launch(*device_, KernelId::embed, {.x = 1}, 0, EmbedArgs{weights, token.data(), out.data()});
+  launch(*device_, KernelId::embed, {.x = 1}, 0, EmbedArgs{weights, token.data(), out.data(), nullptr});
   std::vector<float> expected(static_cast<size_t>(cols));
   format.dequantize(blocks.data(), cols, expected.data());
   const std::vector<float> values = out.read();

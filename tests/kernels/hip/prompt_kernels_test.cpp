@@ -129,6 +129,30 @@ TEST(PromptExperts, MayHaveBiasesAndAClampedActivation) {
   }
 }
 
+TEST(PromptExperts, MayHaveNoGate) {
+  const auto device = make_lanes_device();
+  for (const Format format : {Format::kQ8_0, Format::kF16}) {
+    const WeightKind kind = format == Format::kF16 ? WeightKind::kFloats : WeightKind::kQuantised;
+    for (const PromptTile& tile : prompt_gate_up_tiles(kind)) {
+      // A block's two groups of columns: both, one, and for floats part of one.
+      for (const int width : {128, 96, kind == WeightKind::kFloats ? 41 : 32})
+        expect_right(check_prompt_experts(*device,
+                                          {.gate = format,
+                                           .up = format,
+                                           .down = format,
+                                           .n_experts = 5,
+                                           .n_per_token = 2,
+                                           .hidden_size = 64,
+                                           .width = width,
+                                           .n_tokens = 19,
+                                           .activation = GatedActivation::kSquaredRelu,
+                                           .shared_width = 64,
+                                           .add = width == 128},
+                                          prompt_linear_tiles(kind)[0], tile));
+    }
+  }
+}
+
 TEST(PromptExperts, MayBeMoreThanAWaveHasLanes) {
   const auto device = make_lanes_device();
   expect_right(check_prompt_experts(*device,
@@ -183,7 +207,9 @@ INSTANTIATE_TEST_SUITE_P(Heads, EveryShapeOfPromptHeads,
                                          PromptHeadsCase{3, 1, 64, 0}, PromptHeadsCase{8, 1, 128, 0},
                                          PromptHeadsCase{12, 1, 64, 0}, PromptHeadsCase{17, 1, 64, 0},
                                          PromptHeadsCase{2, 1, 64, 1}, PromptHeadsCase{2, 1, 64, 20},
-                                         PromptHeadsCase{2, 2, 128, 40}, PromptHeadsCase{2, 1, 64, 1000}),
+                                         PromptHeadsCase{2, 2, 128, 40}, PromptHeadsCase{2, 1, 64, 1000},
+                                         PromptHeadsCase{1, 1, 256, 0}, PromptHeadsCase{8, 1, 256, 0},
+                                         PromptHeadsCase{3, 1, 256, 40}),
                          [](const auto& test) {
                            return "Queries" + std::to_string(test.param.n_heads) + "Keys" +
                                   std::to_string(test.param.n_kv_heads) + "Of" +
@@ -213,7 +239,7 @@ TEST(PromptAttention, HasTheBitsOfDecodeInALongContext) {
 
 TEST(PromptAttention, GivesSinksTheirShare) {
   const auto device = make_lanes_device();
-  for (const int head_dim : {64, 128}) {
+  for (const int head_dim : {64, 128, 256}) {
     for (const int window : {0, 40})
       expect_right(check_prompt_attention(
           *device, {.n_heads = 4,
@@ -223,6 +249,18 @@ TEST(PromptAttention, GivesSinksTheirShare) {
                     .window = window,
                     .has_sinks = true}));
   }
+}
+
+TEST(PromptAttention, MayBeGatedByWhatLiesBesideItsQueries) {
+  const auto device = make_lanes_device();
+  for (const int head_dim : {64, 128, 256})
+    expect_right(check_prompt_attention(
+        *device, {.n_heads = 4,
+                  .n_kv_heads = 2,
+                  .head_dim = head_dim,
+                  .sequences = {{.n_past = 0, .n_new = 5}, {.n_past = 125, .n_new = 9}},
+                  .has_sinks = head_dim == 64,
+                  .is_gated = true}));
 }
 
 TEST(PromptAttention, TakesPromptsOfAnyLength) {

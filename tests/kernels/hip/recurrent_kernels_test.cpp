@@ -2,6 +2,10 @@
 // attention, a shared expert, a bias of the experts' choice. On the lanes of the CPU, against the reference.
 #include <gtest/gtest.h>
 
+#include <array>
+#include <utility>
+
+#include "kernels/hip/kernel_table.h"
 #include "runtime/backend/hip/kernel_checks.h"
 #include "runtime/backend/hip/lanes_device.h"
 
@@ -62,6 +66,81 @@ TEST(GpuRecurrence, ComputesTheGatedDeltaRuleInAnySteps) {
   }
 }
 
+TEST(GpuRecurrence, ScansMamba2sStatesInAnySteps) {
+  const auto device = make_lanes_device();
+  // Nemotron-3 Nano's heads and states; Nemotron Nano v2's, which lie across blocks; Nemotron-H 47B's states;
+  // small ones, of which a block has several and some waves none.
+  for (const auto& [n_groups, n_heads, head_dim, state_size] : {std::array{1, 2, 64, 128},
+                                                                {1, 2, 80, 128},
+                                                                {1, 1, 64, 256},
+                                                                {4, 8, 16, 32},
+                                                                {2, 6, 16, 16},
+                                                                {1, 3, 48, 144}}) {
+    for (const bool has_conv_bias : {false, true})
+      expect_correct(check_mamba2(*device, {.n_groups = n_groups,
+                                            .n_heads = n_heads,
+                                            .head_dim = head_dim,
+                                            .state_size = state_size,
+                                            .n_tokens = {1, 19, 4},
+                                            .has_conv_bias = has_conv_bias}));
+  }
+}
+
+TEST(GpuRecurrence, HasNoScanForOddHeadsAndStates) {
+  EXPECT_NE(find_ssm_scan(128, 64), nullptr);
+  EXPECT_EQ(find_ssm_scan(128, 64)->most_rows, 128);
+  EXPECT_EQ(find_ssm_scan(144, 80)->most_rows, 256);
+  EXPECT_EQ(find_ssm_scan(272, 64), nullptr);
+  EXPECT_EQ(find_ssm_scan(120, 64), nullptr);
+  EXPECT_EQ(find_ssm_scan(128, 72), nullptr);
+}
+
+TEST(GpuExperts, MayHaveNoGate) {
+  const auto device = make_lanes_device();
+  for (const Format format : {Format::kQ8_0, Format::kF16}) {
+    for (const int shared_width : {0, 32, 160})
+      expect_correct(check_experts(*device, {.gate = format,
+                                             .up = format,
+                                             .down = format,
+                                             .n_experts = 9,
+                                             .n_per_token = 2,
+                                             .hidden_size = 96,
+                                             .width = 96,
+                                             .n_tokens = 3,
+                                             .activation = GatedActivation::kSquaredRelu,
+                                             .shared_width = shared_width}));
+    for (const int n_tokens : {1, 2, 4})
+      expect_correct(check_dense_gate_up(*device, {.gate = format,
+                                                   .up = format,
+                                                   .n_experts = 1,
+                                                   .n_per_token = 1,
+                                                   .hidden_size = 96,
+                                                   .width = 80,
+                                                   .n_tokens = n_tokens,
+                                                   .activation = GatedActivation::kSquaredRelu}));
+  }
+}
+
+TEST(GpuWeights, MayHaveTheirColumnsInAnOrderOfTheirOwn) {
+  const auto device = make_lanes_device();
+  for (const auto& [format, cols] :
+       {std::pair{Format::kInt4G128, 256}, {Format::kInt8G32, 64}, {Format::kF16, 41}, {Format::kQ8_0, 32}})
+    expect_correct(check_column_orders(*device, format, cols));
+  for (const Format router : {Format::kF32, Format::kQ8_0, Format::kInt4G32})
+    for (const int shared_width : {0, 32})
+      expect_correct(check_experts(*device, {.router = router,
+                                             .gate = Format::kQ8_0,
+                                             .up = Format::kQ8_0,
+                                             .down = Format::kQ8_0,
+                                             .n_experts = 9,
+                                             .n_per_token = 2,
+                                             .hidden_size = 96,
+                                             .width = 32,
+                                             .n_tokens = 3,
+                                             .shared_width = shared_width,
+                                             .has_orders = true}));
+}
+
 TEST(GpuAttention, MayBeGatedByWhatLiesBesideItsQueries) {
   const auto device = make_lanes_device();
   for (const int n_heads : {2, 6, 20})
@@ -72,9 +151,6 @@ TEST(GpuAttention, MayBeGatedByWhatLiesBesideItsQueries) {
                                              .has_biases = n_heads == 6,
                                              .n_rotated = 16,
                                              .is_gated = true}));
-  expect_correct(check_gate_attention(*device, 1, 16));
-  expect_correct(check_gate_attention(*device, 3, 40));
-  expect_correct(check_gate_attention(*device, 4, 128));
 }
 
 }  // namespace

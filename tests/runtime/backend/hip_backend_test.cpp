@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <filesystem>
 #include <map>
 #include <string>
 #include <utility>
@@ -12,6 +13,7 @@
 #include "runtime/models/model.h"
 #include "runtime/weights/gguf_file.h"
 #include "tests/runtime/models/temporary_model.h"
+#include "tests/support/random_model.h"
 #include "tests/support/wrapped_device.h"
 
 namespace halod::hip {
@@ -59,11 +61,10 @@ class CountingDevice final : public test::WrappedDevice {
 };
 
 /// What a step of n_tokens does to the device, the second one: the first one makes room.
-CountingDevice::Counts count_step(const std::string& shape, int32_t n_tokens, int64_t& n_layers,
-                                  int32_t n_best = 1) {
+CountingDevice::Counts count_step_of_file(const std::filesystem::path& path, int32_t n_tokens,
+                                          int64_t& n_layers, int32_t n_best = 1) {
   CountingDevice::Counts counts;
-  const TemporaryModel path(shape, "Q4_K_M");
-  const GgufFile file = GgufFile::open(path.path()).value();
+  const GgufFile file = GgufFile::open(path).value();
   const auto backend = HipBackend::open_untested(std::make_unique<CountingDevice>(counts), 1);
   const auto model =
       load_model(file, *backend, {.n_kv_pages = 4, .max_batch_tokens = 64, .max_logit_rows = 1}, {}).value();
@@ -81,6 +82,11 @@ CountingDevice::Counts count_step(const std::string& shape, int32_t n_tokens, in
     EXPECT_EQ(best.found.size(), n_best <= kMaxTopK ? static_cast<size_t>(n_best) : 0U);
   }
   return counts;
+}
+CountingDevice::Counts count_step(const std::string& shape, int32_t n_tokens, int64_t& n_layers,
+                                  int32_t n_best = 1) {
+  const TemporaryModel model(shape, "Q4_K_M");
+  return count_step_of_file(model.path(), n_tokens, n_layers, n_best);
 }
 
 TEST(ADecodeStep, IsEightLaunchesALayerOfExperts) {
@@ -105,6 +111,19 @@ TEST(ADecodeStep, IsTwoLaunchesMoreALayerWhereWholeProjectionsAreNormed) {
   int64_t n_layers = 0;
   const auto counts = count_step("tiny-minimax-m2", 1, n_layers);
   EXPECT_EQ(counts.n_launches(), 10 * n_layers + 5);
+}
+
+/// Nemotron-H's layers are one block each: six launches of Mamba-2, five of attention, three of feed-forward
+/// layers and of experts, ten of experts of another width than the layer.
+TEST(ADecodeStep, IsThreeToTenLaunchesABlockOfNemotron) {
+  int64_t n_layers = 0;
+  for (const auto& [family, expected] : {std::pair{"nemotron_h", 2 * 6 + 5 + 2 * 3},
+                                         {"nemotron_h_moe", 3 * 6 + 5 + 2 * 3},
+                                         {"nemotron_h_moe-latent", 6 + 5 + 2 * 10}}) {
+    const test::RandomModelFile file(family, Format::kQ8_0);
+    const auto counts = count_step_of_file(file.path(), 1, n_layers);
+    EXPECT_EQ(counts.n_launches(), expected + 5) << family;
+  }
 }
 
 TEST(ADecodeStep, MovesOneCopyInAndEightBytesOut) {

@@ -2,12 +2,12 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <boost/json.hpp>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <numeric>
-#include <random>
 #include <string>
 #include <vector>
 
@@ -15,37 +15,19 @@
 #include "kernels/hip/weight_layout.h"
 #include "runtime/backend/hip/hip_backend.h"
 #include "runtime/backend/hip/lanes_device.h"
-#include "runtime/models/model_features.h"
+#include "tests/runtime/models/hip_models.h"
 #include "tests/runtime/models/temporary_model.h"
-#include "tests/support/random_model.h"
 #include "tests/support/random_values.h"
 
 namespace halod {
 namespace {
 
 using bench::LoadedModel;
+using test::kBound;
+using test::load;
+using test::random_ids;
+using test::row_errors;
 using test::TemporaryModel;
-
-LoadedModel load(const std::filesystem::path& path, const std::string& backend) {
-  return LoadedModel({.path = path,
-                      .backend = {.kind = backend, .n_threads = 1},
-                      .context_length = 192,
-                      .max_batch_tokens = 64,
-                      .max_logit_rows = 64,
-                      .max_sequences = 3});
-}
-
-std::vector<TokenId> random_ids(int64_t n, int64_t vocab_size, uint32_t seed) {
-  std::mt19937 generator(seed);
-  std::vector<TokenId> ids;
-  for (int64_t i = 0; i < n; ++i)
-    ids.push_back(static_cast<TokenId>(generator() % static_cast<uint32_t>(vocab_size)));
-  return ids;
-}
-
-/// Both backends round activations to 8 bits where weights are quantised; they differ in the order of f32
-/// sums, which now and then turns a code or, at a near tie, the choice of an expert.
-constexpr double kBound = 1e-3;
 
 struct Case {
   const char* shape;
@@ -87,21 +69,6 @@ INSTANTIATE_TEST_SUITE_P(Models, EveryModelOnTheGpu,
                                          Case{"tiny-qwen35moe", "Q4_K_M"}),
                          name_of);
 
-/// Dense layers before those with experts, a shared expert without a gate, half of a head rotated; biases and
-/// norms of heads in one or the other.
-TEST(TheGpuBackend, RunsGlm) {
-  for (const char* family : {"glm4moe", "glm4moe-air"}) {
-    SCOPED_TRACE(family);
-    const test::RandomModelFile file(family, Format::kQ8_0);
-    LoadedModel gpu = load(file.path(), "hip-lanes"), cpu = load(file.path(), "cpu");
-    const std::vector<TokenId> ids = random_ids(40, cpu.config().vocab_size, 13);
-    const std::vector<float> at_once = gpu.append(ids, 20, 64);
-    EXPECT_LT(test::nmse(at_once, cpu.append(ids, 20, 64)), kBound);
-    gpu.rewind();
-    EXPECT_EQ(gpu.append(ids, 20, 7), at_once) << "in chunks";
-  }
-}
-
 class EveryLongPromptOnTheGpu : public testing::TestWithParam<Case> {};
 
 /// Long enough that products go by tiles, and rows are no multiple of its tiles.
@@ -127,41 +94,9 @@ INSTANTIATE_TEST_SUITE_P(Models, EveryLongPromptOnTheGpu,
 
 class EveryBatchOnTheGpu : public testing::TestWithParam<Case> {};
 
-/// Two steps of three sequences, the second from the states of the first: a prompt that fills tiles, one that
-/// does not, and single tokens.
 TEST_P(EveryBatchOnTheGpu, GivesASequenceTheSameBitsAsAlone) {
   const TemporaryModel file(GetParam().shape, GetParam().recipe);
-  LoadedModel gpu = load(file.path(), "hip-lanes");
-  const int64_t vocab_size = gpu.config().vocab_size;
-  const std::vector<std::vector<PageId>> pages = {{PageId{4}}, {PageId{3}}, {PageId{1}}};
-  struct Part {
-    int32_t n_past, n_new;
-  };
-  const std::vector<std::vector<Part>> steps = {{{0, 12}, {0, 3}, {0, 1}}, {{12, 1}, {3, 1}, {1, 9}}};
-  std::vector<std::vector<TokenId>> ids;
-  for (uint32_t s = 0; s < 3; ++s) ids.push_back(random_ids(16, vocab_size, s + 1));
-  std::vector<std::vector<float>> together(3);
-  for (const std::vector<Part>& step : steps) {
-    std::vector<TokenId> tokens;
-    std::vector<SequenceSlice> slices;
-    std::vector<int32_t> last_rows;
-    for (size_t s = 0; s < step.size(); ++s) {
-      const auto [n_past, n_new] = step[s];
-      tokens.insert(tokens.end(), ids[s].begin() + n_past, ids[s].begin() + n_past + n_new);
-      slices.push_back({pages[s], n_past, n_new, static_cast<int32_t>(2 - s)});
-      last_rows.push_back(static_cast<int32_t>(tokens.size()) - 1);
-    }
-    std::vector<float> logits(3 * static_cast<size_t>(vocab_size));
-    gpu.model().forward({tokens, slices, last_rows}, {logits.data(), 3, vocab_size});
-    for (size_t s = 0; s < step.size(); ++s)
-      together[s].assign(logits.begin() + static_cast<int64_t>(s) * vocab_size,
-                         logits.begin() + static_cast<int64_t>(s + 1) * vocab_size);
-  }
-  for (size_t s = 0; s < ids.size(); ++s) {
-    gpu.rewind();
-    const auto n = static_cast<size_t>(steps[1][s].n_past + steps[1][s].n_new);
-    EXPECT_EQ(gpu.append(std::span(ids[s]).first(n)), together[s]) << "sequence " << s;
-  }
+  test::expect_same_bits_alone_and_in_a_batch(load(file.path(), "hip-lanes"));
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, EveryBatchOnTheGpu,
@@ -198,46 +133,38 @@ TEST(TheGpuBackend, FindsTheBestTokensOnTheDevice) {
   }
 }
 
-TEST(TheGpuBackend, NamesWhatAModelNeedsThatItDoesNotDo) {
-  const TemporaryModel file("tiny-dense", "F16");
-  const LoadedModel gpu = load(file.path(), "hip-lanes");
-  ModelConfig config = gpu.config();
-  EXPECT_TRUE(check_features(config, gpu.backend()));
-  config.has_column_orders = true;
-  const auto checked = check_features(config, gpu.backend());
-  ASSERT_FALSE(checked);
-  EXPECT_EQ(checked.error().code, ErrorCode::kUnsupported);
-  EXPECT_NE(checked.error().message.find("weights in activation order"), std::string::npos)
-      << checked.error().message;
-  EXPECT_TRUE(check_features(config, load(file.path(), "cpu").backend()));
+TEST(TheGpuBackend, DoesWhatAnyModelNeeds) {
+  const auto gpu = hip::HipBackend::open_untested(hip::make_lanes_device(), 1);
+  for (int feature = 0; feature <= static_cast<int>(ModelFeature::kColumnOrder); ++feature)
+    EXPECT_TRUE(gpu->supports(static_cast<ModelFeature>(feature)))
+        << to_string(static_cast<ModelFeature>(feature));
 }
 
 TEST(TheGpuBackend, NamesTheRecurrentLayersThatItHasNoKernelsFor) {
   const auto gpu = hip::HipBackend::open_untested(hip::make_lanes_device(), 1);
   RecurrentShape shape{.n_layers = 1, .conv_channels = 512, .conv_kernel = 4, .n_heads = 4, .head_dim = 128};
   EXPECT_TRUE(gpu->allocate_states(shape, 2));
-  for (const auto& [head_dim, taps] : {std::pair{96, 4}, std::pair{128, 3}}) {
+  RecurrentShape mamba2 = shape;
+  mamba2.head_dim = 80;
+  mamba2.key_dim = 128;
+  EXPECT_TRUE(gpu->allocate_states(mamba2, 2));
+  struct Unknown {
+    int head_dim, key_dim, taps;
+  };
+  for (const auto& [head_dim, key_dim, taps] :
+       {Unknown{96, 0, 4}, {128, 0, 3}, {72, 128, 4}, {64, 512, 4}, {64, 128, 3}}) {
     shape.head_dim = head_dim;
+    shape.key_dim = key_dim;
     shape.conv_kernel = taps;
     const auto allocated = gpu->allocate_states(shape, 2);
     ASSERT_FALSE(allocated);
     EXPECT_EQ(allocated.error().code, ErrorCode::kUnsupported);
     EXPECT_NE(allocated.error().message.find(
-                  fmt::format("heads of {} values and convolutions over {}", head_dim, taps)),
+                  fmt::format("heads of {} values, states of {} rows and convolutions over {}", head_dim,
+                              shape.matrix_rows(), taps)),
               std::string::npos)
         << allocated.error().message;
   }
-}
-
-/// The NMSE of each row of logits.
-std::vector<double> row_errors(const std::vector<float>& ours, const std::vector<float>& theirs,
-                               int64_t vocab_size) {
-  EXPECT_EQ(ours.size(), theirs.size());
-  std::vector<double> errors;
-  for (auto first = ours.begin(), other = theirs.begin(); first != ours.end();
-       first += vocab_size, other += vocab_size)
-    errors.push_back(test::nmse({first, first + vocab_size}, {other, other + vocab_size}));
-  return errors;
 }
 
 /// "Reverse: apple river stone cloud" and its answer, token by token: the worst one's logits are off by an
