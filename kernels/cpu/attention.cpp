@@ -3,7 +3,8 @@
 //
 // All query heads that share a KV head go together: each key and value is loaded and widened once for up to
 // eight heads. Per page of 32 keys: scores by broadcast-multiply over the transposed keys (no horizontal
-// sums), the online softmax update, then the weighted values.
+// sums), the online softmax update, then the weighted values. A lone query reads every page from memory, and
+// pages of one head lie apart, where hardware prefetchers lose them: it asks for the next page meanwhile.
 #include "kernels/cpu/simd.h"
 #include "kernels/cpu/tables.h"
 
@@ -37,15 +38,21 @@ struct RunningSoftmax {
   float out[n_heads][kMaxHeadDim];
 };
 
+/// Into the second level: a page of keys and values is half of the first.
+inline void prefetch(const void* at) { __builtin_prefetch(at, 0, 2); }
+
+/// `ahead`: keys to ask for meanwhile; nullptr = none.
 template <KvType type, int n_heads>
 void score_page(const AttentionKernelArgs& args, int64_t first_head,
-                const typename KvElement<type>::Type* keys, RunningSoftmax<n_heads>& state) {
+                const typename KvElement<type>::Type* keys, const typename KvElement<type>::Type* ahead,
+                RunningSoftmax<n_heads>& state) {
   F32x16 lo[n_heads], hi[n_heads];
   for (int h = 0; h < n_heads; ++h) lo[h] = hi[h] = zero_f32();
   const float* q = args.q + first_head * args.head_dim;
   for (int64_t d = 0; d < args.head_dim; ++d) {
     const F32x16 k_lo = KvElement<type>::load16(keys + d * kPage),
                  k_hi = KvElement<type>::load16(keys + d * kPage + kLanes);
+    if (ahead) prefetch(ahead + d * kPage);
 #pragma GCC unroll 8
     for (int h = 0; h < n_heads; ++h) {
       const F32x16 query = broadcast(q[h * args.head_dim + d]);
@@ -82,11 +89,15 @@ inline float update_softmax(float* scores, int64_t n_skipped, int64_t n_valid, f
   return correction[0];
 }
 
+/// `ahead`: values to ask for meanwhile; nullptr = none.
 template <KvType type, int n_heads>
 void add_values(const AttentionKernelArgs& args, const typename KvElement<type>::Type* values,
-                int64_t n_skipped, int64_t n_valid, const float* corrections,
-                RunningSoftmax<n_heads>& state) {
+                const typename KvElement<type>::Type* ahead, int64_t n_skipped, int64_t n_valid,
+                const float* corrections, RunningSoftmax<n_heads>& state) {
   for (int64_t d = 0; d < args.head_dim; d += kLanes) {
+    if (ahead) {
+      for (int64_t j = 0; j < kPage; j += 2) prefetch(ahead + d * kPage + j * kLanes);
+    }
     F32x16 acc[n_heads];
     for (int h = 0; h < n_heads; ++h) acc[h] = load(state.out[h] + d) * broadcast(corrections[h]);
     for (int64_t j = n_skipped; j < n_valid; ++j) {
@@ -109,14 +120,19 @@ void attend(const AttentionKernelArgs& args, int64_t first_head) {
   }
   for (int64_t page = args.first_key / kPage; page * kPage < args.n_keys; ++page) {
     const auto* keys = reinterpret_cast<const Type*>(args.pages[static_cast<size_t>(page)]);
+    const bool is_followed = args.reads_from_memory && (page + 1) * kPage < args.n_keys;
+    const auto* ahead =
+        is_followed ? reinterpret_cast<const Type*>(args.pages[static_cast<size_t>(page) + 1]) : nullptr;
     const int64_t left = args.n_keys - page * kPage, n_valid = left < kPage ? left : kPage;
     const int64_t n_hidden = args.first_key - page * kPage, n_skipped = n_hidden > 0 ? n_hidden : 0;
-    score_page<type, n_heads>(args, first_head, keys, state);
+    score_page<type, n_heads>(args, first_head, keys, ahead, state);
     float corrections[n_heads];
     for (int h = 0; h < n_heads; ++h) {
       corrections[h] = update_softmax(state.scores[h], n_skipped, n_valid, state.max[h], state.sum[h]);
     }
-    add_values<type, n_heads>(args, keys + args.head_dim * kPage, n_skipped, n_valid, corrections, state);
+    const int64_t values_at = args.head_dim * kPage;
+    add_values<type, n_heads>(args, keys + values_at, ahead ? ahead + values_at : nullptr, n_skipped, n_valid,
+                              corrections, state);
   }
   for (int h = 0; h < n_heads; ++h) {
     const F32x16 inverse = broadcast(1.0F / state.sum[h]);

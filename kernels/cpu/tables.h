@@ -7,6 +7,7 @@
 #include "kernels/ops/attention.h"
 #include "kernels/ops/elementwise.h"
 #include "kernels/ops/matmul.h"
+#include "kernels/ops/peak.h"
 #include "kernels/ops/recurrent.h"
 
 #define HALOD_DECLARE_CPU_KERNELS(isa)                            \
@@ -29,6 +30,8 @@
   void ssm_scan(const SsmScanArgs& args);                         \
   void squared_relu(const SquaredReluArgs& args);                 \
   void weighted_sum(const WeightedSumArgs& args);                 \
+  void integer_peak(const PeakArgs& args);                        \
+  void float_peak(const PeakArgs& args);                          \
   }
 
 HALOD_DECLARE_CPU_KERNELS(baseline)

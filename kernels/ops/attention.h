@@ -38,6 +38,7 @@ struct AttentionKernelArgs {
   int64_t n_keys = 0;                       ///< >= 1; pages.size() * 32 >= n_keys
   const float* sinks = nullptr;  ///< [n_heads] one more logit in each softmax, with no value; nullptr = none
   KvType type = KvType::kF16;
+  bool reads_from_memory = false;  ///< no neighbour has just read these pages: ask for them ahead
 };
 
 /// Writes one token's key and value at slot `slot` of a page.

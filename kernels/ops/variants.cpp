@@ -115,6 +115,14 @@ constexpr auto kWeightedSum =
 constexpr std::array kRouterTopK = {
     KernelVariant<RouterTopKArgs>{"reference", Isa::kReference, reference::router_top_k}};
 
+constexpr std::array kIntegerPeak = {
+    KernelVariant<PeakArgs>{"avx512", Isa::kAvx512Vnni, avx512::integer_peak},
+    KernelVariant<PeakArgs>{"avx2", Isa::kAvx2, avx2::integer_peak},
+    KernelVariant<PeakArgs>{"baseline", Isa::kBaseline, baseline::integer_peak}};
+constexpr std::array kFloatPeak = {KernelVariant<PeakArgs>{"avx512", Isa::kAvx512Vnni, avx512::float_peak},
+                                   KernelVariant<PeakArgs>{"avx2", Isa::kAvx2, avx2::float_peak},
+                                   KernelVariant<PeakArgs>{"baseline", Isa::kBaseline, baseline::float_peak}};
+
 }  // namespace
 
 std::span<const MatmulVariant> matmul_variants() { return kMatmul; }
@@ -134,6 +142,8 @@ std::span<const KernelVariant<SsmScanArgs>> ssm_scan_variants() { return kSsmSca
 std::span<const KernelVariant<SsmGatesArgs>> ssm_gates_variants() { return kSsmGates; }
 std::span<const KernelVariant<WeightedSumArgs>> weighted_sum_variants() { return kWeightedSum; }
 std::span<const KernelVariant<RouterTopKArgs>> router_top_k_variants() { return kRouterTopK; }
+std::span<const KernelVariant<PeakArgs>> integer_peak_variants() { return kIntegerPeak; }
+std::span<const KernelVariant<PeakArgs>> float_peak_variants() { return kFloatPeak; }
 
 const MatmulVariant* select_matmul(Format format, int64_t cols, bool exact) {
   for (const MatmulVariant& variant : kMatmul) {

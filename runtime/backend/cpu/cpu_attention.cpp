@@ -115,7 +115,8 @@ void CpuBackend::attention(const AttentionArgs& args, KvStorage& kv) {
                                          .first_key = first_key(position),
                                          .n_keys = position + 1,
                                          .sinks = sinks ? sinks + kv_head * group + h : nullptr,
-                                         .type = kv_type_});
+                                         .type = kv_type_,
+                                         .reads_from_memory = sequence->n_new == 1});
                    }
                  }
                });
