@@ -10,6 +10,7 @@
 #include "cli/commands.h"
 #include "cli/doctor/doctor.h"
 #include "cli/inspect/inspect.h"
+#include "cli/migrate/migrate.h"
 #include "cli/pull/pull.h"
 
 namespace halod::cli {
@@ -27,6 +28,7 @@ struct CommandLine {
   bool no_wait = false;  ///< for the job
   DoctorFlags doctor;
   InspectFlags inspect;
+  MigrateFlags migrate;
   PullFlags pull;
   bool no_rescan = false;  ///< after the pull
   std::string log_level;
