@@ -173,7 +173,7 @@ def _():
         expect("ttm.pages_limit" not in host.read("simulated/proc/cmdline"), f"{host.name} was rebooted, and nobody had allowed it")
         expect(pending(run, host), f"nobody says that the reboot of {host.name} is pending:\n{run.messages(host.name)}")
         expect(ask(host) == BASE, "another model answers")
-        keys = host.root / "etc/halod/api-keys"
+        keys = host.root / "etc/halod/fleet-api-keys"
         expect(KEY in keys.read_text() and KEY not in host.read("etc/halod/halod.yaml"), "the key is not in its file alone")
         expect(keys.stat().st_mode & 0o777 == 0o640 and keys.stat().st_gid == (host.root / "etc/halod").stat().st_gid, f"{keys.stat()}")
         for name in NAMES:
