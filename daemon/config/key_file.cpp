@@ -64,6 +64,7 @@ Result<std::string> place_of(std::string_view key, const std::string& path) {
 }
 
 struct KeyFile {
+  std::string path;
   std::string text;
   unsigned mode = 0;
 };
@@ -80,7 +81,7 @@ Result<KeyFile> read_file(std::string_view key, const std::string& path) {
   struct stat status {};
   if (::fstat(file.get(), &status) != 0) return refused(ErrorCode::kIo, std::strerror(errno));
   if (!S_ISREG(status.st_mode)) return refused(ErrorCode::kIo, "it is no regular file");
-  KeyFile found{.text = std::string(kMaxBytes + 1, '\0'), .mode = status.st_mode & 07777U};
+  KeyFile found{.path = path, .text = std::string(kMaxBytes + 1, '\0'), .mode = status.st_mode & 07777U};
   size_t n_bytes = 0;
   while (n_bytes < found.text.size()) {
     const ssize_t n = ::read(file.get(), found.text.data() + n_bytes, found.text.size() - n_bytes);
@@ -96,20 +97,28 @@ Result<KeyFile> read_file(std::string_view key, const std::string& path) {
   return found;
 }
 
-Result<> add_keys(std::string_view key, const std::string& file_name, std::vector<std::string>& keys,
-                  std::vector<std::string>& warnings) {
-  if (file_name.empty()) return {};
+Result<KeyFile> open_keys(std::string_view key, const std::string& file_name) {
   const Result<std::string> path = place_of(key, file_name);
-  if (!path) return path.error();
-  const Result<KeyFile> file = read_file(key, *path);
+  return path ? read_file(key, *path) : Result<KeyFile>(path.error());
+}
+
+Result<> add_keys(std::string_view key, const std::string& file_name, UnreadCredential unread_credential,
+                  std::vector<std::string>& keys, std::vector<std::string>& warnings) {
+  if (file_name.empty()) return {};
+  const Result<KeyFile> file = open_keys(key, file_name);
+  if (!file && unread_credential == UnreadCredential::kIsAWarning && file_name.starts_with(kCredentials)) {
+    warnings.push_back(
+        fmt::format("{}: not checked, a credential is there for the service alone", file.error().message));
+    return {};
+  }
   if (!file) return file.error();
-  Result<std::vector<std::string>> found = parse_keys(file->text, *path);
+  Result<std::vector<std::string>> found = parse_keys(file->text, file->path);
   if (!found)
     return Error{found.error().code, fmt::format("{}: {}", key, found.error().message), std::string(key)};
   if ((file->mode & S_IROTH) != 0) {
     warnings.push_back(
         fmt::format("{}: every user of this machine can read the keys in {} (mode {:04o}): chmod o= {}", key,
-                    *path, file->mode, *path));
+                    file->path, file->mode, file->path));
   }
   keys.insert(keys.end(), found->begin(), found->end());
   return {};
@@ -144,11 +153,14 @@ Result<std::vector<std::string>> parse_keys(std::string_view text, std::string_v
   return keys;
 }
 
-Result<> read_key_files(Config& config) {
+Result<> read_key_files(Config& config, UnreadCredential unread_credential) {
   HttpConfig& http = config.http;
-  if (auto added = add_keys("http.api_keys_file", http.api_keys_file, http.api_keys, config.warnings); !added)
+  if (auto added = add_keys("http.api_keys_file", http.api_keys_file, unread_credential, http.api_keys,
+                            config.warnings);
+      !added)
     return added;
-  return add_keys("http.admin_keys_file", http.admin_keys_file, http.admin_keys, config.warnings);
+  return add_keys("http.admin_keys_file", http.admin_keys_file, unread_credential, http.admin_keys,
+                  config.warnings);
 }
 
 }  // namespace halod

@@ -64,7 +64,7 @@ class KeyFiles : public ::testing::Test {
     return path;
   }
   std::string error() {
-    const auto read = read_key_files(config_);
+    const auto read = read_key_files(config_, UnreadCredential::kIsAnError);
     return read ? "no error" : read.error().message;
   }
 
@@ -76,7 +76,7 @@ TEST_F(KeyFiles, AreAddedToTheKeysOfTheConfiguration) {
   config_.http.api_keys = {"written"};
   config_.http.api_keys_file = write("api", "filed\n");
   config_.http.admin_keys_file = write("admin", "boss\n");
-  ASSERT_TRUE(read_key_files(config_));
+  ASSERT_TRUE(read_key_files(config_, UnreadCredential::kIsAnError));
   EXPECT_THAT(config_.http.api_keys, ElementsAre("written", "filed"));
   EXPECT_THAT(config_.http.admin_keys, ElementsAre("boss"));
   EXPECT_THAT(config_.warnings, IsEmpty());
@@ -84,7 +84,7 @@ TEST_F(KeyFiles, AreAddedToTheKeysOfTheConfiguration) {
 
 TEST_F(KeyFiles, ThatEverybodyCanReadAreWarnedOf) {
   config_.http.api_keys_file = write("api", "filed\n", 0644);
-  ASSERT_TRUE(read_key_files(config_));
+  ASSERT_TRUE(read_key_files(config_, UnreadCredential::kIsAnError));
   EXPECT_THAT(config_.warnings,
               ElementsAre(AllOf(HasSubstr("http.api_keys_file: every user of this machine can read"),
                                 HasSubstr("(mode 0644): chmod o= "))));
@@ -99,6 +99,20 @@ TEST_F(KeyFiles, AreFoundAmongTheCredentialsOfTheService) {
   ::setenv("CREDENTIALS_DIRECTORY", folder_.c_str(), 1);
   EXPECT_EQ(error(), "no error");
   EXPECT_THAT(config_.http.api_keys, ElementsAre("filed"));
+}
+
+TEST_F(KeyFiles, ThatAreCredentialsAreNotMissedByWhoOnlyChecksTheConfiguration) {
+  const auto check = [this] { return read_key_files(config_, UnreadCredential::kIsAWarning); };
+  config_.http.api_keys_file = "$CREDENTIALS_DIRECTORY/keys";
+  EXPECT_TRUE(check());
+  ::setenv("CREDENTIALS_DIRECTORY", folder_.c_str(), 1);
+  EXPECT_TRUE(check());
+  EXPECT_THAT(config_.warnings,
+              ElementsAre(HasSubstr("LoadCredential="), HasSubstr("/keys cannot be read by user")));
+  write("keys", "not one\n");
+  EXPECT_FALSE(check());
+  config_.http.api_keys_file = folder_ / "none";
+  EXPECT_FALSE(check());
 }
 
 TEST_F(KeyFiles, ThatCannotBeReadAreErrorsWithKeyAndFile) {
