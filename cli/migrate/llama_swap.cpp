@@ -86,6 +86,18 @@ std::string expanded(std::string text, const Macros& macros) {
   return text;
 }
 
+/// Before macros are put in, which may be more than a line.
+std::string without_comment_lines(const std::string& text) {
+  std::string kept;
+  for (size_t begin = 0; begin < text.size();) {
+    const size_t end = std::min(text.find('\n', begin), text.size() - 1) + 1;
+    const size_t first = text.find_first_not_of(" \t", begin);
+    if (first == std::string::npos || text[first] != '#') kept.append(text, begin, end - begin);
+    begin = end;
+  }
+  return kept;
+}
+
 void note_unknown_keys(const YAML::Node& map, std::vector<std::string>& notes) {
   for (const auto& item : map) {
     const std::string key = text_of(item.first);
@@ -115,7 +127,7 @@ Result<MigratedModel> read_model(const std::string& name, const YAML::Node& node
   MigratedModel model{.name = name};
   read_macros(child(node, "macros"), macros);
   macros["MODEL_ID"] = name;
-  const auto words = split_command(expanded(text_of(child(node, "cmd")), macros));
+  const auto words = split_command(expanded(without_comment_lines(text_of(child(node, "cmd"))), macros));
   if (!words) return wrong(words.error().message);
   model.aliases = texts_of(child(node, "aliases"));
   read_server_command(*words, model);

@@ -165,6 +165,27 @@ bool take(const Flag& flag, const GivenFlag& given, Sizes& sizes, MigratedModel&
   return true;
 }
 
+/// llama-server, a build of it with a name of its own, or an image of it.
+bool is_server(const std::string& word) {
+  return std::filesystem::path(word).filename().string().starts_with("llama-server") ||
+         word.find("llama.cpp:server") != std::string::npos;
+}
+
+/// What a container had as its file is the host's by `-v HOST:CONTAINER`.
+void take_path_out_of_container(std::span<const std::string> words, std::string& path) {
+  for (size_t i = 0; i + 1 < words.size(); ++i) {
+    if (words[i] != "-v" && words[i] != "--volume") continue;
+    const std::string& mapping = words[i + 1];
+    const size_t colon = mapping.find(':');
+    if (colon == std::string::npos) continue;
+    const std::string inside = mapping.substr(colon + 1, mapping.find(':', colon + 1) - colon - 1);
+    if (!inside.empty() && path.starts_with(inside + "/")) {
+      path = mapping.substr(0, colon) + path.substr(inside.size());
+      return;
+    }
+  }
+}
+
 }  // namespace
 
 Result<std::vector<std::string>> split_command(std::string_view command) {
@@ -215,10 +236,7 @@ Result<std::vector<std::string>> split_command(std::string_view command) {
 }
 
 void read_server_command(const std::vector<std::string>& words, MigratedModel& model) {
-  const auto program = std::ranges::find_if(words, [](const std::string& word) {
-    const std::string name = std::filesystem::path(word).filename().string();
-    return name == "llama-server" || name == "llama-server.exe";
-  });
+  const auto program = std::ranges::find_if(words, is_server);
   if (program == words.end()) {
     model.notes.push_back(fmt::format("its command is no llama-server: {}", fmt::join(words, " ")));
     return;
@@ -239,6 +257,7 @@ void read_server_command(const std::vector<std::string>& words, MigratedModel& m
   // llama-server shares the context out between its slots.
   model.max_sequences = sizes.parallel;
   model.context_length = sizes.context / std::max<uint64_t>(1, sizes.parallel);
+  take_path_out_of_container(std::span(words.begin(), program), model.path);
   if (model.path.empty()) model.notes.emplace_back("its command names no file (-m)");
 }
 

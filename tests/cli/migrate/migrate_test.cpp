@@ -68,6 +68,15 @@ TEST(ACommandOfLlamaServer, ThatHasAnotherBeforeItOrAKeyInItIsNoted) {
   EXPECT_THAT(model.notes, Not(Contains(HasSubstr("hush"))));
 }
 
+TEST(ACommandOfLlamaServer, MayHaveAnotherNameOrBeInAContainer) {
+  EXPECT_EQ(model_of("/opt/llama-server-b6000 -m a.gguf").path, "a.gguf");
+  const MigratedModel model = model_of(
+      "docker run --rm -v /mnt/x:/other -v /mnt/models:/models:ro ghcr.io/ggml-org/llama.cpp:server-vulkan "
+      "-m /models/a.gguf");
+  EXPECT_EQ(model.path, "/mnt/models/a.gguf");
+  EXPECT_THAT(model.notes, ElementsAre(HasSubstr("before llama-server: docker run --rm")));
+}
+
 TEST(ACommandOfLlamaServer, WithoutAFileIsNoModel) {
   EXPECT_THAT(
       model_of("llama-server -hf Qwen/Qwen3-30B-A3B-GGUF:Q4_K_M").notes,
@@ -82,10 +91,13 @@ logLevel: info
 startPort: 10001
 macros:
   "server": "/usr/bin/llama-server --port ${PORT} ${common}"
-  "common": "--no-mmap -ngl 999 --temp 0.6"
+  "common": >
+    --no-mmap -ngl 999
+    --temp 0.6
 models:
   "qwen3-30b":
     cmd: |
+      # what ${common} is stands above
       ${server}
       -m /models/Qwen3-30B.gguf
       -c 32768
