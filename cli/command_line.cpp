@@ -183,6 +183,19 @@ void declare_tune(Declarer& declare, CommandLine& line) {
   tune.add_option("--bench", line.tune.bench, "the halo-bench program that measures")->group("");
 }
 
+void declare_migrate(Declarer& declare, CommandLine& line) {
+  CLI::App& migrate = declare.add(
+      "migrate", "print a halod.yaml made of the configuration of llama-swap or Ollama; needs no server",
+      [&line] { return run_migrate(line.migrate); });
+  migrate.add_option("source", line.migrate.source, "whose")
+      ->required()
+      ->check(CLI::IsMember({"llama-swap", "ollama"}));
+  migrate
+      .add_option("path", line.migrate.path,
+                  "llama-swap's config.yaml, or the folder of Ollama's models (default: where Ollama has it)")
+      ->type_name("FILE");
+}
+
 /// Has the server look at new files. Not worth failing for: the files are there.
 void rescan_quietly(const ServerChoice& server) {
   const auto client = choose_server(server, Purpose::kLook);
@@ -279,6 +292,7 @@ void declare_commands(CLI::App& app, CommandLine& line) {
   declare_inspect(declare, line);
   declare_pull(declare, line);
   declare_tune(declare, line);
+  declare_migrate(declare, line);
   declare_talk(declare, line);
   declare_generators(declare, app, line);
 }

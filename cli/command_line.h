@@ -10,6 +10,7 @@
 #include "cli/commands.h"
 #include "cli/doctor/doctor.h"
 #include "cli/inspect/inspect.h"
+#include "cli/migrate/migrate.h"
 #include "cli/pull/pull.h"
 #include "cli/tune/tune.h"
 
@@ -28,6 +29,7 @@ struct CommandLine {
   bool no_wait = false;  ///< for the job
   DoctorFlags doctor;
   InspectFlags inspect;
+  MigrateFlags migrate;
   PullFlags pull;
   TuneFlags tune;
   bool no_rescan = false;  ///< after the pull

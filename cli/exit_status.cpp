@@ -16,7 +16,7 @@ constexpr std::array kRows = {
     ExitStatusRow{kUnhealthy, "haloctl doctor found something that must be put right"},
     ExitStatusRow{kCannotRun,
                   "haloctl inspect: halod cannot run the model, or the file is damaged; haloctl pull: the "
-                  "disk said no"},
+                  "disk said no; haloctl migrate: there is nothing to read"},
     ExitStatusRow{kDoesNotFit, "haloctl inspect: the model does not fit into this machine's free memory"},
 };
 

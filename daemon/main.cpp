@@ -1,9 +1,11 @@
 // halod: reads its flags and runs the daemon.
 #include <signal.h>
+#include <spdlog/spdlog.h>
 #include <sys/resource.h>
 
 #include <cstdio>
 #include <exception>
+#include <string>
 #include <utility>
 #include <variant>
 
@@ -29,12 +31,15 @@ int run(int argc, char** argv) {
   const auto& command_line = std::get<CommandLine>(outcome);
   if (command_line.check_config) {
     const std::string file = command_line.config_file.string();
+    for (const std::string& warning : command_line.config.warnings)
+      std::fprintf(stderr, "warning: %s\n", warning.c_str());
     std::printf("%s: the configuration is right\n", file.empty() ? "defaults" : file.c_str());
     return 0;
   }
   set_up_logging("halod", command_line.config.log.level,
                  standard_error_is_journal() ? make_journal_sink("halod") : nullptr)
       .value();
+  for (const std::string& warning : command_line.config.warnings) spdlog::warn("{}", warning);
   ::signal(SIGPIPE, SIG_IGN);
   raise_descriptor_limit();
   return Daemon(command_line).run();

@@ -24,7 +24,9 @@ struct HttpConfig {
       120'000};                       ///< 100 ms … 1 h: a client that takes nothing for so long is dropped
   std::string allow_origin;           ///< CORS: empty = no headers; "*" or one origin
   std::vector<std::string> api_keys;  ///< empty = open to whoever reaches the port
+  std::string api_keys_file;          ///< more of them, one a line (key_file.h); empty = no file
   std::vector<std::string> admin_keys;  ///< empty = no /v1/admin routes
+  std::string admin_keys_file;          ///< as api_keys_file
 };
 
 /// One model of models.list.
@@ -131,6 +133,8 @@ struct Config {
   LogConfig log;
   DBusConfig dbus;
   PowerConfig power;
+  /// Not a key: what is allowed and yet not as it should be, a sentence each, for the log.
+  std::vector<std::string> warnings = {};
 };
 
 }  // namespace halod

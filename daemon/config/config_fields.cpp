@@ -8,7 +8,6 @@
 #include <array>
 #include <charconv>
 #include <cmath>
-#include <numeric>
 #include <optional>
 #include <type_traits>
 
@@ -73,7 +72,9 @@ std::vector<ConfigField> make_fields() {
        .max = kHour},
       {.key = "http.allow_origin", .pointer = pointer_to<&C::http, &H::allow_origin>},
       {.key = "http.api_keys", .pointer = pointer_to<&C::http, &H::api_keys>},
+      {.key = "http.api_keys_file", .pointer = pointer_to<&C::http, &H::api_keys_file>},
       {.key = "http.admin_keys", .pointer = pointer_to<&C::http, &H::admin_keys>},
+      {.key = "http.admin_keys_file", .pointer = pointer_to<&C::http, &H::admin_keys_file>},
       {.key = "models.directory", .pointer = pointer_to<&C::models, &M::directory>},
       {.key = "models.default", .pointer = pointer_to<&C::models, &M::default_model>},
       {.key = "models.load_on_request", .pointer = pointer_to<&C::models, &M::load_on_request>},
@@ -302,20 +303,6 @@ Result<> assign_string(const ConfigField& field, std::string_view text, std::str
   return {};
 }
 
-size_t edit_distance(std::string_view a, std::string_view b) {
-  std::vector<size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), size_t{0});
-  for (size_t i = 0; i < a.size(); ++i) {
-    size_t diagonal = row[0]++;
-    for (size_t j = 0; j < b.size(); ++j) {
-      const size_t substituted = diagonal + (a[i] == b[j] ? 0 : 1);
-      diagonal = row[j + 1];
-      row[j + 1] = std::min({substituted, row[j] + 1, row[j + 1] + 1});
-    }
-  }
-  return row.back();
-}
-
 }  // namespace
 
 std::span<const ConfigField> config_fields() {
@@ -327,20 +314,6 @@ const ConfigField* find_config_field(std::string_view key) {
   const auto fields = config_fields();
   const auto found = std::ranges::find(fields, key, &ConfigField::key);
   return found == fields.end() ? nullptr : &*found;
-}
-
-std::string_view nearest_key(std::string_view key, std::span<const std::string_view> known) {
-  std::string_view best;
-  size_t best_distance =
-      std::max<size_t>(2, key.size() / 3) + 1;  // farther than that is another word, not a slip
-  for (const std::string_view candidate : known) {
-    const size_t distance = edit_distance(key, candidate);
-    if (distance < best_distance) {
-      best = candidate;
-      best_distance = distance;
-    }
-  }
-  return best;
 }
 
 std::string describe_allowed(const ConfigField& field) {

@@ -33,8 +33,6 @@ struct ConfigField {
 std::span<const ConfigField> config_fields();
 /// nullptr when there is no such key.
 const ConfigField* find_config_field(std::string_view key);
-/// The known key that differs least from `key`; empty when none is near.
-std::string_view nearest_key(std::string_view key, std::span<const std::string_view> known);
 
 /// What a user may write there: "a duration from 100ms to 1h". For error messages.
 std::string describe_allowed(const ConfigField& field);

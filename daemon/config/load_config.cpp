@@ -11,6 +11,7 @@
 #include <sstream>
 
 #include "daemon/config/config_fields.h"
+#include "daemon/config/nearest_key.h"
 
 namespace halod {
 namespace {

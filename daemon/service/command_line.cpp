@@ -5,6 +5,7 @@
 #include <CLI/CLI.hpp>
 
 #include "daemon/config/config_fields.h"
+#include "daemon/config/key_file.h"
 #include "daemon/config/load_config.h"
 
 namespace halod {
@@ -45,6 +46,8 @@ Result<Config> CommandLine::read_config() const {
   if (demo) combined.models.bundled_model = demo->string();
   if (!demo && combined.models.list.empty() && combined.models.directory.empty()) return demo.error();
   if (auto valid = validate(combined); !valid) return valid.error();
+  const auto unread = check_config ? UnreadCredential::kIsAWarning : UnreadCredential::kIsAnError;
+  if (auto read = read_key_files(combined, unread); !read) return read.error();
   return combined;
 }
 

@@ -24,13 +24,13 @@ struct CommandLine {
 
   /// Reads the file (again) and puts the flags over it. Where neither file nor flags
   /// name a model and models.directory holds none, find_models() falls back on the demo model.
-  /// Errors: those of the configuration loader and of find_demo_model().
+  /// Errors: those of the configuration loader, of read_key_files() and of find_demo_model().
   Result<Config> read_config() const;
 };
 
 /// What to do, or the status to exit with when the command line itself was the answer (--help, --version, a
 /// mistake). Flags override the file; the file is --config, else /etc/halod/halod.yaml where that exists.
-/// Errors: those of the configuration loader.
+/// Errors: those of read_config().
 Result<std::variant<CommandLine, int>> read_command_line(int argc, char** argv);
 
 /// The model that is served when nothing is configured: installed beside this program, else in the source

@@ -185,6 +185,7 @@ Result<> Daemon::read_config_again() {
     spdlog::warn("{} becomes {} only when halod is restarted", field.key, format_value(field, *next));
     copy_value(field, config_, *next);
   }
+  for (const std::string& warning : next->warnings) spdlog::warn("{}", warning);
   config_ = std::move(*next);
   spdlog::info("the configuration was read again");
   if (auto set = set_log_level(config_.log.level); !set) return set;

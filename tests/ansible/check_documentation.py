@@ -44,5 +44,13 @@ def _():
 
 @check("documentation: the roles' copies of files are the package's")
 def _():
-    for copy, original in (("roles/gpu_access/files/70-halod.rules", "packaging/systemd/70-halod.rules"),):
-        expect((COLLECTION / copy).read_text() == (ROOT / original).read_text(), f"ansible/{copy} is not {original}")
+    copies = {"roles/gpu_access/files/70-halod.rules": "systemd/70-halod.rules", "roles/halod/files/quadlet/20-cpu-only.conf":
+              "quadlet/halod.container.d/20-cpu-only.conf"}
+    folders = {"roles/halod/files/quadlet": "quadlet", "roles/halod/files/selinux": "selinux"}
+    copies |= {f"{folder}/{file.name}": f"{original}/{file.name}" for folder, original in folders.items()
+               for file in (COLLECTION / folder).iterdir() if f"{folder}/{file.name}" not in copies}
+    copies |= {f"roles/halod/files/bus/{name}": path for name, path in (
+        ("io.halod.Halod1.conf", "dbus/io.halod.Halod1.conf"), ("io.halod.Halod1.service", "dbus/io.halod.Halod1.service"),
+        ("50-halod.rules", "polkit/50-halod.rules"), ("io.halod.policy", "polkit/io.halod.policy"))}
+    for copy, original in copies.items():
+        expect((COLLECTION / copy).read_text() == (ROOT / "packaging" / original).read_text(), f"ansible/{copy} is not packaging/{original}")

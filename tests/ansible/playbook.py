@@ -1,4 +1,7 @@
-"""Runs playbooks of and with the collection, and says what happened."""
+"""Runs playbooks of and with the collection, and says what happened.
+
+Environment: HALOD_ANSIBLE_SLOWEST=N shows the N slowest tasks of every run.
+"""
 import json
 import os
 import shutil
@@ -16,7 +19,7 @@ TIMEOUT = 900  # seconds, for one run: a hung one, on a machine that is busy wit
 class Run:
     status: int
     output: str
-    rows: list[dict]  # {"host", "task", "outcome", "result"}, as callback_plugins/record.py writes them
+    rows: list[dict]  # {"host", "task", "outcome", "seconds", "result"}, as callback_plugins/record.py writes them
     stats: dict[str, dict]  # of each host: ok, changed, unreachable, failures, skipped, rescued, ignored
 
     def messages(self, host: str) -> str:
@@ -72,8 +75,15 @@ class Ansible:
         done = subprocess.run(command, env=self.environment(record), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                               text=True, errors="replace", timeout=TIMEOUT)
         rows = [json.loads(line) for line in record.read_text().splitlines()] if record.exists() else []
+        show_slowest(rows)
         stats = next((row["stats"] for row in rows if "stats" in row), {})
         return Run(done.returncode, done.stdout, [row for row in rows if "stats" not in row], stats)
+
+
+def show_slowest(rows: list[dict]) -> None:
+    n_shown = int(os.environ.get("HALOD_ANSIBLE_SLOWEST", "0"))
+    for row in sorted((row for row in rows if "task" in row), key=lambda row: -row["seconds"])[:n_shown]:
+        print(f"# {row['seconds']:6.1f} s  {row['host']}: {row['task']}", flush=True)
 
 
 def with_role(role: str, **play) -> list[dict]:

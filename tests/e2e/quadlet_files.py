@@ -1,13 +1,18 @@
 #!/usr/bin/env python3
 """packaging/quadlet through the generators of two podmans, and what they make through `systemd-analyze verify`.
 
+    tests/e2e/quadlet_files.py
+    tests/e2e/quadlet_files.py --generate SUITE FOLDER    only shows what the generator of SUITE makes of the files in FOLDER
+
 The generators are the programs of Debian 13's and sid's podman packages; they run on Debian 12 as they are."""
+import os
 import re
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 
-from checks import check, expect, run, run_all
+from checks import SKIPPED, SkipCheck, check, expect, run, run_all
 from trees import ROOT, unpacked_package
 
 QUADLET = ROOT / "packaging/quadlet"
@@ -20,7 +25,7 @@ def generator(suite: str) -> Path:
     return unpacked_package(suite, "podman") / "usr/libexec/podman/quadlet"
 
 
-def folder_of_units(*, cpu_only: bool = False, changed: dict[str, str] | None = None) -> Path:
+def folder_of_units(*, cpu_only: bool = False, keys: bool = False, changed: dict[str, str] | None = None) -> Path:
     folder = Path(tempfile.mkdtemp(prefix="halod-quadlet-"))
     for name in ("halod.container", "halod@.container", "halod.image", "halod.volume", "halod.network"):
         shutil.copy(QUADLET / name, folder)
@@ -29,6 +34,8 @@ def folder_of_units(*, cpu_only: bool = False, changed: dict[str, str] | None = 
         (folder / drop_in / "10-host.conf").write_text(HOST)
         if cpu_only:
             shutil.copy(QUADLET / "halod.container.d/20-cpu-only.conf", folder / drop_in)
+        if keys:
+            shutil.copy(QUADLET / "halod.container.d/30-keys.conf", folder / drop_in)
     for name, text in (changed or {}).items():
         (folder / name).write_text(text)
     return folder
@@ -74,6 +81,13 @@ def check_cpu_only(suite: str) -> None:
     expect(conditions[-2:] == ["ConditionPathExists=", "ConditionPathExistsGlob="], str(conditions))
 
 
+def check_keys(suite: str) -> None:
+    command = podman_run(generate(suite, folder_of_units(keys=True))["halod.service"])
+    for name in ("api-keys", "admin-keys"):
+        expect(f"--secret halod-{name},type=mount,target=/run/credentials/{name},uid=808,gid=808,mode=0400" in command, command)
+    expect("--env CREDENTIALS_DIRECTORY=/run/credentials" in command and "--env WATCHDOG_USEC=30000000" in command, command)
+
+
 def check_verify(suite: str) -> None:
     folder = Path(tempfile.mkdtemp(prefix="halod-units-"))
     units = generate(suite, folder_of_units())
@@ -110,6 +124,10 @@ for suite_name, version in SUITES.items():
         def _():
             check_cpu_only(suite)
 
+        @check(f"{suite}: keys are podman's secrets")
+        def _():
+            check_keys(suite)
+
         @check(f"{suite}: systemd finds nothing to say about the units")
         def _():
             check_verify(suite)
@@ -138,5 +156,17 @@ def _():
     expect(len(durations) == 3 and all(re.fullmatch(r"\d+(s|m|h)", duration) for duration in durations), str(durations))
 
 
+def show_generated(suite: str, folder: str) -> None:
+    """Becomes the generator."""
+    try:
+        program = generator(suite)
+    except SkipCheck as reason:
+        print(reason)
+        sys.exit(SKIPPED)
+    os.execve(program, [program, "-dryrun"], {"QUADLET_UNIT_DIRS": folder, "PATH": "/usr/bin:/bin"})
+
+
 if __name__ == "__main__":
+    if sys.argv[1:2] == ["--generate"]:
+        show_generated(*sys.argv[2:])
     run_all()

@@ -74,7 +74,7 @@ ctest --test-dir /build --output-on-failure --no-tests=error --parallel {jobs} {
 BUILD_PACKAGES = """
 cd /src/halod
 scripts/install-deps build
-apt-get install -y -qq --no-install-recommends dpkg-dev >/dev/null
+apt-get install -y -qq --no-install-recommends dpkg-dev file >/dev/null
 cmake -S . -B /build -G Ninja -DCMAKE_BUILD_TYPE=Release -DHALOD_WERROR=ON {arguments}
 cmake --build /build --parallel {jobs} --target halod halo-engine haloctl haloctl_docs halo-bench
 rm -f /build/packages/*.deb

@@ -1,6 +1,7 @@
 """Writes every task's result as a line of JSON to $HALOD_ANSIBLE_RECORD, so that tests need not read what is printed for people."""
 import json
 import os
+import time
 
 from ansible.plugins.callback import CallbackBase
 
@@ -22,8 +23,15 @@ class CallbackModule(CallbackBase):
         with open(os.environ["HALOD_ANSIBLE_RECORD"], "a") as file:
             file.write(json.dumps(row, default=str) + "\n")
 
+    def v2_playbook_on_task_start(self, task, is_conditional):
+        self.started = time.monotonic()
+
+    def v2_playbook_on_handler_task_start(self, task):
+        self.started = time.monotonic()
+
     def result(self, result, outcome):
-        self.write(host=result._host.get_name(), task=result._task.get_name(), outcome=outcome, result=result._result)
+        self.write(host=result._host.get_name(), task=result._task.get_name(), outcome=outcome, seconds=time.monotonic() - self.started,
+                   result=result._result)
 
     def v2_runner_on_ok(self, result):
         self.result(result, "ok")

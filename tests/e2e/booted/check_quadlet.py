@@ -6,6 +6,7 @@ import signal
 import threading
 from pathlib import Path
 
+from api_client import request
 from machine import CONFIG, DEMO, PORT, UNIT, LongAnswer, check, expect, expect_right_answer, healthy, run, send, show, systemctl, wait_for
 
 CHECKOUT = Path("/e2e/checkout")
@@ -124,6 +125,34 @@ def _():
     CONFIG.write_text(right)
     systemctl("reload", UNIT)
     expect(halod_pid() == before and healthy())
+
+
+@check("keys are podman's secrets, readable to halod alone")
+def _():
+    right = CONFIG.read_text()
+    for name, key in (("halod-api-keys", "sesame"), ("halod-admin-keys", "boss")):
+        run("podman", "secret", "create", name, "-", input=f"{key}\n")
+    shutil.copy(CHECKOUT / "packaging/quadlet/halod.container.d/30-keys.conf", DROP_INS)
+    CONFIG.write_text("http: {api_keys_file: $CREDENTIALS_DIRECTORY/api-keys, admin_keys_file: $CREDENTIALS_DIRECTORY/admin-keys}\n"
+                      "models: {directory: /var/lib/halod/models}\n")
+    try:
+        restart()
+        statuses = [request(PORT, "GET", "/v1/models", headers={"Authorization": f"Bearer {key}"}).status for key in ("none", "sesame", "boss")]
+        expect(statuses == [401, 200, 200], str(statuses))
+        expect(podman("exec", "halod", "stat", "-c", "%u %a", "/run/credentials/api-keys") == "808 400")
+        expect("every user" not in run("journalctl", "-u", UNIT, "-n", "30", "--no-pager").stdout, "the secret can be read by everybody")
+        systemctl("reload", UNIT)
+    finally:
+        (DROP_INS / "30-keys.conf").unlink()
+        CONFIG.write_text(right)
+    restart()
+
+
+@check("root swaps by the haloctl in the container, as the Ansible role model_swap does")
+def _():
+    haloctl = ["podman", "exec", "--user=0:0", "halod", "haloctl", "--bus", "system"]
+    run(*haloctl, "swap", "own", "--policy", "drain", timeout=120)
+    expect('"own"' in run(*haloctl, "status", "--json").stdout)
 
 
 @check("a halod that is killed is started again")

@@ -117,6 +117,29 @@ def _():
     restart()
 
 
+@check("keys are credentials of the service: a file that only root may read opens the API to who bears them")
+def _():
+    keys = CONFIG.with_name("api-keys")
+    keys.touch(0o600)
+    keys.write_text("# alice\nsesame\n")
+    DROP_IN.parent.mkdir(parents=True, exist_ok=True)
+    DROP_IN.write_text(f"[Service]\nLoadCredential=api-keys:{keys}\n")
+    systemctl("daemon-reload")
+    write_config(http={"api_keys_file": "$CREDENTIALS_DIRECTORY/api-keys"})
+    try:
+        restart()
+        systemctl("reload", UNIT)  # what checks the file has the credentials too
+        statuses = [request(PORT, "GET", "/v1/models", headers={"Authorization": f"Bearer {key}"}).status for key in ("alice", "sesame")]
+        expect(statuses == [401, 200], str(statuses))
+        expect("every user" not in run("journalctl", "-u", UNIT, "-n", "30", "--no-pager").stdout, "the credential can be read by everybody")
+    finally:
+        DROP_IN.unlink()
+        keys.unlink()
+        systemctl("daemon-reload")
+        write_config()
+    restart()
+
+
 @check("a model in /var/lib/halod/models is served instead of the demo model")
 def _():
     own = Path("/var/lib/halod/models/own.gguf")
