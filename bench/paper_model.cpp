@@ -87,9 +87,10 @@ PaperModel qwen3_next_80b() {
           .published_tok_per_s = 54.9};
 }
 
-// Source: nvidia/NVIDIA-Nemotron-3-Nano-30B-A3B, config.json: 23 blocks of Mamba-2, 23 of experts without a
-// gate, 6 of attention. Rows of 2688 and 1856 columns hold no whole blocks of 256: files named Q4_K_M have
-// Q5_0 and Q8_0 there in place of Q4_K and Q6_K.
+// Source: nvidia/NVIDIA-Nemotron-3-Nano-30B-A3B as its model card and ports describe it: 23 blocks of
+// Mamba-2, 23 of experts without a gate, 6 of attention; Mamba-2's own widths, as the family's smaller models
+// have them. Rows of 2688 and 1856 columns hold no whole blocks of 256: files named Q4_K_M have Q5_0 and Q8_0
+// there in place of Q4_K and Q6_K.
 PaperModel nemotron_3_nano() {
   constexpr double kHidden = 2688, kInner = 64 * 64, kHalfQ8_0 = (kQ5_0 + kQ8_0) / 2;
   constexpr double kQ = kHidden * 32 * 128, kKv = kHidden * 2 * 128;
