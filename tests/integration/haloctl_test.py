@@ -102,10 +102,10 @@ class WithTwoModels(unittest.TestCase):
 
     def test_tuning_is_a_table_of_kernels(self):
         text = self.haloctl("tuning").stdout
-        self.assertRegex(text, r"(?m)^backend   cpu \(.+\)\nOPERATION +FORMAT +VARIANT$")
-        self.assertRegex(text, r"(?m)^matmul +Q8_0 +\w+$")
-        self.assertRegex(text, r"(?m)^rope +- +\w+$")
-        self.assertIn({"operation", "format", "variant"}, [set(row) for row in self.json_of("tuning")["selections"]])
+        self.assertRegex(text, r"(?m)^backend   cpu \(.+\)\n(state     untuned\n)?OPERATION +FORMAT +VARIANT +TUNING$")
+        self.assertRegex(text, r"(?m)^matmul +Q8_0 +\w+ +(untuned|-)$")
+        self.assertRegex(text, r"(?m)^rope +- +\w+ +-$")
+        self.assertIn({"operation", "format", "variant", "tuning"}, [set(row) for row in self.json_of("tuning")["selections"]])
 
     def test_swaps_and_shows_the_stages(self):
         self.make_active(FIRST)
