@@ -36,7 +36,8 @@ struct Shape {
 
 struct KernelsOptions {
   int64_t rows = 65536, cols = 2048, n_tokens = 32;
-  std::vector<std::string> shapes;  ///< "ROWSxCOLS"; empty: rows x cols
+  std::vector<std::string> shapes;   ///< "ROWSxCOLS"; empty: rows x cols
+  std::vector<std::string> formats;  ///< empty: every one
   int repeats = 10;
   bool all = false, json = false;
 
@@ -190,7 +191,10 @@ std::vector<KernelSpeed> measure_all(const KernelsOptions& options,
         const bool is_chosen = select_matmul(format.format, shape.cols, false) == &variant;
         const bool is_wanted = is_chosen || (options.all && runs_on(variant.isa, cpu_features()) &&
                                              variant.supports(format.format, shape.cols));
-        if (!is_wanted) continue;
+        const bool is_asked_for =
+            options.formats.empty() ||
+            std::find(options.formats.begin(), options.formats.end(), format.name) != options.formats.end();
+        if (!is_wanted || !is_asked_for) continue;
         before_each();
         speeds.push_back(measure(variant, format, shape, x, options));
       }
@@ -296,6 +300,10 @@ void add_kernels_command(CLI::App& app) {
       ->add_option("--shape", options->shapes,
                    "ROWSxCOLS instead of the two above; again for more, as a model's: 768x2048 2048x768")
       ->check(problem_of_shape);
+  std::vector<std::string> formats;
+  for (const FormatTraits& format : all_formats()) formats.emplace_back(format.name);
+  command->add_option("--format", options->formats, "These formats alone: Q4_K Q6_K")
+      ->check(CLI::IsMember(formats));
   command->add_option("--tokens", options->n_tokens, "Tokens of the second measurement")
       ->capture_default_str()
       ->check(CLI::Range(int64_t{1}, int64_t{4096}));

@@ -17,7 +17,7 @@ constexpr int64_t kTokensAtOnce = 64;   // whose sums wait while the chunks of a
 
 /// A chunk: codes as in a Q8_0 tile, then a float per row and 16 columns.
 struct ExpandedTile {
-  static constexpr TileShape kShape{kGroupColumns, 512, 0, 2 * kTileRows * sizeof(float), 0};
+  static constexpr TileShape kShape{kGroupColumns, 512, 0, 2 * kTileRows * sizeof(float), 0, true};
   static constexpr int kOffsetShift = 6, kGroupScales = 2;
   static constexpr bool kHasMin = false, kHasZero = false, kWideCodes = false, kPrefetches = false;
   static_assert(kCodeOffset == 1 << kOffsetShift);
@@ -46,7 +46,7 @@ struct Strip {
   void expand(const FormatTraits& format, const std::byte* rows, int64_t row_bytes, int64_t n_rows,
               int64_t n_cols) {
     auto* quads = reinterpret_cast<uint32_t*>(bytes);
-    auto* scales = reinterpret_cast<float*>(bytes + ExpandedTile::kShape.scale_offset(n_cols));
+    auto* scales = reinterpret_cast<float*>(bytes + ExpandedTile::kShape.block_at(0, n_cols).scales);
     if (n_rows < kTileRows) std::memset(bytes, 0, sizeof bytes);
     for (int64_t row = 0; row < n_rows; ++row) {
       for (int64_t b = 0; b < n_cols / format.block_elements; ++b) {

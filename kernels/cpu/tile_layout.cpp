@@ -87,18 +87,17 @@ void pack_tile(const std::byte* rows, int64_t row_stride, int64_t n_rows, int64_
   for (int64_t row = 0; row < n_rows; ++row) {
     for (int64_t b = 0; b < n_blocks; ++b) {
       const std::byte* block = rows + row * row_stride + b * Codec::kBytes;
+      const TileBlock at = shape.block_at(b, cols);
       for (int64_t j = 0; j < shape.groups_per_block(); ++j) {
-        const int64_t group = b * shape.groups_per_block() + j;
         Quads quads;
         Codec::read(block, j, quads);
-        store_group<shape>(quads, row, tile + group * shape.code_bytes_per_group,
-                           tile + shape.high_offset(cols) + group * shape.high_bytes_per_group);
+        std::byte* codes = tile + at.groups + j * shape.group_stride();
+        store_group<shape>(quads, row, codes, codes + shape.code_bytes_per_group);
       }
-      Codec::pack_scales(block, row, tile + shape.scale_offset(cols) + b * shape.scale_bytes_per_block);
+      Codec::pack_scales(block, row, tile + at.scales);
       // d of the 16 rows, then dmin of the 16 rows.
       for (int64_t part = 0; part < kDBytesPerRow<shape> / 2; ++part) {
-        std::memcpy(tile + shape.d_offset(cols) + b * shape.d_bytes_per_block + part * 32 + 2 * row,
-                    block + Codec::kDOffset + 2 * part, 2);
+        std::memcpy(tile + at.d + part * 32 + 2 * row, block + Codec::kDOffset + 2 * part, 2);
       }
     }
   }
@@ -112,17 +111,16 @@ void unpack_tile_row(const std::byte* tile, int64_t row, int64_t cols, std::byte
   std::memset(blocks, 0, static_cast<size_t>(n_blocks * Codec::kBytes));
   for (int64_t b = 0; b < n_blocks; ++b) {
     std::byte* block = blocks + b * Codec::kBytes;
+    const TileBlock at = shape.block_at(b, cols);
     for (int64_t j = 0; j < shape.groups_per_block(); ++j) {
-      const int64_t group = b * shape.groups_per_block() + j;
       Quads quads;
-      load_group<shape>(tile + group * shape.code_bytes_per_group,
-                        tile + shape.high_offset(cols) + group * shape.high_bytes_per_group, row, quads);
+      const std::byte* codes = tile + at.groups + j * shape.group_stride();
+      load_group<shape>(codes, codes + shape.code_bytes_per_group, row, quads);
       Codec::write(block, j, quads);
     }
-    Codec::unpack_scales(tile + shape.scale_offset(cols) + b * shape.scale_bytes_per_block, row, block);
+    Codec::unpack_scales(tile + at.scales, row, block);
     for (int64_t part = 0; part < kDBytesPerRow<shape> / 2; ++part) {
-      std::memcpy(block + Codec::kDOffset + 2 * part,
-                  tile + shape.d_offset(cols) + b * shape.d_bytes_per_block + part * 32 + 2 * row, 2);
+      std::memcpy(block + Codec::kDOffset + 2 * part, tile + at.d + part * 32 + 2 * row, 2);
     }
   }
 }

@@ -65,9 +65,8 @@ inline I32x16 initial_sum(const int32_t* negated_sums16, int half) {
   }
 }
 
-/// Asks for what is read one tile later. A tile's regions are short streams that each begin on other pages,
-/// which the hardware's prefetchers must find anew every time; all of them together are one long run of
-/// bytes.
+/// Asks for what is read some tiles later. A tile is one run of bytes, and so are the tiles that follow it,
+/// which hardware prefetchers find by themselves: candidates of tuning, for those that do not.
 template <int64_t n_bytes>
 inline void prefetch(const std::byte* at) {
   constexpr int kIntoSecondLevel = 2;  // a tile fills most of the first level
@@ -76,17 +75,13 @@ inline void prefetch(const std::byte* at) {
 }
 
 /// sums[k * n_tokens + t] += the products of the 16 rows of tile k, of `cols` columns, with x[t]. Tiles
-/// follow one another in memory, `tile_bytes` each; `tiles_ahead` as in TileSettings, in units of n_tiles.
+/// follow one another in memory, `tile_bytes` each; `tiles_ahead`: asked for before they are read, in units of n_tiles.
 template <class Tile, int n_tokens, int n_tiles = 1>
 void multiply_tile(const std::byte* tile, int64_t tile_bytes, int64_t cols, const TokenRow* x, F32x16* sums,
                    int64_t tiles_ahead) {
   constexpr TileShape shape = Tile::kShape;
   constexpr int kQuadsPerScale = kQuadsPerGroup / Tile::kGroupScales, kSums = n_tiles * n_tokens;
   constexpr int64_t kBytesPerGroup = shape.bytes_per_group();
-  const std::byte* codes_at = tile;
-  const std::byte* high_at = tile + shape.high_offset(cols);
-  const std::byte* scales_at = tile + shape.scale_offset(cols);
-  const std::byte* d_at = tile + shape.d_offset(cols);
   F32x16 acc[kSums];
 #pragma GCC unroll 8
   for (int i = 0; i < kSums; ++i) acc[i] = sums[i];
@@ -95,15 +90,17 @@ void multiply_tile(const std::byte* tile, int64_t tile_bytes, int64_t cols, cons
   const std::byte* ahead = tile + n_tiles * tiles_ahead * tile_bytes;
   int64_t group = 0;
   for (int64_t b = 0; b < cols / shape.block_columns; ++b) {
+    const TileBlock at = shape.block_at(b, cols);
+    const std::byte* codes_at = tile + at.groups;
 #pragma GCC unroll 2
-    for (int k = 0; k < n_tiles; ++k) block[k].load_block(scales_at + k * tile_bytes, d_at + k * tile_bytes);
-    scales_at += shape.scale_bytes_per_block;
-    d_at += shape.d_bytes_per_block;
+    for (int k = 0; k < n_tiles; ++k)
+      block[k].load_block(tile + at.scales + k * tile_bytes, tile + at.d + k * tile_bytes);
     for (int64_t j = 0; j < shape.groups_per_block(); ++j, ++group) {
       Codes codes[n_tiles];
 #pragma GCC unroll 2
       for (int k = 0; k < n_tiles; ++k)
-        Tile::load_group(codes_at + k * tile_bytes, high_at + k * tile_bytes, codes[k]);
+        Tile::load_group(codes_at + k * tile_bytes, codes_at + shape.code_bytes_per_group + k * tile_bytes,
+                         codes[k]);
       if constexpr (Tile::kPrefetches) {
         if (tiles_ahead != 0) {
 #pragma GCC unroll 2
@@ -111,8 +108,7 @@ void multiply_tile(const std::byte* tile, int64_t tile_bytes, int64_t cols, cons
         }
       }
       ahead += kBytesPerGroup;
-      codes_at += shape.code_bytes_per_group;
-      high_at += shape.high_bytes_per_group;
+      codes_at += shape.group_stride();
 #pragma GCC unroll 2
       for (int half = 0; half < Tile::kGroupScales; ++half) {
         F32x16 scale[n_tiles];

@@ -7,11 +7,18 @@
 namespace halod {
 
 struct TileSettings {
-  int64_t tiles_ahead =
-      1;  ///< memory is asked for so many tiles before it is read; 0: that is left to the CPU
+  /// Memory is asked for so many tiles before it is read, while the first block of tokens goes by. 0: that is
+  /// left to the CPU, whose prefetchers keep up with one token's even stream best by themselves. kByTokens:
+  /// none for one token, one tile for more, whose products leave time between two bytes.
+  static constexpr int64_t kByTokens = -1;
+  int64_t tiles_ahead = kByTokens;
   int64_t max_tokens = 8;  ///< tokens of one block of registers, where the instruction set has so many
   bool in_pairs =
       false;  ///< for one token: two tiles at a time, where the instruction set has registers for it
+
+  constexpr int64_t tiles_ahead_for(int64_t n_tokens) const {
+    return tiles_ahead == kByTokens ? (n_tokens > 1 ? 1 : 0) : tiles_ahead;
+  }
 };
 
 }  // namespace halod

@@ -12,24 +12,35 @@ inline constexpr int64_t kGroupColumns =
     32;  ///< columns between two scales of x; weights have one or two scales in it
 inline constexpr int kQuadsPerGroup = 8;
 
+/// Where one block of 16 rows has its parts, in bytes from the tile's beginning.
+struct TileBlock {
+  int64_t scales, d, groups;
+};
+
 struct TileShape {
   int64_t block_columns;         ///< columns per file block
   int64_t code_bytes_per_group;  ///< 128 for 2-bit codes, 256 for 4-bit ones, 512 for 8-bit ones
   int64_t high_bytes_per_group;  ///< 0, 64 (one more bit) or 128 (two more)
   int64_t scale_bytes_per_block;
   int64_t d_bytes_per_block;
+  bool has_apart_scales =
+      false;  ///< all blocks' codes, then all blocks' scales: for tiles that memory never sees
 
   constexpr int64_t groups_per_block() const { return block_columns / kGroupColumns; }
-  constexpr int64_t bytes_per_group() const {
-    return code_bytes_per_group + high_bytes_per_group +
-           (scale_bytes_per_block + d_bytes_per_block) / groups_per_block();
+  /// From a group's codes to the next one's; its high bits lie behind its codes.
+  constexpr int64_t group_stride() const { return code_bytes_per_group + high_bytes_per_group; }
+  constexpr int64_t bytes_per_block() const {
+    return scale_bytes_per_block + d_bytes_per_block + groups_per_block() * group_stride();
   }
-  constexpr int64_t high_offset(int64_t cols) const { return cols / kGroupColumns * code_bytes_per_group; }
-  constexpr int64_t scale_offset(int64_t cols) const {
-    return high_offset(cols) + cols / kGroupColumns * high_bytes_per_group;
-  }
-  constexpr int64_t d_offset(int64_t cols) const {
-    return scale_offset(cols) + cols / block_columns * scale_bytes_per_block;
+  constexpr int64_t bytes_per_group() const { return bytes_per_block() / groups_per_block(); }
+  /// A block of a tile of `cols` columns.
+  constexpr TileBlock block_at(int64_t block, int64_t cols) const {
+    if (has_apart_scales) {
+      const int64_t all_groups = cols / kGroupColumns * group_stride();
+      return {all_groups + block * scale_bytes_per_block, 0, block * groups_per_block() * group_stride()};
+    }
+    const int64_t scales = block * bytes_per_block(), d = scales + scale_bytes_per_block;
+    return {scales, d, d + d_bytes_per_block};
   }
 };
 

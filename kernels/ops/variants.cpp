@@ -28,12 +28,14 @@ void tiles(const MatmulArgs& args) {
 constexpr std::string_view kFusedTiles = "tiles, fused", kFusedExpanded = "expanded, fused";
 
 /// The first of an instruction set's rows is what runs untuned. Those below it, which differ in their
-/// TileSettings, are the candidates of tuning; names say how: ahead0 and ahead2, block4, pairs.
+/// TileSettings, are the candidates of tuning; names say how: ahead0 to ahead2, block4, pairs.
 constexpr std::array kMatmul = {
     MatmulVariant{"avx512_vnni_tiles16", Isa::kAvx512Vnni, WeightLayout::kTiles16, true, kFusedTiles,
                   supports_tiles, tiles<avx512::matmul_tiles>},
+    MatmulVariant{"avx512_vnni_tiles16_ahead1", Isa::kAvx512Vnni, WeightLayout::kTiles16, true, kFusedTiles,
+                  supports_tiles, tiles<avx512::matmul_tiles, TileSettings{.tiles_ahead = 1}>, 1, 1},
     MatmulVariant{"avx512_vnni_tiles16_ahead0", Isa::kAvx512Vnni, WeightLayout::kTiles16, true, kFusedTiles,
-                  supports_tiles, tiles<avx512::matmul_tiles, TileSettings{.tiles_ahead = 0}>},
+                  supports_tiles, tiles<avx512::matmul_tiles, TileSettings{.tiles_ahead = 0}>, 2},
     MatmulVariant{"avx512_vnni_tiles16_ahead2", Isa::kAvx512Vnni, WeightLayout::kTiles16, true, kFusedTiles,
                   supports_tiles, tiles<avx512::matmul_tiles, TileSettings{.tiles_ahead = 2}>},
     MatmulVariant{"avx512_vnni_tiles16_block4", Isa::kAvx512Vnni, WeightLayout::kTiles16, true, kFusedTiles,
@@ -43,17 +45,19 @@ constexpr std::array kMatmul = {
                   tiles<avx512::matmul_tiles, TileSettings{.tiles_ahead = 0, .max_tokens = 4}>, 5},
     MatmulVariant{"avx512_vnni_tiles16_pairs", Isa::kAvx512Vnni, WeightLayout::kTiles16, true, kFusedTiles,
                   supports_tiles, tiles<avx512::matmul_tiles, TileSettings{.in_pairs = true}>, 1, 1},
-    MatmulVariant{"avx512_vnni_tiles16_pairs_ahead0", Isa::kAvx512Vnni, WeightLayout::kTiles16, true,
+    MatmulVariant{"avx512_vnni_tiles16_pairs_ahead1", Isa::kAvx512Vnni, WeightLayout::kTiles16, true,
                   kFusedTiles, supports_tiles,
-                  tiles<avx512::matmul_tiles, TileSettings{.tiles_ahead = 0, .in_pairs = true}>, 1, 1},
+                  tiles<avx512::matmul_tiles, TileSettings{.tiles_ahead = 1, .in_pairs = true}>, 1, 1},
     MatmulVariant{"avx512_vnni_expanded16", Isa::kAvx512Vnni, WeightLayout::kRows, true, kFusedExpanded,
                   supports_expansion, avx512::matmul_expanded},
     MatmulVariant{"avx512_float_rows", Isa::kAvx512Vnni, WeightLayout::kRows, false, "avx512_float_rows",
                   supports_float_rows, avx512::matmul_rows},
     MatmulVariant{"avx2_tiles16", Isa::kAvx2, WeightLayout::kTiles16, true, kFusedTiles, supports_tiles,
                   tiles<avx2::matmul_tiles>},
+    MatmulVariant{"avx2_tiles16_ahead1", Isa::kAvx2, WeightLayout::kTiles16, true, kFusedTiles,
+                  supports_tiles, tiles<avx2::matmul_tiles, TileSettings{.tiles_ahead = 1}>, 1, 1},
     MatmulVariant{"avx2_tiles16_ahead0", Isa::kAvx2, WeightLayout::kTiles16, true, kFusedTiles,
-                  supports_tiles, tiles<avx2::matmul_tiles, TileSettings{.tiles_ahead = 0}>},
+                  supports_tiles, tiles<avx2::matmul_tiles, TileSettings{.tiles_ahead = 0}>, 2},
     MatmulVariant{"avx2_tiles16_ahead2", Isa::kAvx2, WeightLayout::kTiles16, true, kFusedTiles,
                   supports_tiles, tiles<avx2::matmul_tiles, TileSettings{.tiles_ahead = 2}>},
     MatmulVariant{"avx2_tiles16_block2", Isa::kAvx2, WeightLayout::kTiles16, true, kFusedTiles,
