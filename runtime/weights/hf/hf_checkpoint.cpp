@@ -75,7 +75,7 @@ Result<HfCheckpoint> HfCheckpoint::open_to_inspect(const fs::path& folder) {
     const std::string model_type = config.required_string("model_type");
     HfCheckpoint model(folder);
     model.files_ = std::make_unique<const SafetensorsFiles>(SafetensorsFiles::open(folder).value());
-    model.family_ = find_hf_family(model_type);
+    model.family_ = find_hf_family(model_type, text_config(config));
     if (model.family_ == nullptr) {
       model.metadata_ = Metadata(std::string(kConfigName));
       model.metadata_.insert("general.architecture", printable(model_type));
