@@ -97,6 +97,7 @@ void HfCheckpoint::add_source(const std::string& name, std::unique_ptr<const Ten
   const std::vector<int64_t>& shape = source->shape();
   const auto source_idx = static_cast<uint32_t>(sources_.size());
   TensorInfo tensor{.name = name, .format = source->format(), .shape = shape, .file_idx = source_idx};
+  tensor.expanded_from = source->expanded_from();
   tensor.has_column_order = source->has_column_order();
   tensor.size_bytes = static_cast<uint64_t>(tensor.rows() * traits(tensor.format).row_bytes(tensor.cols()));
   sources_.push_back(std::move(source));
