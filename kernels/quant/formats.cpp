@@ -12,6 +12,7 @@
 #include "kernels/quant/iq3.h"
 #include "kernels/quant/iq4.h"
 #include "kernels/quant/mxfp4.h"
+#include "kernels/quant/nvfp4.h"
 #include "kernels/quant/q2_k.h"
 #include "kernels/quant/q3_k.h"
 #include "kernels/quant/q4_0.h"
@@ -75,6 +76,7 @@ constexpr FormatTraits kFormats[] = {
                                quantize_int<8, 64>),
     block_row<BlockInt<8, 128>>(Format::kInt8G128, kNoGgmlType, "INT8_G128", dequantize_int<8, 128>,
                                 quantize_int<8, 128>),
+    block_row<BlockNvfp4>(Format::kNVFP4, 40, "NVFP4", dequantize_nvfp4, quantize_nvfp4, expand_nvfp4),
 };
 
 constexpr bool rows_stand_in_enumeration_order() {

@@ -43,9 +43,10 @@ enum class Format : uint8_t {
   kInt4G128,
   kInt8G32,
   kInt8G64,
-  kInt8G128
+  kInt8G128,
+  kNVFP4
 };
-inline constexpr size_t kFormatCount = static_cast<size_t>(Format::kInt8G128) + 1;
+inline constexpr size_t kFormatCount = static_cast<size_t>(Format::kNVFP4) + 1;
 
 /// The type number of formats that no GGUF file has.
 inline constexpr uint32_t kNoGgmlType = 0xffffffff;

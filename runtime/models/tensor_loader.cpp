@@ -80,7 +80,10 @@ std::unique_ptr<PlacedVector> TensorLoader::vector(const std::string& name, int6
 }
 
 std::unique_ptr<PlacedVector> TensorLoader::table(const std::string& name, int64_t rows, int64_t cols) {
-  return place_values(name, {rows, cols});
+  // Whoever published the model may have the rows in one.
+  const TensorInfo* tensor = file_.find_tensor(name);
+  const bool is_vector = tensor != nullptr && tensor->shape == std::vector{rows * cols};
+  return place_values(name, is_vector ? std::vector{rows * cols} : std::vector{rows, cols});
 }
 
 std::unique_ptr<PlacedVector> TensorLoader::transposed_table(const std::string& name, int64_t rows,

@@ -62,7 +62,7 @@ class Summariser {
     n_layers_ = count("block_count") - n_unused_layers_;
     summary_.n_experts_per_token = std::min(count("expert_used_count"), summary_.n_experts);
     for (const TensorInfo& tensor : file_.tensors())
-      add({tensor.name, std::string(traits(tensor.format).name), true, tensor.shape, tensor.size_bytes});
+      add({tensor.name, format_of(tensor), true, tensor.shape, tensor.size_bytes});
     for (const UnsupportedTensor& tensor : file_.unsupported_tensors()) {
       add({tensor.name, tensor.format, false, tensor.shape, tensor.size_bytes});
     }
@@ -78,6 +78,12 @@ class Summariser {
     const std::vector<int64_t>& shape;
     uint64_t bytes;
   };
+
+  static std::string format_of(const TensorInfo& tensor) {
+    const std::string_view format = traits(tensor.format).name;
+    return tensor.expanded_from.empty() ? std::string(format)
+                                        : fmt::format("{} as {}", tensor.expanded_from, format);
+  }
 
   static constexpr auto is_output = [](const auto& tensor) { return tensor.name == "output.weight"; };
 

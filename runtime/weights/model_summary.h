@@ -13,7 +13,7 @@ namespace halod {
 /// All tensors of one kind in one format.
 struct TensorGroup {
   std::string kind;    ///< "experts", "attention", "embedding", "guessing ahead" …
-  std::string format;  ///< "Q4_K"
+  std::string format;  ///< "Q4_K"; of what is expanded when it is loaded, "FP8 as BF16"
   bool supported = true;
   int64_t n_tensors = 0;
   uint64_t bytes = 0;

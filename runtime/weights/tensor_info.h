@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "kernels/quant/formats.h"
@@ -19,6 +20,7 @@ struct TensorInfo {
   uint32_t file_idx = 0;    ///< which part of a split model; what else it may be is its checkpoint's matter
   uint64_t offset = 0;      ///< from the start of that file
   uint64_t size_bytes = 0;  ///< checked against the file's size when it was opened
+  std::string_view expanded_from = {};  ///< what the files have where `format` is not that: "FP8"; else empty
   bool has_column_order = false;  ///< columns are not in the order of the inputs: Checkpoint::column_order
 
   int64_t cols() const { return shape.empty() ? 1 : shape.back(); }

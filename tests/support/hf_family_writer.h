@@ -152,6 +152,9 @@ class FamilyWriter {
   std::string model_type_, arch_;
 };
 
+void write_glm4_moe(HfTwin& twin);
+/// Nemotron-H, or with experts Nemotron-3 Nano.
+void write_nemotron_h(HfTwin& twin, bool is_moe);
 /// Qwen3-Next, or Qwen3.5, by the model type.
 void write_delta_nets(HfTwin& twin, const std::string& model_type);
 

@@ -100,7 +100,8 @@ class HfTwin {
   std::vector<GgufTensor> gguf_;
 };
 
-/// Two or more layers of a family, by its model_type, written into `folder`.
+/// Two or more layers of a family, by its model_type, written into `folder`; "nemotron_h, dense" has no
+/// experts.
 void write_twin(const std::string& model_type, const TwinOptions& options,
                 const std::filesystem::path& folder);
 

@@ -161,12 +161,16 @@ void write_gpt_oss(HfTwin& twin) {
 void write_twin(const std::string& model_type, const TwinOptions& options,
                 const std::filesystem::path& folder) {
   HfTwin twin(options);
-  if (model_type == "gpt_oss") {
+  if (model_type == "glm4_moe") {
+    write_glm4_moe(twin);
+  } else if (model_type == "gpt_oss") {
     write_gpt_oss(twin);
   } else if (model_type == "minimax_m2") {
     write_minimax(twin);
   } else if (model_type == "mixtral") {
     write_mixtral(twin);
+  } else if (model_type == "nemotron_h" || model_type == "nemotron_h, dense") {
+    write_nemotron_h(twin, model_type == "nemotron_h");
   } else if (model_type == "qwen3_moe") {
     write_qwen3_moe(twin);
   } else if (model_type == "qwen3_next" || model_type == "qwen3_5_moe") {

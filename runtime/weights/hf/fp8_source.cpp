@@ -81,6 +81,8 @@ class Fp8Source final : public ConvertedRows {
         geometry_(geometry),
         experts_(std::move(experts)) {}
 
+  std::string_view expanded_from() const override { return "FP8"; }
+
   void prefetch(uint64_t byte_offset, uint64_t n_bytes) const override {
     const uint64_t expert_idx = byte_offset / expert_bytes();
     if (expert_idx >= experts_.size()) return;

@@ -75,7 +75,7 @@ Result<HfCheckpoint> HfCheckpoint::open_to_inspect(const fs::path& folder) {
     const std::string model_type = config.required_string("model_type");
     HfCheckpoint model(folder);
     model.files_ = std::make_unique<const SafetensorsFiles>(SafetensorsFiles::open(folder).value());
-    model.family_ = find_hf_family(model_type);
+    model.family_ = find_hf_family(model_type, text_config(config));
     if (model.family_ == nullptr) {
       model.metadata_ = Metadata(std::string(kConfigName));
       model.metadata_.insert("general.architecture", printable(model_type));
@@ -97,6 +97,7 @@ void HfCheckpoint::add_source(const std::string& name, std::unique_ptr<const Ten
   const std::vector<int64_t>& shape = source->shape();
   const auto source_idx = static_cast<uint32_t>(sources_.size());
   TensorInfo tensor{.name = name, .format = source->format(), .shape = shape, .file_idx = source_idx};
+  tensor.expanded_from = source->expanded_from();
   tensor.has_column_order = source->has_column_order();
   tensor.size_bytes = static_cast<uint64_t>(tensor.rows() * traits(tensor.format).row_bytes(tensor.cols()));
   sources_.push_back(std::move(source));

@@ -119,7 +119,11 @@ class ConfigTranslator {
     if (!(wanted > 0 && wanted <= 1))
       place.fail_corrupt(kShare, fmt::format("is {}, allowed is above 0 up to 1", wanted));
     // The reader of the configuration refuses what is no sensible head.
-    const int64_t head_dim = metadata_.integer_or(gguf_key("attention.key_length"), 0).value();
+    int64_t head_dim = metadata_.integer_or(gguf_key("attention.key_length"), 0).value();
+    if (head_dim == 0) {
+      head_dim = metadata_.integer_or(gguf_key("embedding_length"), 0).value() /
+                 std::max<int64_t>(1, metadata_.integer_or(gguf_key("attention.head_count"), 1).value());
+    }
     const auto n_dims = static_cast<double>(std::clamp<int64_t>(head_dim, 0, 1 << 24)) * wanted;
     insert("rope.dimension_count", static_cast<int64_t>(n_dims), place.full_key(kShare));
   }

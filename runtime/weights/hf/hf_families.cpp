@@ -12,9 +12,9 @@ namespace halod {
 namespace {
 
 const HfFamily* const kFamilies[] = {
-    &kGptOssFamily,    &kLlamaFamily,     &kMiniMaxM2Family,     &kMistralFamily,
-    &kMixtralFamily,   &kQwen2Family,     &kQwen3Family,         &kQwen3MoeFamily,
-    &kQwen3NextFamily, &kQwen35MoeFamily, &kQwen35MoeTextFamily,
+    &kGlm4MoeFamily,  &kGptOssFamily,    &kLlamaFamily,        &kMiniMaxM2Family,     &kMistralFamily,
+    &kMixtralFamily,  &kNemotronHFamily, &kNemotronHMoeFamily, &kQwen2Family,         &kQwen3Family,
+    &kQwen3MoeFamily, &kQwen3NextFamily, &kQwen35MoeFamily,    &kQwen35MoeTextFamily,
 };
 
 constexpr std::string_view kLayerPrefix = "model.layers.";
@@ -85,15 +85,21 @@ std::optional<std::string_view> parameter_of(const HfModule& row, std::string_vi
 
 }  // namespace
 
-const HfFamily* find_hf_family(std::string_view model_type) {
-  const auto row = std::ranges::find(kFamilies, model_type, &HfFamily::model_type);
+const HfFamily* find_hf_family(std::string_view model_type, const JsonObject& config) {
+  const auto row = std::ranges::find_if(kFamilies, [&](const HfFamily* family) {
+    return family->model_type == model_type && (family->describes == nullptr || family->describes(config));
+  });
   return row == std::end(kFamilies) ? nullptr : *row;
 }
 
 std::string hf_family_names() {
   std::string names;
-  for (const HfFamily* family : kFamilies)
-    names += (names.empty() ? "" : ", ") + std::string(family->model_type);
+  std::string_view last;
+  for (const HfFamily* family : kFamilies) {
+    if (family->model_type == last) continue;
+    last = family->model_type;
+    names += (names.empty() ? "" : ", ") + std::string(last);
+  }
   return names;
 }
 
@@ -108,10 +114,13 @@ std::vector<HfTensorName> parse_hf_tensor_name(const HfFamily& family, std::stri
       // "model.norm" stands outside of the layers, "input_layernorm" in one.
       const bool is_outside = row.name.starts_with(kModelPrefix) || row.name == "lm_head";
       if (is_outside != place->block.empty()) continue;
-      parsed.push_back({.gguf_stem = place->block + std::string(row.gguf),
+      HfTensorName made{.gguf_stem = place->block + std::string(row.gguf),
                         .expert_idx = place->expert_idx,
                         .parameter = std::string(*parameter),
-                        .form = row.form});
+                        .form = row.form};
+      // "mlp.gate.e_score_correction_bias" by its own name is not a parameter of "mlp.gate".
+      if (row.is_parameter) return {std::move(made)};
+      parsed.push_back(std::move(made));
     }
   }
   return parsed;

@@ -75,6 +75,8 @@ struct HfFamily {
   void (*translate)(const JsonObject& config, const HfInsert& insert) = nullptr;
   std::string_view model_prefix = "model.";        ///< where other models lie beside it, its own
   std::span<const std::string_view> ignored = {};  ///< what names of tensors that no answer needs begin with
+  /// Of several families with one model_type, whether this is config.json's. Null: it is.
+  bool (*describes)(const JsonObject& config) = nullptr;
 };
 
 /// One of GGUF's tensors that a file's goes into.
@@ -85,8 +87,8 @@ struct HfTensorName {
   HfForm form = HfForm::kAsItIs;
 };
 
-/// nullptr when halod has no such family.
-const HfFamily* find_hf_family(std::string_view model_type);
+/// nullptr when halod has no such family. `config` is text_config()'s.
+const HfFamily* find_hf_family(std::string_view model_type, const JsonObject& config);
 /// "qwen3, qwen3_moe": for messages.
 std::string hf_family_names();
 

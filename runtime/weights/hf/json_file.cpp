@@ -30,6 +30,34 @@ std::string describe(const json::value& value) {
   }
 }
 
+/// Python writes Infinity, -Infinity and NaN, which JSON has no numbers for: null in their place. Returns
+/// whether there were any.
+bool replace_infinities(std::string& text) {
+  constexpr std::string_view kNames[] = {"-Infinity", "Infinity", "NaN"};
+  bool is_in_string = false, has_any = false;
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (is_in_string && text[i] == '\\') {
+      ++i;
+    } else if (text[i] == '"') {
+      is_in_string = !is_in_string;
+    } else if (!is_in_string && (text[i] == '-' || text[i] == 'I' || text[i] == 'N')) {
+      for (const std::string_view name : kNames) {
+        if (std::string_view(text).substr(i, name.size()) != name) continue;
+        text.replace(i, name.size(), "null");
+        has_any = true;
+        break;
+      }
+    }
+  }
+  return has_any;
+}
+
+std::shared_ptr<const json::value> parse_document(const std::string& text, json::error_code& ec) {
+  // One block of memory that grows, instead of a piece for each of a vocabulary's 150 000 entries.
+  return std::make_shared<const json::value>(
+      json::parse(text, ec, json::make_shared_resource<json::monotonic_resource>()));
+}
+
 }  // namespace
 
 JsonObject::JsonObject(std::string file_name, std::shared_ptr<const json::value> document)
@@ -131,13 +159,12 @@ Result<std::string> read_text_file(const std::filesystem::path& path) {
 }
 
 Result<JsonObject> read_json_file(const std::filesystem::path& path) {
-  const auto text = read_text_file(path);
+  auto text = read_text_file(path);
   if (!text) return text.error();
   const std::string name = path.filename().string();
   json::error_code ec;
-  // One block of memory that grows, instead of a piece for each of a vocabulary's 150 000 entries.
-  const auto document = std::make_shared<const json::value>(
-      json::parse(*text, ec, json::make_shared_resource<json::monotonic_resource>()));
+  auto document = parse_document(*text, ec);
+  if (ec && replace_infinities(*text)) document = parse_document(*text, ec);
   if (ec || !document->is_object()) {
     return Error{ErrorCode::kCorruptFile,
                  fmt::format("{}: is no JSON object: {}", name, ec ? ec.message() : describe(*document)),

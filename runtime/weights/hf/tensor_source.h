@@ -6,6 +6,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/error.h"
@@ -24,6 +25,9 @@ class TensorSource {
   /// As Checkpoint::read and Checkpoint::prefetch.
   virtual Result<> read(uint64_t byte_offset, std::span<std::byte> out) const = 0;
   virtual void prefetch(uint64_t byte_offset, uint64_t n_bytes) const = 0;
+
+  /// What the files have where halod has no such format and expands it to format(): "FP8"; else empty.
+  virtual std::string_view expanded_from() const { return {}; }
 
   /// Whether rows have their columns in another order than the inputs that they are multiplied with.
   virtual bool has_column_order() const { return false; }
@@ -57,6 +61,7 @@ class ConvertedRows : public TensorSource {
 /// Another source's rows; what forwards everything but them.
 class WrappedSource : public TensorSource {
  public:
+  std::string_view expanded_from() const final { return source_->expanded_from(); }
   bool has_column_order() const final { return source_->has_column_order(); }
   Result<std::vector<int32_t>> column_order() const final { return source_->column_order(); }
 

@@ -83,6 +83,10 @@ TEST_P(EveryGgufFormat, DequantizesTheConformanceBlocksBitExactly) {
     }
     return;
   }
+  constexpr uint32_t kNewestOfTheKit = 39;
+  if (GetParam().ggml_type > kNewestOfTheKit)
+    GTEST_SKIP() << "the conformance kit is older than " << GetParam().name
+                 << "; hand_made_blocks_test.cpp has it";
   EXPECT_EQ(GetParam().block_elements, 1) << "the conformance kit should have blocks of " << GetParam().name;
 }
 

@@ -285,6 +285,38 @@ TEST(HandMadeBlocks, DecodeTQ2_0) {
             (std::array{-2.0f, 2.0f, 0.0f, -2.0f}));
 }
 
+TEST(HandMadeBlocks, DecodeNVFP4) {
+  std::array<uint8_t, 36> block = {};
+  block[0] = 0x38;          // s[0] = 2^0 * 1
+  block[1] = 0x45;          // s[1] = 2^1 * 13 / 8
+  block[2] = 0x03;          // s[2] = 2^-6 * 3 / 8, the smallest exponent
+  block[3] = 0x7f;          // no number
+  block[4] = 0x97;          // weights 0 and 8: 6, -0.5
+  block[4 + 8 + 7] = 0xe2;  // weights 23 and 31: 1, -4
+  block[4 + 16] = 0x05;     // weight 32: 3
+  block[4 + 24] = 0x77;     // weights 48 and 56
+  const auto weights = decode(Format::kNVFP4, block);
+  EXPECT_EQ((std::array{weights[0], weights[8], weights[1]}), (std::array{6.0f, -0.5f, 0.0f}));
+  EXPECT_EQ((std::array{weights[23], weights[31]}), (std::array{3.25f, -13.0f}));
+  EXPECT_EQ(weights[32], 3.0f * 3.0f / 512.0f);
+  EXPECT_EQ((std::array{weights[48], weights[56]}), (std::array{0.0f, 0.0f}));
+}
+
+TEST(HandMadeBlocks, EncodeNVFP4) {
+  // The largest of a run is 6 times its scale: 1, then the largest of all, then three of the smallest steps.
+  std::vector<float> weights(64, 0.0f);
+  weights[3] = -6.0f;
+  weights[8] = 0.4f;
+  weights[16] = 6e4f;
+  weights[32] = 6.0f * 3.0f / 512.0f;
+  std::array<uint8_t, 36> block = {};
+  traits(Format::kNVFP4).quantize(weights.data(), 64, std::as_writable_bytes(std::span(block)).data());
+  EXPECT_EQ((std::array{block[0], block[1], block[2], block[3]}),
+            (std::array<uint8_t, 4>{0x38, 0x7e, 0x03, 0}));
+  EXPECT_EQ((std::array{block[4], block[4 + 3], block[4 + 8], block[4 + 16]}),
+            (std::array<uint8_t, 4>{0x10, 0x0f, 0x07, 0x07}));
+}
+
 TEST(HandMadeBlocks, DecodeInt4G64) {
   std::array<uint8_t, 35> block = {};
   block[1] = 0x40;            // scale = 2

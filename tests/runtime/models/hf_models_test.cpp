@@ -100,11 +100,19 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"Llama3", "llama", {.dtype = "F32", .config_changes = {kLlama3Rope}}, 1e-12},
         Case{"Mistral", "mistral", {}}, Case{"Mixtral", "mixtral", {}}, Case{"Qwen3", "qwen3", {}},
         Case{"Qwen3Moe", "qwen3_moe", {}}, Case{"MiniMaxM2", "minimax_m2", {}}, Case{"GptOss", "gpt_oss", {}},
+        Case{"Glm4Moe", "glm4_moe", {}}, Case{"NemotronHMoe", "nemotron_h", {}},
+        Case{"NemotronHDense", "nemotron_h, dense", {}},
+        Case{"NemotronHByNames",
+             "nemotron_h",
+             {.config_changes = {{R"("hybrid_override_pattern": "MEM*E")",
+                                  R"("layers_block_type": ["mamba", "moe", "mamba", "attention", "moe"])"}}}},
         Case{"Qwen3Next", "qwen3_next", {.dtype = "F32"}},
         // GGUF's value heads come in another order, and a row of the output matrix is summed in it.
         Case{"Qwen35Moe", "qwen3_5_moe", {.dtype = "F32"}, 1e-11},
         Case{"Qwen3MoeFp8", "qwen3_moe", {.quantisation = TwinQuantisation::kFp8Blocks}},
         Case{"MiniMaxM2Fp8", "minimax_m2", {.quantisation = TwinQuantisation::kFp8Blocks}},
+        Case{"Glm4MoeFp8", "glm4_moe", {.quantisation = TwinQuantisation::kFp8Channels}},
+        Case{"NemotronHMoeFp8", "nemotron_h", {.quantisation = TwinQuantisation::kFp8Blocks}},
         Case{"Qwen2Fp8", "qwen2", {.quantisation = TwinQuantisation::kFp8Channels}},
         Case{"LlamaGptqActOrder", "llama", {.quantisation = TwinQuantisation::kGptqActOrder}, 1e-11},
         Case{"Qwen3MoeGptqActOrder", "qwen3_moe", {.quantisation = TwinQuantisation::kGptqActOrder}, 1e-11},
@@ -113,6 +121,7 @@ INSTANTIATE_TEST_SUITE_P(
              {.dtype = "F32", .quantisation = TwinQuantisation::kGptqActOrder},
              1e-11},
         // The twin of 4-bit codes has them expanded to F32.
+        Case{"Glm4MoeGptq", "glm4_moe", {.quantisation = TwinQuantisation::kGptq}, 1e-11},
         Case{"LlamaGptq", "llama", {.quantisation = TwinQuantisation::kGptq}, 1e-11},
         Case{
             "Qwen3NextGptq", "qwen3_next", {.dtype = "F32", .quantisation = TwinQuantisation::kGptq}, 1e-11}),

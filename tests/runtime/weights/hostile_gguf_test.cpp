@@ -279,14 +279,14 @@ TEST_F(AHostileGguf, ListsAllFormatsThatItCannotRunByTheirTensors) {
   const RawGguf gguf = RawGguf(4, 0)
                            .tensor("a", {256}, 0, 15)
                            .tensor("b", {16}, 128)
-                           .tensor("c", {256, 2}, 192, 40)
+                           .tensor("c", {256, 2}, 192, 9)
                            .tensor("d", {256}, 512, 15)
                            .data(640);
   const Error error = use(gguf);
   EXPECT_THAT(error, IsUnsupportedIn("a"));
   EXPECT_THAT(error.message,
               AllOf(HasSubstr("3 of 4 tensors"), HasSubstr("Q8_K (type 15) of tensor 'a' and 1 more"),
-                    HasSubstr("NVFP4 (type 40) of tensor 'c';")));
+                    HasSubstr("Q8_1 (type 9) of tensor 'c';")));
   const GgufFile file = open_to_inspect(gguf.bytes()).value();
   ASSERT_EQ(file.unsupported_tensors().size(), 3U);
   const UnsupportedTensor& c = file.unsupported_tensors()[1];

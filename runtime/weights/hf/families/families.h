@@ -5,9 +5,11 @@
 
 namespace halod {
 
+extern const HfFamily kGlm4MoeFamily;
 extern const HfFamily kGptOssFamily;
 extern const HfFamily kLlamaFamily, kMistralFamily, kMixtralFamily;
 extern const HfFamily kMiniMaxM2Family;
+extern const HfFamily kNemotronHMoeFamily, kNemotronHFamily;
 extern const HfFamily kQwen2Family;
 extern const HfFamily kQwen3Family, kQwen3MoeFamily;
 extern const HfFamily kQwen3NextFamily, kQwen35MoeFamily, kQwen35MoeTextFamily;

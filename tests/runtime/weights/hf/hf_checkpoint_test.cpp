@@ -126,6 +126,23 @@ TEST_F(AHuggingFaceFolder, ReadsAQuantisedOutputThatItsConfigurationDoesNotMenti
   EXPECT_EQ(file->find_tensor("output.weight")->shape, (std::vector<int64_t>{16, 64}));
 }
 
+TEST_F(AHuggingFaceFolder, SaysWhatItsWeightsAreBeforeTheyAreExpanded) {
+  HfFiles files = small_hf_model(false);
+  replace_in(files["config.json"], R"("tie_word_embeddings": false, )",
+             R"("quantization_config": {"quant_method": "fp8", "weight_block_size": [32, 48]}, )");
+  SafetensorsWriter writer;
+  writer.add("lm_head.weight", "F8_E4M3", {16, 64});
+  writer.add("lm_head.weight_scale_inv", "F32", {1, 2});
+  writer.add("model.embed_tokens.weight", "BF16", {16, 64});
+  files["model.safetensors"] = writer.bytes();
+  const ModelSummary summary = summarise_model(*open(files).value()).value();
+  ASSERT_EQ(summary.groups.size(), 2U);
+  for (const TensorGroup& group : summary.groups) {
+    EXPECT_EQ(group.format, group.kind == "output" ? "FP8 as BF16" : "BF16");
+    EXPECT_EQ(group.bytes, 16U * 64 * 2) << "as it is in memory";
+  }
+}
+
 TEST_F(AHuggingFaceFolder, NamesTheTensorThatIsMissingInTheFilesWords) {
   const auto file = open(small_hf_model(true)).value();
   EXPECT_EQ(file->name_in_files("blk.7.attn_q.weight"), "model.layers.7.self_attn.q_proj.weight");
