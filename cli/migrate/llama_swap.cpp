@@ -17,29 +17,29 @@ namespace {
 using Macros = std::map<std::string, std::string>;
 
 /// About processes that are no more, or about llama-swap itself.
-const std::set<std::string> kNotNeeded = {"proxy",
-                                          "checkEndpoint",
-                                          "cmdStop",
-                                          "name",
-                                          "description",
-                                          "useModelName",
-                                          "metadata",
-                                          "macros",
-                                          "logLevel",
-                                          "logRequests",
-                                          "startPort",
-                                          "metricsMaxInMemory",
-                                          "models",
-                                          "groups",
-                                          "hooks",
-                                          "healthCheckTimeout",
-                                          "logTimeFormat",
-                                          "logToStdout",
-                                          "cmd",
-                                          "aliases",
-                                          "ttl",
-                                          "captureBuffer",
-                                          "sendLoadingState"};
+const std::set<std::string> kSettingsNotNeeded = {"proxy",
+                                                  "checkEndpoint",
+                                                  "cmdStop",
+                                                  "name",
+                                                  "description",
+                                                  "useModelName",
+                                                  "metadata",
+                                                  "macros",
+                                                  "logLevel",
+                                                  "logRequests",
+                                                  "startPort",
+                                                  "metricsMaxInMemory",
+                                                  "models",
+                                                  "groups",
+                                                  "hooks",
+                                                  "healthCheckTimeout",
+                                                  "logTimeFormat",
+                                                  "logToStdout",
+                                                  "cmd",
+                                                  "aliases",
+                                                  "ttl",
+                                                  "captureBuffer",
+                                                  "sendLoadingState"};
 
 /// Null where there is none: yaml-cpp's own answer throws when it is looked at.
 YAML::Node child(const YAML::Node& map, const char* key) {
@@ -101,7 +101,7 @@ std::string without_comment_lines(const std::string& text) {
 void note_unknown_keys(const YAML::Node& map, std::vector<std::string>& notes) {
   for (const auto& item : map) {
     const std::string key = text_of(item.first);
-    if (kNotNeeded.contains(key)) continue;
+    if (kSettingsNotNeeded.contains(key)) continue;
     if (key == "filters") {
       notes.emplace_back("no equivalent: filters; a request's own sampling is taken as it is");
     } else if (key == "concurrencyLimit") {
