@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <chrono>
 #include <thread>
 #include <vector>
 
@@ -41,6 +42,21 @@ TEST(AThreadPool, RunsManyShortRegionsWithoutLosingOne) {
   std::atomic<int> n_calls{0};
   for (int i = 0; i < 5000; ++i) pool.run([&](int, int) { n_calls.fetch_add(1, std::memory_order_relaxed); });
   EXPECT_EQ(n_calls, 20000);
+}
+
+TEST(AThreadPool, LetsOthersDoWhatASlowWorkerHasLeft) {
+  ThreadPool pool(2);
+  std::atomic<int> n_done{0};
+  pool.parallel_for(64, 1, [&](int64_t begin, int64_t, int) {
+    if (begin == 0) {
+      // The first of one worker's share of 32 takes until all others, the rest of that share too, are done.
+      const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+      while (n_done < 63 && std::chrono::steady_clock::now() < deadline) std::this_thread::yield();
+      EXPECT_EQ(n_done, 63);
+    }
+    ++n_done;
+  });
+  EXPECT_EQ(n_done, 64);
 }
 
 }  // namespace
