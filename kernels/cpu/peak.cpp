@@ -26,7 +26,8 @@ void integer_peak(const PeakArgs& args) {
   for (auto& a : acc) a = broadcast_i32(0);
   for (int64_t round = 0; round < args.n_rounds; ++round) {
     for (int part = 0; part < 8; part += kAccumulators) {
-      asm volatile("" ::: "memory");  // operands are loaded each time, not products kept
+      asm volatile("" ::"r"(codes), "r"(quads)
+                   : "memory");  // operands are loaded each time, not products kept
 #pragma GCC unroll 8
       for (int i = 0; i < kRegisters; ++i) {
         const U8x64 code = load_bytes(codes + 64 * i);
@@ -48,7 +49,7 @@ void float_peak(const PeakArgs& args) {
   for (auto& a : acc) a = zero_f32();
   for (int64_t round = 0; round < args.n_rounds; ++round) {
     for (int part = 0; part < 8; part += kAccumulators) {
-      asm volatile("" ::: "memory");
+      asm volatile("" ::"r"(left), "r"(right) : "memory");
 #pragma GCC unroll 8
       for (int i = 0; i < kRegisters; ++i) {
         const F32x16 value = load(left + 16 * i);

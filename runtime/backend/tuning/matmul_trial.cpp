@@ -7,10 +7,10 @@
 #include <chrono>
 #include <cmath>
 #include <cstring>
-#include <random>
 #include <utility>
 
 #include "kernels/cpu/tile_layout.h"
+#include "kernels/ops/check_values.h"
 #include "kernels/ops/reference.h"
 
 namespace halod {
@@ -30,31 +30,10 @@ constexpr int64_t kProductsPerThread = 1 << 28;
 // f32 sums of some hundred terms against f64 ones stay a hundred times below it (kernels/ops/self_test.cpp).
 constexpr double kMaxError = 1e-11;
 
-/// -1 … 1, one in 64 twenty times larger: without outliers, rounding hides mistakes in scales.
-std::vector<float> random_values(int64_t n, uint32_t seed) {
-  std::mt19937 generator(seed);
-  std::vector<float> values(static_cast<size_t>(n));
-  for (float& value : values) {
-    value = static_cast<float>(generator()) / 2147483648.0F - 1.0F;
-    if (generator() % 64 == 0) value *= 20.0F;
-  }
-  return values;
-}
-
 double median(std::vector<double> values) {
   const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
   std::ranges::nth_element(values, middle);
   return *middle;
-}
-
-double relative_error(std::span<const float> values, std::span<const float> expected) {
-  double error = 0, power = 0;
-  for (size_t i = 0; i < values.size(); ++i) {
-    const double difference = static_cast<double>(values[i]) - static_cast<double>(expected[i]);
-    error += difference * difference;
-    power += static_cast<double>(expected[i]) * static_cast<double>(expected[i]);
-  }
-  return power > 0 ? error / power : error;
 }
 
 }  // namespace
@@ -70,7 +49,7 @@ Result<TrialWeights> TrialWeights::make(Format format, int64_t cols, WeightLayou
   TrialWeights weights;
   // Quantising is slow for some formats: a few tiles' worth, repeated.
   constexpr int64_t kRows = (kCheckedRows + kTileRows - 1) / kTileRows * kTileRows;
-  const std::vector<float> values = random_values(kRows * cols, 1);
+  const std::vector<float> values = check_values(kRows * cols, 1);
   weights.file_.resize(static_cast<size_t>(kRows * row_bytes));
   for (int64_t row = 0; row < kRows; ++row)
     f.quantize(values.data() + row * cols, cols, weights.file_.data() + row * row_bytes);
@@ -95,7 +74,7 @@ Result<TrialWeights> TrialWeights::make(Format format, int64_t cols, WeightLayou
 }
 
 TrialActivations::TrialActivations(int64_t n_rows, int64_t cols)
-    : values_(random_values(n_rows * cols, 2)), codes_(values_.size()) {
+    : values_(check_values(n_rows * cols, 2)), codes_(values_.size()) {
   view_ = {.values = {values_.data(), n_rows, cols}};
   if (cols % kActivationGroup != 0) return;
   scales_.resize(values_.size() / kActivationGroup);
@@ -135,7 +114,7 @@ std::string why_wrong(const MatmulVariant& candidate, const MatmulVariant& place
   Activations exact = x.view();
   // The rounding of x is no mistake of a kernel that reads codes.
   if (candidate.needs_codes) exact.values = {rounded.data(), n_tokens, cols};
-  const double error = relative_error(got, product(reference::matmul, weights.file_rows(), exact));
+  const double error = check_nmse(got, product(reference::matmul, weights.file_rows(), exact));
   // Not `error > kMaxError`: NaN has to fail.
   if (!(error <= kMaxError))
     return fmt::format("its error against the reference is {:.1e}; {:.0e} is the limit", error, kMaxError);
