@@ -8,6 +8,8 @@
 #include <filesystem>
 #include <fstream>
 
+#include "tests/support/temporary_folder.h"
+
 namespace halod {
 namespace {
 
@@ -48,14 +50,7 @@ TEST(AKeyFile, WithoutAnyKeyIsRefusedBecauseItWouldOpenTheApi) {
 
 class KeyFiles : public ::testing::Test {
  protected:
-  void SetUp() override {
-    std::string pattern = ::testing::TempDir() + "halod-keys-XXXXXX";
-    folder_ = ::mkdtemp(pattern.data());
-  }
-  void TearDown() override {
-    ::unsetenv("CREDENTIALS_DIRECTORY");
-    std::filesystem::remove_all(folder_);
-  }
+  void TearDown() override { ::unsetenv("CREDENTIALS_DIRECTORY"); }
 
   std::string write(const std::string& name, const std::string& text, mode_t mode = 0640) {
     const std::string path = folder_ / name;
@@ -68,7 +63,8 @@ class KeyFiles : public ::testing::Test {
     return read ? "no error" : read.error().message;
   }
 
-  std::filesystem::path folder_;
+  TemporaryFolder temporary_;
+  const std::filesystem::path& folder_ = temporary_.path();
   Config config_;
 };
 
