@@ -6,6 +6,8 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 #endif
 
 namespace halod {
@@ -16,6 +18,17 @@ namespace {
 bool has_f16c() {
   unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
   return __get_cpuid(1, &eax, &ebx, &ecx, &edx) != 0 && (ecx & bit_F16C) != 0;
+}
+
+/// Tile registers are 8 KB a thread, so that Linux (5.16 and later) gives them to processes that ask only.
+bool may_use_amx() {
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  constexpr unsigned kAmxTile = 1U << 24, kAmxInt8 = 1U << 25;
+  if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx) == 0 || (edx & kAmxTile) == 0 || (edx & kAmxInt8) == 0)
+    return false;
+  constexpr long kRequestPermission = 0x1023;  // ARCH_REQ_XCOMP_PERM, which older headers lack
+  constexpr long kTileData = 18;
+  return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
 }
 #endif
 
@@ -28,11 +41,13 @@ CpuFeatures detect() {
                          __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
                          __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni");
   features.avx512_bf16 = features.avx512_vnni && __builtin_cpu_supports("avx512bf16");
+  features.amx_int8 = features.avx512_vnni && may_use_amx();
 #endif
   if (const char* isa = std::getenv("HALOD_CPU_ISA")) {
     const std::string_view limit = isa;
     if (limit == "scalar") features = {};
     if (limit == "avx2") features.avx512_vnni = features.avx512_bf16 = false;
+    if (limit == "avx2" || limit == "avx512") features.amx_int8 = false;
   }
   return features;
 }

@@ -10,6 +10,7 @@ struct CpuFeatures {
   bool avx512_vnni =
       false;  ///< AVX-512 F, BW, DQ, VL and VNNI together (Zen 4 and later, Ice Lake and later)
   bool avx512_bf16 = false;
+  bool amx_int8 = false;  ///< that, AMX tiles with 8-bit integers, and Linux lets this process have them
 };
 
 /// The CPU's features, less those that HALOD_CPU_ISA takes away (`scalar`, `avx2`, `avx512`; for tests and

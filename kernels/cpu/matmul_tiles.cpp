@@ -1,7 +1,7 @@
 // Matrix products on WeightLayout::kTiles16 for the formats of 32-column blocks; matmul_tiles_k.cpp has those
 // of 256 columns.
 #include "kernels/cpu/tables.h"
-#include "kernels/cpu/tile_codes.h"
+#include "kernels/cpu/tile_product.h"
 #include "kernels/quant/mxfp4.h"
 
 namespace halod::HALOD_ISA {

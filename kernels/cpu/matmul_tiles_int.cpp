@@ -1,6 +1,6 @@
 // Matrix products on WeightLayout::kTiles16 for INT4 and INT8 in groups (kernels/quant/int_groups.h).
 #include "kernels/cpu/tables.h"
-#include "kernels/cpu/tile_codes.h"
+#include "kernels/cpu/tile_product.h"
 
 namespace halod::HALOD_ISA {
 

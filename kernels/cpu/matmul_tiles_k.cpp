@@ -1,6 +1,6 @@
 // Matrix products on WeightLayout::kTiles16 for the formats of 256-column blocks.
 #include "kernels/cpu/tables.h"
-#include "kernels/cpu/tile_codes.h"
+#include "kernels/cpu/tile_product.h"
 
 namespace halod::HALOD_ISA {
 namespace {

@@ -38,3 +38,18 @@ HALOD_DECLARE_CPU_KERNELS(baseline)
 HALOD_DECLARE_CPU_KERNELS(avx2)
 HALOD_DECLARE_CPU_KERNELS(avx512)
 #undef HALOD_DECLARE_CPU_KERNELS
+
+#define HALOD_DECLARE_MATRIX_UNIT_KERNELS(isa)                 \
+  namespace halod::isa {                                       \
+  void matmul_tiles(const MatmulArgs& args, TileSettings);     \
+  void matmul_tiles_k(const MatmulArgs& args, TileSettings);   \
+  void matmul_tiles_int(const MatmulArgs& args, TileSettings); \
+  }
+
+HALOD_DECLARE_MATRIX_UNIT_KERNELS(amx)
+HALOD_DECLARE_MATRIX_UNIT_KERNELS(amx_emulated)  // tests link it, halod does not
+#undef HALOD_DECLARE_MATRIX_UNIT_KERNELS
+
+namespace halod::amx {
+void integer_peak(const PeakArgs& args);
+}

@@ -65,6 +65,27 @@ inline I32x16 initial_sum(const int32_t* negated_sums16, int half) {
   }
 }
 
+/// sum + a scale's integer dot products, of the 16 rows with one token, in value.
+template <class Tile>
+inline F32x16 add_products(F32x16 sum, I32x16 dot, const Tile& block, F32x16 scale, const TokenRow& x,
+                           int64_t group) {
+  F32x16 product = to_f32(dot);
+  if constexpr (Tile::kHasZero) {
+    const int32_t negated_sum = x.negated_sums16[2 * group] + x.negated_sums16[2 * group + 1];
+    product = fma(block.zero, broadcast(static_cast<float>(negated_sum)), product);
+  }
+  return fma(product, scale * broadcast(x.scales[group]), sum);
+}
+
+/// sum + what the rows' minima add, for formats that have one per 16 columns, then for those with one per 32.
+inline F32x16 add_minimum_of_half(F32x16 sum, F32x16 min, const TokenRow& x, int64_t group, int half) {
+  const auto negated_sum = static_cast<float>(x.negated_sums16[2 * group + half]);
+  return fma(min, broadcast(x.scales[group] * negated_sum), sum);
+}
+inline F32x16 add_minimum(F32x16 sum, F32x16 min, const TokenRow& x, int64_t group) {
+  return fnma(min, broadcast(x.scaled_sums[group]), sum);
+}
+
 /// Asks for what is read some tiles later. A tile is one run of bytes, and so are the tiles that follow it,
 /// which hardware prefetchers find by themselves: candidates of tuning, for those that do not.
 template <int64_t n_bytes>
@@ -75,7 +96,8 @@ inline void prefetch(const std::byte* at) {
 }
 
 /// sums[k * n_tokens + t] += the products of the 16 rows of tile k, of `cols` columns, with x[t]. Tiles
-/// follow one another in memory, `tile_bytes` each; `tiles_ahead`: asked for before they are read, in units of n_tiles.
+/// follow one another in memory, `tile_bytes` each; `tiles_ahead`: asked for before they are read, in units
+/// of n_tiles.
 template <class Tile, int n_tokens, int n_tiles = 1>
 void multiply_tile(const std::byte* tile, int64_t tile_bytes, int64_t cols, const TokenRow* x, F32x16* sums,
                    int64_t tiles_ahead) {
@@ -131,13 +153,8 @@ void multiply_tile(const std::byte* tile, int64_t tile_bytes, int64_t cols, cons
           }
 #pragma GCC unroll 2
           for (int k = 0; k < n_tiles; ++k) {
-            F32x16 product = to_f32(dot[k]);
-            if constexpr (Tile::kHasZero) {
-              const int32_t negated_sum = x[t].negated_sums16[2 * group] + x[t].negated_sums16[2 * group + 1];
-              product = fma(block[k].zero, broadcast(static_cast<float>(negated_sum)), product);
-            }
-            acc[k * n_tokens + t] =
-                fma(product, scale[k] * broadcast(x[t].scales[group]), acc[k * n_tokens + t]);
+            F32x16& sum = acc[k * n_tokens + t];
+            sum = add_products(sum, dot[k], block[k], scale[k], x[t], group);
           }
         }
         if constexpr (Tile::kHasMin && Tile::kGroupScales == 2) {
@@ -146,9 +163,8 @@ void multiply_tile(const std::byte* tile, int64_t tile_bytes, int64_t cols, cons
             const F32x16 min = block[k].min(j, half);
 #pragma GCC unroll 8
             for (int t = 0; t < n_tokens; ++t) {
-              const auto negated_sum = static_cast<float>(x[t].negated_sums16[2 * group + half]);
-              acc[k * n_tokens + t] =
-                  fma(min, broadcast(x[t].scales[group] * negated_sum), acc[k * n_tokens + t]);
+              F32x16& sum = acc[k * n_tokens + t];
+              sum = add_minimum_of_half(sum, min, x[t], group, half);
             }
           }
         }
@@ -158,8 +174,10 @@ void multiply_tile(const std::byte* tile, int64_t tile_bytes, int64_t cols, cons
         for (int k = 0; k < n_tiles; ++k) {
           const F32x16 min = block[k].min(j);
 #pragma GCC unroll 8
-          for (int t = 0; t < n_tokens; ++t)
-            acc[k * n_tokens + t] = fnma(min, broadcast(x[t].scaled_sums[group]), acc[k * n_tokens + t]);
+          for (int t = 0; t < n_tokens; ++t) {
+            F32x16& sum = acc[k * n_tokens + t];
+            sum = add_minimum(sum, min, x[t], group);
+          }
         }
       }
     }

@@ -11,7 +11,7 @@
 
 namespace halod {
 
-enum class Isa { kReference, kBaseline, kAvx2, kAvx512Vnni };
+enum class Isa { kReference, kBaseline, kAvx2, kAvx512Vnni, kAmx };
 
 /// Whether this CPU can run kernels compiled for `isa`.
 inline bool runs_on(Isa isa, const CpuFeatures& cpu) {
@@ -23,6 +23,8 @@ inline bool runs_on(Isa isa, const CpuFeatures& cpu) {
       return cpu.avx2_fma_f16c;
     case Isa::kAvx512Vnni:
       return cpu.avx512_vnni;
+    case Isa::kAmx:
+      return cpu.amx_int8;
   }
   return false;
 }

@@ -30,6 +30,8 @@ constexpr std::string_view kFusedTiles = "tiles, fused", kFusedExpanded = "expan
 /// The first of an instruction set's rows is what runs untuned. Those below it, which differ in their
 /// TileSettings, are the candidates of tuning; names say how: ahead0 to ahead2, block4, pairs.
 constexpr std::array kMatmul = {
+    MatmulVariant{"amx_int8_tiles16", Isa::kAmx, WeightLayout::kTiles16, true, kFusedTiles, supports_tiles,
+                  tiles<amx::matmul_tiles>, 16},
     MatmulVariant{"avx512_vnni_tiles16", Isa::kAvx512Vnni, WeightLayout::kTiles16, true, kFusedTiles,
                   supports_tiles, tiles<avx512::matmul_tiles>},
     MatmulVariant{"avx512_vnni_tiles16_ahead1", Isa::kAvx512Vnni, WeightLayout::kTiles16, true, kFusedTiles,
@@ -120,6 +122,7 @@ constexpr std::array kRouterTopK = {
     KernelVariant<RouterTopKArgs>{"reference", Isa::kReference, reference::router_top_k}};
 
 constexpr std::array kIntegerPeak = {
+    KernelVariant<PeakArgs>{"amx_int8", Isa::kAmx, amx::integer_peak},
     KernelVariant<PeakArgs>{"avx512", Isa::kAvx512Vnni, avx512::integer_peak},
     KernelVariant<PeakArgs>{"avx2", Isa::kAvx2, avx2::integer_peak},
     KernelVariant<PeakArgs>{"baseline", Isa::kBaseline, baseline::integer_peak}};

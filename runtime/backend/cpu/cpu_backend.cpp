@@ -58,6 +58,7 @@ CpuBackend::CpuBackend(int n_threads, bool exact)
 std::string CpuBackend::device_name() const {
   const CpuFeatures& features = cpu_features();
   const char* isa = exact_                   ? "reference kernels"
+                    : features.amx_int8      ? "AVX-512 VNNI and AMX"
                     : features.avx512_vnni   ? "AVX-512 VNNI"
                     : features.avx2_fma_f16c ? "AVX2"
                                              : "baseline";

@@ -169,6 +169,7 @@ Validators cpu_validators() {
   if (features.avx2_fma_f16c) flags += "avx2 fma f16c";
   if (features.avx512_vnni) flags += " avx512_vnni";
   if (features.avx512_bf16) flags += " avx512_bf16";
+  if (features.amx_int8) flags += " amx_int8";
   std::string model = cpu_model_name();
   std::ranges::replace_if(
       model, [](char c) { return c == ',' || c < 0x20 || c >= 0x7f; }, ' ');

@@ -6,8 +6,10 @@
 #include <cmath>
 #include <random>
 #include <string>
+#include <string_view>
 #include <vector>
 
+#include "kernels/cpu/tables.h"
 #include "kernels/cpu/tile_layout.h"
 #include "kernels/ops/reference.h"
 #include "tests/support/random_values.h"
@@ -125,6 +127,20 @@ void tame_scales(Format format, std::byte* block) {
   }
 }
 
+/// The row of CPUs with AMX, on a matrix unit made of plain memory, so that any machine with AVX-512 runs the
+/// rest of it.
+const MatmulVariant& emulated_matrix_unit() {
+  static const MatmulVariant variant = [] {
+    MatmulVariant row =
+        *std::ranges::find(matmul_variants(), std::string_view("amx_int8_tiles16"), &MatmulVariant::name);
+    row.name = "amx_emulated_tiles16";
+    row.isa = Isa::kAvx512Vnni;
+    row.run = [](const MatmulArgs& args) { amx_emulated::matmul_tiles(args, {}); };
+    return row;
+  }();
+  return variant;
+}
+
 struct Case {
   const MatmulVariant* variant;
   Format format;
@@ -149,7 +165,7 @@ TEST_P(EveryMatmulVariant, MatchesTheReferenceOnTheActivationsItSees) {
     for (int64_t wanted_cols : {1, 63, 257, 512, 1280}) {
       const int64_t cols = a_valid_cols(wanted_cols);
       const TestMatrix matrix(format, rows, cols, 11);
-      for (int64_t n_tokens : {1, 2, 3, 5, 8, 13}) {
+      for (int64_t n_tokens : {1, 2, 3, 5, 8, 21}) {
         const TestActivations x(n_tokens, cols, static_cast<uint32_t>(97 * rows + cols));
         std::vector<float> y(static_cast<size_t>(n_tokens * rows), 0.5F), expected = y;
         MatmulArgs args{.weight = matrix.view(variant->layout),
@@ -175,7 +191,7 @@ TEST_P(EveryMatmulVariant, MatchesTheReferenceOnTheActivationsItSees) {
 
 TEST_P(EveryMatmulVariant, GivesTheSameBitsAloneAndInABatch) {
   const auto [variant, format] = GetParam();
-  const int64_t rows = 48, cols = a_valid_cols(1024), n_tokens = 23;
+  const int64_t rows = 48, cols = a_valid_cols(1024), n_tokens = 39;
   const TestMatrix matrix(format, rows, cols, 5);
   const TestActivations x(n_tokens, cols, 6);
   std::vector<float> together(static_cast<size_t>(n_tokens * rows)), alone(together.size());
@@ -202,8 +218,8 @@ TEST_P(EveryMatmulVariant, GivesTheBitsOfAllThatClaimTheSameResults) {
   const auto [variant, format] = GetParam();
   const int64_t rows = 83, cols = a_valid_cols(1024);
   const TestMatrix matrix(format, rows, cols, 15);
-  const TestActivations x(13, cols, 16);
-  for (const int64_t n_tokens : {1, 2, 3, 4, 5, 7, 8, 13}) {
+  const TestActivations x(21, cols, 16);
+  for (const int64_t n_tokens : {1, 2, 3, 4, 5, 7, 8, 21}) {
     const auto product = [&](const MatmulVariant& of) {
       std::vector<float> y(static_cast<size_t>(n_tokens * rows));
       of.run({.weight = matrix.view(of.layout),
@@ -226,23 +242,30 @@ TEST_P(EveryMatmulVariant, GathersScattersAndAccumulates) {
   const int64_t rows = 20, cols = a_valid_cols(256);
   const TestMatrix matrix(format, rows, cols, 3);
   const TestActivations x(6, cols, 4);
-  const std::vector<int32_t> x_rows = {5, 0, 3}, y_rows = {1, 2, 0};
-  std::vector<float> plain(static_cast<size_t>(6 * rows)), y(static_cast<size_t>(3 * rows), 1.0F);
+  std::vector<float> plain(static_cast<size_t>(6 * rows));
   MatmulArgs args{.weight = matrix.view(variant->layout),
                   .n_rows = rows,
                   .x = x.view(),
                   .n_tokens = 6,
                   .y = {plain.data(), 6, rows}};
   variant->run(args);
-  args.n_tokens = 3;
-  args.x_rows = x_rows.data();
-  args.y_rows = y_rows.data();
-  args.y = {y.data(), 3, rows};
-  args.accumulate = true;
-  variant->run(args);
-  for (size_t t = 0; t < 3; ++t) {
-    for (int64_t r = 0; r < rows; ++r) {
-      EXPECT_NEAR(args.y(y_rows[t], r), 1.0F + plain[static_cast<size_t>(x_rows[t] * rows + r)], 1e-5F);
+  for (const int32_t n_tokens : {3, 18}) {
+    // No distance that all have in common, some rows more than once.
+    std::vector<int32_t> x_rows, y_rows;
+    for (int32_t t = 0; t < n_tokens; ++t) {
+      x_rows.push_back((5 * t * t + 5) % 6);
+      y_rows.push_back((t + 1) % n_tokens);
+    }
+    std::vector<float> y(static_cast<size_t>(n_tokens * rows), 1.0F);
+    args.n_tokens = n_tokens;
+    args.x_rows = x_rows.data();
+    args.y_rows = y_rows.data();
+    args.y = {y.data(), n_tokens, rows};
+    args.accumulate = true;
+    variant->run(args);
+    for (size_t t = 0; t < x_rows.size(); ++t) {
+      for (int64_t r = 0; r < rows; ++r)
+        EXPECT_NEAR(args.y(y_rows[t], r), 1.0F + plain[static_cast<size_t>(x_rows[t] * rows + r)], 1e-5F);
     }
   }
 }
@@ -319,12 +342,14 @@ TEST(TheMxfp4Kernels, ReadExponentsDownToSubnormalScales) {
 
 std::vector<Case> all_cases() {
   std::vector<Case> cases;
-  for (const MatmulVariant& variant : matmul_variants()) {
+  const auto add = [&cases](const MatmulVariant& variant) {
     for (const FormatTraits& format : all_formats()) {
       if (variant.supports(format.format, format.block_elements * 32))
         cases.push_back({&variant, format.format});
     }
-  }
+  };
+  for (const MatmulVariant& variant : matmul_variants()) add(variant);
+  add(emulated_matrix_unit());
   return cases;
 }
 
