@@ -22,10 +22,10 @@ class Tuning(unittest.TestCase):
         self.cache = Path(folder.name) / "cache"
         self.file = self.cache / "tuning-cpu.csv"
 
-    def start(self, mode: str, budget: str = "5min", cache: Path | None = None) -> HalodProcess:
+    def start(self, mode: str, budget: str = "5min", cache: Path | None = None, wrapper: list[str] | None = None) -> HalodProcess:
         return HalodProcess(config={"engine": {"backend": "cpu", "n_threads": 2, "tuning": {"mode": mode, "budget": budget}},
                                     "http": {"admin_keys": [KEY]}},
-                            environment={"CACHE_DIRECTORY": str(cache or self.cache)})
+                            environment={"CACHE_DIRECTORY": str(cache or self.cache)}, wrapper=wrapper)
 
     def haloctl(self, *arguments: str, port: int | None = None) -> subprocess.CompletedProcess:
         env = {**os.environ, "CACHE_DIRECTORY": str(self.cache), "HALOD_API_KEY": KEY, "HALOD_URL": f"http://127.0.0.1:{port}"}
@@ -98,6 +98,23 @@ class Tuning(unittest.TestCase):
                 self.assertEqual(self.tuning(halod)["state"], "tuned")
                 wait_for(lambda: self.warnings(halod), "the warning")
                 self.assertEqual(len(self.warnings(halod)), 1, halod.stderr())
+
+    def test_a_full_disk_costs_one_warning_and_no_file(self):
+        self.cache.mkdir()
+        # A file system of one page, which is taken, seen by this halod alone.
+        fill = f"mount -t tmpfs -o size=4k none {self.cache} && head -c 4096 /dev/zero > {self.cache}/taken"
+        full_disk = ["unshare", "--map-root-user", "--mount", "sh", "-c", f'{fill} && exec "$@"', "sh"]
+        if subprocess.run([*full_disk, "true"], capture_output=True).returncode != 0:
+            self.skipTest("this system gives no mount namespace, so no disk can be full")
+        with self.start("tune", wrapper=full_disk) as halod:
+            self.assertTrue(chat(halod.port, QUESTION).content)
+            self.assertEqual(self.tuning(halod)["state"], "tuned")
+            wait_for(lambda: self.warnings(halod), "the warning")
+            self.assertEqual(len(self.warnings(halod)), 1, halod.stderr())
+            self.assertIn("No space left on device", self.warnings(halod)[0])
+            names = os.listdir(f"/proc/{halod.process.pid}/root{self.cache}")
+            self.assertNotIn("tuning-cpu.csv", names)
+            self.assertNotIn("tuning-cpu.csv.tmp", names)
 
     def test_a_running_server_takes_over_what_haloctl_measures(self):
         with self.start("use") as halod:
