@@ -8,8 +8,8 @@
 
 namespace halod {
 
-/// Zero-filled anonymous memory; moves, never copies. Returned to the system on destruction.
-/// Thread: as any buffer. Errors: kOutOfMemory with the bytes asked for.
+/// Zero-filled anonymous memory, from 2 MiB on aligned to 2 MiB; moves, never copies. Returned to the system
+/// on destruction. Thread: as any buffer. Errors: kOutOfMemory with the bytes asked for.
 class MappedMemory {
  public:
   MappedMemory() = default;

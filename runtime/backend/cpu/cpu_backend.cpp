@@ -71,7 +71,7 @@ Result<std::unique_ptr<PlacedWeight>> CpuBackend::place_weight(
   const MatmulChoice* choice =
       tuner_.choice(tensor.format, CpuWeight::n_rows(tensor), tensor.cols(),
                     CpuWeight::n_matrices(tensor) > 1, exact_, static_cast<int64_t>(tensor.size_bytes));
-  return CpuWeight::place(file, tensor, choice, threads_, orders_, on_bytes);
+  return CpuWeight::place(file, tensor, choice, threads_, weights_, orders_, on_bytes);
 }
 
 std::vector<SelectedKernel> CpuBackend::selections() const {

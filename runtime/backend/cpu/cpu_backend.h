@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/mapped_arena.h"
 #include "base/mapped_memory.h"
 #include "base/thread_pool.h"
 #include "kernels/ops/activations.h"
@@ -182,6 +183,7 @@ class CpuBackend final : public Backend {
   Kernels kernels_;
   ThreadPool threads_;
   CpuTuner tuner_;
+  MappedArena weights_;
   ColumnOrders orders_;
   std::vector<MappedMemory> activations_;
   QuantizedScratch x_scratch_, up_x_scratch_, hidden_scratch_;

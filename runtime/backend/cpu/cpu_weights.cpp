@@ -48,18 +48,19 @@ int64_t CpuWeight::n_matrices(const TensorInfo& tensor) {
   return tensor.shape.size() == 3 ? tensor.shape[0] : 1;
 }
 
-CpuWeight::CpuWeight(const TensorInfo& tensor, const MatmulChoice& choice, MappedMemory memory,
+CpuWeight::CpuWeight(const TensorInfo& tensor, const MatmulChoice& choice, std::shared_ptr<std::byte> data,
                      int64_t expert_bytes, ColumnOrder column_order)
-    : PlacedWeight(n_rows(tensor), tensor.cols(), n_matrices(tensor), memory.size()),
+    : PlacedWeight(n_rows(tensor), tensor.cols(), n_matrices(tensor),
+                   static_cast<uint64_t>(n_matrices(tensor) * expert_bytes)),
       format_(tensor.format),
       choice_(&choice),
-      memory_(std::move(memory)),
+      data_(std::move(data)),
       expert_bytes_(expert_bytes),
       column_order_(std::move(column_order)) {}
 
 Result<std::unique_ptr<PlacedWeight>> CpuWeight::place(const Checkpoint& file, const TensorInfo& tensor,
                                                        const MatmulChoice* choice, ThreadPool& threads,
-                                                       ColumnOrders& orders,
+                                                       MappedArena& arena, ColumnOrders& orders,
                                                        const std::function<void(uint64_t)>& on_bytes) {
   const FormatTraits& format = traits(tensor.format);
   const int64_t cols = tensor.cols(), rows = n_rows(tensor), n_experts = n_matrices(tensor);
@@ -73,8 +74,8 @@ Result<std::unique_ptr<PlacedWeight>> CpuWeight::place(const Checkpoint& file, c
   const TileLayout* layout = tiles ? find_tile_layout(tensor.format) : nullptr;
   const int64_t row_bytes = format.row_bytes(cols);
   const int64_t expert_bytes = tiles ? layout->matrix_bytes(rows, cols) : rows * row_bytes;
-  auto memory = MappedMemory::allocate(static_cast<size_t>(n_experts * expert_bytes));
-  if (!memory) return memory.error();
+  auto data = arena.allocate(static_cast<size_t>(n_experts * expert_bytes));
+  if (!data) return data.error();
 
   auto column_order = orders.read(file, tensor);
   if (!column_order) return column_order.error();
@@ -86,7 +87,7 @@ Result<std::unique_ptr<PlacedWeight>> CpuWeight::place(const Checkpoint& file, c
     for (int64_t i = begin; i < end; ++i) {
       const Piece& piece = pieces[static_cast<size_t>(i)];
       const size_t n_bytes = static_cast<size_t>(piece.n_rows * row_bytes);
-      std::byte* expert = memory->data() + piece.expert_idx * expert_bytes;
+      std::byte* expert = data->get() + piece.expert_idx * expert_bytes;
       std::byte* target = expert + piece.first_row * row_bytes;
       if (tiles) {
         staging.resize(n_bytes);
@@ -108,18 +109,18 @@ Result<std::unique_ptr<PlacedWeight>> CpuWeight::place(const Checkpoint& file, c
   });
   if (first_error) return *first_error;
   return std::unique_ptr<PlacedWeight>(
-      new CpuWeight(tensor, *choice, std::move(*memory), expert_bytes, std::move(*column_order)));
+      new CpuWeight(tensor, *choice, std::move(*data), expert_bytes, std::move(*column_order)));
 }
 
 void CpuWeight::expand_row(int64_t row, float* out) const {
   HALOD_ASSERT(row >= 0 && row < rows());
   const FormatTraits& format = traits(format_);
   if (choice_->placed->layout == WeightLayout::kRows) {
-    format.dequantize(memory_.data() + row * format.row_bytes(cols()), cols(), out);
+    format.dequantize(data_.get() + row * format.row_bytes(cols()), cols(), out);
   } else {
     const TileLayout& layout = *find_tile_layout(format_);
     std::vector<std::byte> blocks(static_cast<size_t>(format.row_bytes(cols())));
-    layout.unpack_row(memory_.data() + row / kTileRows * layout.tile_bytes(cols()), row % kTileRows, cols(),
+    layout.unpack_row(data_.get() + row / kTileRows * layout.tile_bytes(cols()), row % kTileRows, cols(),
                       blocks.data());
     format.dequantize(blocks.data(), cols(), out);
   }

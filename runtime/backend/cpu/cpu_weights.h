@@ -6,7 +6,7 @@
 #include <span>
 #include <vector>
 
-#include "base/mapped_memory.h"
+#include "base/mapped_arena.h"
 #include "base/thread_pool.h"
 #include "kernels/ops/matmul.h"
 #include "runtime/backend/backend.h"
@@ -21,16 +21,16 @@ class CpuWeight final : public PlacedWeight {
   static int64_t n_matrices(const TensorInfo& tensor);
   static int64_t n_rows(const TensorInfo& tensor);
 
-  /// `choice`: of the tensor's shape, outlives the weight; nullptr: there is none. Reads the tensor in pieces
-  /// and packs each piece, so that the peak is the packed weight plus a few megabytes. Errors: as
-  /// Backend::place_weight.
+  /// `choice`: of the tensor's shape, outlives the weight; nullptr: there is none. `arena`: where it lies.
+  /// Reads the tensor in pieces and packs each piece, so that the peak is the packed weight plus a few
+  /// megabytes. Errors: as Backend::place_weight.
   static Result<std::unique_ptr<PlacedWeight>> place(const Checkpoint& file, const TensorInfo& tensor,
                                                      const MatmulChoice* choice, ThreadPool& threads,
-                                                     ColumnOrders& orders,
+                                                     MappedArena& arena, ColumnOrders& orders,
                                                      const std::function<void(uint64_t)>& on_bytes);
 
   WeightMatrix expert(int64_t expert_idx) const {
-    return {format_, choice_->placed->layout, memory_.data() + expert_idx * expert_bytes_, rows(), cols()};
+    return {format_, choice_->placed->layout, data_.get() + expert_idx * expert_bytes_, rows(), cols()};
   }
   bool needs_codes() const { return choice_->placed->needs_codes; }
   /// By the kernel that is chosen for so many tokens. REQUIRES: args.weight is one of this weight's.
@@ -50,12 +50,12 @@ class CpuWeight final : public PlacedWeight {
   void expand_row(int64_t row, float* out) const;
 
  private:
-  CpuWeight(const TensorInfo& tensor, const MatmulChoice& choice, MappedMemory memory, int64_t expert_bytes,
-            ColumnOrder column_order);
+  CpuWeight(const TensorInfo& tensor, const MatmulChoice& choice, std::shared_ptr<std::byte> data,
+            int64_t expert_bytes, ColumnOrder column_order);
 
   Format format_;
   const MatmulChoice* choice_;
-  MappedMemory memory_;
+  std::shared_ptr<std::byte> data_;
   int64_t expert_bytes_;
   ColumnOrder column_order_;
 };
