@@ -10,6 +10,13 @@
 
 namespace halod::hip {
 
+// Launches are compared byte by byte (runtime/backend/hip/graph_device.cpp), and what padding holds is left
+// to the compiler: there is none, a `filler` is a value like any other.
+#if !defined(__CUDACC__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic error "-Wpadded"
+#endif
+
 /// Rows of activations as the matrix kernels read them; kernels/ops/activations.h says the same of the CPU's.
 /// A kernel for T rows at once reads up to the next multiple of T, so there must be memory; what it holds
 /// does not matter.
@@ -68,6 +75,7 @@ struct GatherArgs {
   const float* x;
   const int32_t* rows;
   int32_t cols;
+  int32_t filler = 0;
   float* out;
 };
 
@@ -147,6 +155,7 @@ struct GateUpArgs {
   int32_t slots_per_x;
   int32_t n_slots;
   GatedActivation activation;
+  int32_t filler = 0;
   ActivationResult h;         ///< [n_slots, width]
   ActivationResult shared_h;  ///< [n_tokens, the shared expert's width]
 };
@@ -172,6 +181,7 @@ struct ArgmaxResult {
 struct ArgmaxArgs {
   const float* x;  ///< [rows, cols]
   int32_t cols;
+  int32_t filler = 0;
   ArgmaxResult* partials;  ///< [rows, kArgmaxBlocks]
   uint32_t* counters;      ///< [rows], zeros
   ArgmaxResult* best;      ///< [rows]
@@ -210,6 +220,7 @@ struct RowGroups {
   int32_t n_experts;       ///< 1 … kMaxExperts
   int32_t n_rows;
   int32_t rows_per_x;  ///< row i reads row i / rows_per_x of x
+  int32_t filler = 0;
 };
 
 /// y[m][i] (+)= x[i / rows_per_x] W[m]^T + bias for up to four matrices of one kind that read the same x.
@@ -221,6 +232,7 @@ struct PromptLinearArgs {
   int32_t first_tile[kMaxMatrices + 1];  ///< of each matrix; [n_matrices] is the number of tiles
   int32_t n_matrices;
   int32_t add;  ///< += instead of =
+  int32_t filler = 0;
   ActivationRows x;
   RowGroups groups;
   const float* bias;  ///< [weights[0].rows], of one matrix alone; nullptr = none
@@ -232,6 +244,7 @@ struct PromptGateUpArgs {
   WeightRows weights[2];   ///< gate, up: of one kind, [width, cols] per expert
   const float* biases[2];  ///< [n_experts, width] each; both nullptr = none
   GatedActivation activation;
+  int32_t filler = 0;
   ActivationRows x;
   RowGroups groups;
   ActivationResult h;  ///< [n_rows, width]
@@ -249,7 +262,8 @@ struct ExpertsSumArgs {
   int32_t n_per_token;
   int32_t cols;
   int32_t add;  ///< += instead of =
-  float* sum;   ///< [n_tokens, cols]
+  int32_t filler = 0;
+  float* sum;  ///< [n_tokens, cols]
 };
 
 // What the host must know of the kernels' cutting of the work.
@@ -322,5 +336,9 @@ constexpr int top_k_shared_bytes(int cols, int k) {
   return shared_round(2 * 8 * 8) + shared_round(4) + shared_round(top_k_share(cols) * 4) +
          shared_round(kTopKBlocks * k * 8);
 }
+
+#if !defined(__CUDACC__)
+#pragma GCC diagnostic pop
+#endif
 
 }  // namespace halod::hip

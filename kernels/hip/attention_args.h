@@ -9,6 +9,12 @@
 
 namespace halod::hip {
 
+// No padding, as in args.h.
+#if !defined(__CUDACC__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic error "-Wpadded"
+#endif
+
 /// Adds biases, norms and rotates q and k, and stores k and v. Grid: (heads / 4, rows).
 struct AttentionPrepareArgs {
   float* q;             ///< [rows, n_heads * head_dim]: the result
@@ -31,6 +37,7 @@ struct AttentionPrepareArgs {
   int32_t q_stride;          ///< from one head of q_from to the next
   int32_t n_rotated;         ///< leading values of a head
   int32_t pairs_neighbours;  ///< turns 2i and 2i + 1 together instead of i and i + n_rotated / 2
+  int32_t filler = 0;
 };
 
 /// One query row against its sequence's keys, cut into splits; the last split of a (row, head chunk) to
@@ -76,8 +83,9 @@ struct PromptAttentionArgs {
   int32_t n_kv_heads;
   int32_t heads_at_once;  ///< 1, 2, 4 or (of heads up to 128) 8 query heads of a KV head in one block
   int32_t window;         ///< a row sees so many keys, its own included; 0 = all
-  const float* sinks;     ///< [n_heads] one more logit in each head's softmax; nullptr = none
-  const float* gated_q;   ///< as SplitAttentionArgs'
+  int32_t filler = 0;
+  const float* sinks;    ///< [n_heads] one more logit in each head's softmax; nullptr = none
+  const float* gated_q;  ///< as SplitAttentionArgs'
 };
 
 /// The same for single rows, bit for bit; the last split of a (row, head chunk) to finish merges them. Grid:
@@ -199,5 +207,9 @@ constexpr int flash_decode_shared_bytes(int head_dim) {
   return kPageTokens * head_dim * 2 + kPageTokens / 8 * prompt_attention_octet_bytes(head_dim) +
          shared_round(4);
 }
+
+#if !defined(__CUDACC__)
+#pragma GCC diagnostic pop
+#endif
 
 }  // namespace halod::hip

@@ -220,6 +220,8 @@ HALOD_DEVICE void for_quantised_format(int32_t format, const Work& work) {
       return work(FormatTag<Format::kIQ4_XS>());
     case Format::kMXFP4:
       return work(FormatTag<Format::kMXFP4>());
+    case Format::kNVFP4:
+      return work(FormatTag<Format::kNVFP4>());
     case Format::kTQ2_0:
       return work(FormatTag<Format::kTQ2_0>());
     case Format::kIQ3_XXS:

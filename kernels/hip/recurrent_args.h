@@ -8,6 +8,12 @@
 
 namespace halod::hip {
 
+// No padding, as in args.h.
+#if !defined(__CUDACC__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic error "-Wpadded"
+#endif
+
 /// One sequence's rows within the step, for recurrent layers.
 struct StateSequence {
   int32_t first_row;
@@ -59,6 +65,7 @@ struct DeltaNetArgs {
   int32_t n_value_heads;
   int32_t
       tiles_value_heads;  ///< value head h has key head h % n_key_heads instead of h / (values per key head)
+  int32_t filler = 0;
 };
 
 inline constexpr int kConvTaps = 4;
@@ -101,6 +108,7 @@ struct SsmScanArgs {
   int32_t group_size;  ///< values of a group's heads
   int32_t head_dim;    ///< a multiple of kStateWaveColumns
   int32_t state_size;  ///< a multiple of kStateRowMultiple
+  int32_t filler = 0;
 };
 
 /// RMS norm of each group's part of a row, in place, and the row's 8-bit form. Grid: (rows).
@@ -110,6 +118,7 @@ struct GroupNormArgs {
   float epsilon;
   int32_t n_groups;
   int32_t group_size;
+  int32_t filler = 0;
 };
 
 inline constexpr int kSsmColumns = 4 * kStateWaveColumns;  ///< of a block, a head's or parts of several
@@ -121,5 +130,9 @@ constexpr int ssm_scan_shared_bytes(int largest) {
          2 * shared_round(kSsmTokens * (kSsmColumns / kStateWaveColumns) * 4);
 }
 constexpr int group_norm_shared_bytes(int n_groups) { return shared_round(n_groups * 4); }
+
+#if !defined(__CUDACC__)
+#pragma GCC diagnostic pop
+#endif
 
 }  // namespace halod::hip

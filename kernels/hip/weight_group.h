@@ -249,6 +249,28 @@ struct WeightGroup<Format::kMXFP4> : OneScale<0> {
 };
 
 template <>
+struct WeightGroup<Format::kNVFP4> : TwoScales<0> {
+  HALOD_DEVICE void load(const unsigned char* row, int cols, int group) {
+    load_nibbles(row + kPieceBytes * group, quads);
+    look_up<make_code_book(kMxfp4DoubledValues)>(quads);
+    const uint32_t both =
+        gpu::load_half_word(row + row_shape<Format::kNVFP4>().scale_offset(cols) + 2 * group);
+    scales[0] = half_scale(both & 255U);
+    scales[1] = half_scale(both >> 8);
+  }
+
+ private:
+  /// nvfp4_half_scale().
+  HALOD_DEVICE static float half_scale(uint32_t scale) {
+    const uint32_t code = scale & 0x7fU;
+    constexpr uint32_t kBias = 127 - 7 - 1;
+    const float normal = gpu::as_float((code << 20) + (kBias << 23));
+    const float half = code < 8 ? static_cast<float>(code) * 0x1p-10F : normal;
+    return scale == 0x7fU ? 0.0F : half;
+  }
+};
+
+template <>
 struct WeightGroup<Format::kTQ2_0> : OneScale<1> {
   HALOD_DEVICE void load(const unsigned char* row, int cols, int group) {
     load_crumbs(row + 8 * group, quads);

@@ -365,6 +365,7 @@ constexpr RowLayout kLayouts[] = {
     quantised<Format::kIQ4_NL>(),
     quantised<Format::kIQ4_XS>(),
     quantised<Format::kMXFP4>(),
+    quantised<Format::kNVFP4>(),
     quantised<Format::kTQ2_0>(),
     fields<Format::kIQ3_XXS>(),
     fields<Format::kIQ3_S>(),

@@ -15,7 +15,7 @@
 //   Q6_K                        codes | high | scales | d
 //   Q4_K                        codes | headers
 //   Q5_K                        codes | high | headers
-//   IQ4_XS                      codes | scales
+//   IQ4_XS, NVFP4               codes | scales
 //   TQ2_0, IQ2_XXS              codes | d
 //   IQ2_S, IQ3_XXS, IQ1_S       codes | high | d
 //   IQ2_XS, TQ1_0               codes | scales | d
@@ -36,7 +36,7 @@
 //            TQ1_0: 48 bytes of digits per block, the block's last four are its scales.
 //   headers  16 bytes per block: d (f16), dmin (f16); byte j: scale of group j, with the two low bits of
 //            its min on top; then one word with the four high bits of the min of group j in nibble j.
-//   scales   as in the file's block: Q2_K, Q6_K a byte for each of the 16 runs of 16 columns; with d among
+//   scales   as in the file's block: Q2_K, Q6_K, NVFP4 a byte for each run of 16 columns; with d among
 //            them IQ4_XS 8 bytes (kernels/quant/iq4.h), Q3_K 14 (kernels/quant/q3_k.h).
 //            INT4, INT8: f16, one per block.
 //   zeros    a byte per block of INT4 and INT8, padded to 16 bytes at the row's end. RowShape has them as d.
@@ -105,6 +105,8 @@ constexpr RowShape row_shape() {
       return {256, 16, 0, 8, 0};
     case Format::kMXFP4:
       return {32, 16, 0, 0, 1};
+    case Format::kNVFP4:
+      return {64, 16, 0, 4, 0};
     case Format::kTQ2_0:
       return {256, 8, 0, 0, 2};
     case Format::kIQ3_XXS:

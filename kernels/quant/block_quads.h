@@ -76,6 +76,30 @@ struct BlockQuads<Format::kIQ4_NL> : NibbleQuads<18, 2> {};
 template <>
 struct BlockQuads<Format::kMXFP4> : NibbleQuads<17, 1> {};
 
+/// Four scales; 32 bytes, of which eight have a run of 16 columns: column j of it in the low nibble of byte
+/// j, column j + 8 in the high one.
+template <>
+struct BlockQuads<Format::kNVFP4> {
+  static constexpr int64_t kBytes = 36;
+  static constexpr int64_t kCodes = 4;
+  static void read(const std::byte* block, int64_t group, Quads& quads) {
+    for (size_t i = 0; i < 8; ++i)
+      quads[i] = (load_word(codes(block, group) + offset(i)) >> shift(i)) & kLowNibbles;
+  }
+  static void write(std::byte* block, int64_t group, const Quads& quads) {
+    for (size_t i = 0; i < 8; ++i)
+      or_word(codes(block, group) + offset(i), (quads[i] & kLowNibbles) << shift(i));
+  }
+
+ private:
+  template <class Byte>
+  static Byte* codes(Byte* block, int64_t group) {
+    return block + kCodes + 16 * group;
+  }
+  static size_t offset(size_t quad) { return quad / 4 * 8 + quad % 2 * 4; }
+  static size_t shift(size_t quad) { return quad / 2 % 2 * 4; }
+};
+
 /// f16 d; 32 int8, as they are.
 template <>
 struct BlockQuads<Format::kQ8_0> {

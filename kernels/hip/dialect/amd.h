@@ -10,8 +10,10 @@
 
 #define HALOD_DEVICE __device__ inline __attribute__((always_inline))
 #define HALOD_TABLE static __constant__ const
-#define HALOD_KERNEL(name, Args, n_threads) \
-  extern "C" __global__ void __launch_bounds__(n_threads) name(const Args args)
+// Not __launch_bounds__, which in ROCm's headers allows fewer threads too, and other registers with them.
+#define HALOD_KERNEL(name, Args, n_threads)                                                     \
+  extern "C" __global__ void __attribute__((amdgpu_flat_work_group_size(n_threads, n_threads))) \
+  name(const Args args)
 
 namespace halod::gpu {
 

@@ -5,4 +5,3 @@
 #define __device__ __attribute__((device))
 #define __constant__ __attribute__((constant))
 #define __shared__ __attribute__((shared))
-#define __launch_bounds__(n) __attribute__((amdgpu_flat_work_group_size(n, n)))

@@ -310,7 +310,8 @@ void HipBackend::embed(const PlacedWeight& embedding, MatrixView<float> out) {
 void HipBackend::gather_logit_rows(MatrixView<const float> x, MatrixView<float> out) {
   write(out, false);
   launch(*device_, KernelId::gather, {.x = out.rows}, 0,
-         GatherArgs{x.data, step_.logit_rows, static_cast<int32_t>(x.cols), out.data});
+         GatherArgs{
+             .x = x.data, .rows = step_.logit_rows, .cols = static_cast<int32_t>(x.cols), .out = out.data});
 }
 
 void HipBackend::launch_rms_norm(const float* x, const float* weight, float epsilon, int64_t n_rows,

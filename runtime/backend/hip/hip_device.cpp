@@ -15,6 +15,7 @@ namespace {
 
 // Of hip_runtime_api.h; the same from ROCm 5 to 7.
 constexpr int kOutOfMemory = 2;
+constexpr int kNoDevice = 100;
 constexpr int kHostToDevice = 1;
 constexpr int kDeviceToHost = 2;
 constexpr unsigned kStreamNonBlocking = 1;
@@ -140,13 +141,20 @@ class HipDevice final : public Device {
                                api_->hipGetErrorString(status), status));
   }
 
+  Error no_device() const {
+    return refusal(
+        fmt::format("{} finds no AMD GPU: {} (HIP error {}); haloctl doctor says what may be missing",
+                    api_->library, api_->hipGetErrorString(kNoDevice), kNoDevice));
+  }
+
   Result<> find_device() {
-    if (const int status = api_->hipInit(0)) return failure("hipInit", status);
     int n_devices = 0;
-    if (const int status = api_->hipGetDeviceCount(&n_devices)) return failure("hipGetDeviceCount", status);
-    if (n_devices == 0)
-      return refusal(
-          fmt::format("{} finds no AMD GPU; haloctl doctor says what may be missing", api_->library));
+    // ROCm 6.4 without a GPU says so here already.
+    const int initialised = api_->hipInit(0);
+    const int counted = initialised == 0 ? api_->hipGetDeviceCount(&n_devices) : initialised;
+    if (counted == kNoDevice || (counted == 0 && n_devices == 0)) return no_device();
+    if (initialised != 0) return failure("hipInit", initialised);
+    if (counted != 0) return failure("hipGetDeviceCount", counted);
     if (const int status = api_->hipSetDevice(0)) return failure("hipSetDevice", status);
     std::array<char, 256> name = {};
     if (api_->hipDeviceGetName(name.data(), static_cast<int>(name.size()) - 1, 0) == 0)

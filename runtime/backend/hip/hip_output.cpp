@@ -43,8 +43,10 @@ void HipBackend::read_logits(const OutputArgs& args, const float* logits) {
     auto* best = best_.of<ArgmaxResult>(n_results * (n_blocks + 1));
     auto* counters = counters_.of<uint32_t>(n_rows);
     if (k == 1) {
-      launch(*device_, KernelId::argmax, {.x = n_blocks, .y = n_rows}, argmax_shared_bytes(),
-             ArgmaxArgs{logits, cols, best + n_results, counters, best});
+      launch(
+          *device_, KernelId::argmax, {.x = n_blocks, .y = n_rows}, argmax_shared_bytes(),
+          ArgmaxArgs{
+              .x = logits, .cols = cols, .partials = best + n_results, .counters = counters, .best = best});
     } else {
       launch(*device_, KernelId::top_k, {.x = n_blocks, .y = n_rows}, top_k_shared_bytes(cols, k),
              TopKArgs{logits, cols, k, best + n_results, counters, best});

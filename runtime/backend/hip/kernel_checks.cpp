@@ -35,7 +35,11 @@ double argmax_error(Device& device, std::vector<float> values, int cols, int row
   DeviceArray<ArgmaxResult> partials(device, rows * kArgmaxBlocks), best(device, rows);
   DeviceArray<uint32_t> counters(device, rows);
   launch(device, KernelId::argmax, {.x = kArgmaxBlocks, .y = rows}, argmax_shared_bytes(),
-         ArgmaxArgs{x.data(), cols, partials.data(), counters.data(), best.data()});
+         ArgmaxArgs{.x = x.data(),
+                    .cols = cols,
+                    .partials = partials.data(),
+                    .counters = counters.data(),
+                    .best = best.data()});
   const std::vector<ArgmaxResult> found = best.read();
   for (int row = 0; row < rows; ++row) {
     const auto first = values.begin() + int64_t{row} * cols;
@@ -95,8 +99,9 @@ KernelChecks check_rows(Device& device, int cols) {
   const std::vector<int32_t> wanted = {2, 0};
   DeviceArray<int32_t> device_wanted(device, wanted);
   DeviceArray<float> gathered(device, 2 * cols);
-  launch(device, KernelId::gather, {.x = 2}, 0,
-         GatherArgs{device_x.data(), device_wanted.data(), cols, gathered.data()});
+  launch(
+      device, KernelId::gather, {.x = 2}, 0,
+      GatherArgs{.x = device_x.data(), .rows = device_wanted.data(), .cols = cols, .out = gathered.data()});
   std::vector<float> rows(x.begin() + 2 * cols, x.end());
   rows.insert(rows.end(), x.begin(), x.begin() + cols);
   add(checks, fmt::format("gather {}", cols), gathered.read() == rows ? 0 : 1);

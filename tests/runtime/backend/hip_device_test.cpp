@@ -42,7 +42,9 @@ TEST_F(TheHipDevice, IsRefusedWhereTheLibraryIsAnother) {
 
 TEST_F(TheHipDevice, IsRefusedWhereTheRuntimeFindsNone) {
   setenv("HALOD_FAKE_HIP", "no device", 1);
-  expect_refusal(open_hip_device(FAKE_HIP_RUNTIME), "no ROCm-capable device is detected (HIP error 100)");
+  const auto device = open_hip_device(FAKE_HIP_RUNTIME);
+  expect_refusal(device,
+                 "finds no AMD GPU: no ROCm-capable device is detected (HIP error 100); haloctl doctor");
 }
 
 TEST_F(TheHipDevice, IsRefusedWhereTheKernelsAreForOthers) {
