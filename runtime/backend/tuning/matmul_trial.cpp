@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cmath>
 #include <cstring>
 #include <utility>
 
@@ -18,23 +17,12 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr int kRounds = 7, kFinalRounds = 15, kRoundsToWin = 12;
-constexpr int kRoundsBeforeDropping = 3;
-constexpr double kHopeless = 1.15;  // of the best time so far
-// What another candidate must gain: less is noise, and the untuned one is the better known.
-constexpr double kWorthIt = 0.97;
 /// A run is long enough for the clock and for the threads' start to matter little, ...
 constexpr double kShortestSeconds = 500e-6;
 /// ... and short enough that a request which arrives during one does not wait for it: 3 ms of one core.
 constexpr int64_t kProductsPerThread = 1 << 28;
 // f32 sums of some hundred terms against f64 ones stay a hundred times below it (kernels/ops/self_test.cpp).
 constexpr double kMaxError = 1e-11;
-
-double median(std::vector<double> values) {
-  const auto middle = values.begin() + static_cast<std::ptrdiff_t>(values.size() / 2);
-  std::ranges::nth_element(values, middle);
-  return *middle;
-}
 
 }  // namespace
 
@@ -140,24 +128,24 @@ MatmulTrial::MatmulTrial(Setup setup, const TrialWeights& weights, ThreadPool& t
   y_.resize(static_cast<size_t>(n_tokens * n_rows_));
   for (const Solution& solution : setup_.candidates) {
     // The rest would do as the first one does.
-    if (runners_.empty() ||
+    if (solutions_.empty() ||
         (n_tokens >= solution.variant->min_tokens && n_tokens <= solution.variant->max_tokens))
-      runners_.push_back({.solution = solution});
+      solutions_.push_back(solution);
   }
-  n_rounds_ = runners_.size() == 1 ? 0 : kRounds;
+  rounds_.emplace(solutions_.size());
 }
 
 void MatmulTrial::check_next() {
   // As many tokens as fill every block of registers once.
   constexpr int64_t kMostTokens = 24;
-  Runner& runner = runners_[n_checked_++];
-  const MatmulVariant &variant = *runner.solution.variant, &placed = *runners_.front().solution.variant;
+  const size_t candidate = n_checked_++;
+  const MatmulVariant &variant = *solutions_[candidate].variant, &placed = *solutions_.front().variant;
   if (&variant == &placed) return;
   const std::string why = why_wrong(variant, placed, weights_, std::min(x_.view().n_rows(), kMostTokens));
   if (why.empty()) return;
   const TuningKey key = tuning_key(setup_.shape, setup_.tokens_class);
   spdlog::warn("tuning: {} is not used for {} {}: {}", variant.name, key.operation, key.params, why);
-  runner.is_out = true;
+  rounds_->drop(candidate);
 }
 
 double MatmulTrial::seconds_per_row(const Solution& solution) {
@@ -191,70 +179,26 @@ double MatmulTrial::seconds_per_row(const Solution& solution) {
   return elapsed.count() / static_cast<double>(n_rows);
 }
 
-void MatmulTrial::drop_the_slow() {
-  double best = 0;
-  for (const Runner& runner : runners_) {
-    if (!runner.is_out && (best == 0 || median(runner.seconds) < best)) best = median(runner.seconds);
-  }
-  // Not the first: it is what the winner is compared with.
-  for (size_t i = 1; i < runners_.size(); ++i) {
-    if (!runners_[i].is_out && median(runners_[i].seconds) > kHopeless * best) runners_[i].is_out = true;
-  }
-}
-
 bool MatmulTrial::step() {
-  if (n_checked_ < runners_.size()) {
+  if (n_checked_ < solutions_.size()) {
     check_next();
     return true;
   }
-  if (round_ >= n_rounds_) return false;
-  Runner& runner = runners_[next_];
-  runner.seconds.push_back(seconds_per_row(runner.solution));
-  do {
-    ++next_;
-  } while (next_ < runners_.size() && runners_[next_].is_out);
-  if (next_ < runners_.size()) return true;
-  next_ = 0;
-  if (++round_ == kRoundsBeforeDropping && !winner_) drop_the_slow();
-  if (round_ == n_rounds_ && !winner_) begin_final();
-  return round_ < n_rounds_;
-}
-
-/// The best of many has been lucky, too: it has to win once more, against the first alone.
-void MatmulTrial::begin_final() {
-  size_t best = 0;
-  for (size_t i = 1; i < runners_.size(); ++i) {
-    if (!runners_[i].is_out && median(runners_[i].seconds) < median(runners_[best].seconds)) best = i;
-  }
-  if (best == 0 || median(runners_[best].seconds) > kWorthIt * median(runners_[0].seconds)) return;
-  for (size_t i = 1; i < runners_.size(); ++i) runners_[i].is_out |= i != best;
-  runners_[0].seconds.clear();
-  runners_[best].seconds.clear();
-  winner_ = best;
-  round_ = 0;
-  n_rounds_ = kFinalRounds;
+  const std::optional<size_t> candidate = rounds_->next();
+  if (!candidate) return false;
+  rounds_->add(seconds_per_row(solutions_[*candidate]));
+  return rounds_->next().has_value();
 }
 
 MatmulTrial::Outcome MatmulTrial::outcome() const {
-  HALOD_ASSERT(round_ >= n_rounds_);
-  const Runner& first = runners_.front();
-  Outcome outcome{.solution = first.solution};
-  if (first.seconds.empty()) return outcome;
-  outcome.seconds = outcome.untuned_seconds = median_seconds(0);
-  if (!winner_) return outcome;
-  // Round by round, because what else the machine does changes from one to the next.
-  const Runner& winner = runners_[*winner_];
-  std::vector<double> ratios;
-  for (size_t i = 0; i < winner.seconds.size(); ++i) ratios.push_back(winner.seconds[i] / first.seconds[i]);
-  const auto n_won = std::ranges::count_if(ratios, [](double ratio) { return ratio < 1; });
-  if (median(ratios) > kWorthIt || n_won < kRoundsToWin) return outcome;
-  outcome.solution = winner.solution;
-  outcome.seconds = median_seconds(*winner_);
-  return outcome;
+  const size_t winner = rounds_->winner();
+  return {.solution = solutions_[winner],
+          .seconds = median_seconds(winner),
+          .untuned_seconds = median_seconds(0)};
 }
 
 double MatmulTrial::median_seconds(size_t candidate) const {
-  return median(runners_.at(candidate).seconds) * static_cast<double>(setup_.rows);
+  return rounds_->median(candidate) * static_cast<double>(setup_.rows);
 }
 
 }  // namespace halod

@@ -12,6 +12,7 @@
 #include "base/thread_pool.h"
 #include "kernels/ops/matmul.h"
 #include "runtime/backend/tuning/solution.h"
+#include "runtime/backend/tuning/trial_rounds.h"
 #include "runtime/backend/tuning/tuning_key.h"
 
 namespace halod {
@@ -93,20 +94,13 @@ class MatmulTrial {
   /// REQUIRES: step() has returned false. The first candidate unless another one is faster by more than
   /// noise.
   Outcome outcome() const;
-  /// Of a candidate's runs, for the whole matrix, in the order of the setup. REQUIRES: as outcome(), and each
-  /// of them differs from the first for so many tokens.
+  /// Of a candidate's runs, for the whole matrix, in the order of the setup; 0: it never ran, because it is
+  /// wrong. REQUIRES: as outcome(), and each of them differs from the first for so many tokens.
   double median_seconds(size_t candidate) const;
 
  private:
-  struct Runner {
-    Solution solution;
-    std::vector<double> seconds = {};  ///< per row, one entry per run
-    bool is_out = false;
-  };
   void check_next();
   double seconds_per_row(const Solution& solution);
-  void drop_the_slow();
-  void begin_final();
 
   const Setup setup_;
   const TrialWeights& weights_;
@@ -114,10 +108,9 @@ class MatmulTrial {
   TrialActivations x_;
   std::vector<float> y_;
   int64_t n_rows_ = 0, rows_per_task_ = 0, first_row_ = 0;
-  std::vector<Runner> runners_;
-  size_t n_checked_ = 1, next_ = 0;  // the first candidate is what the others are checked against
-  int round_ = 0, n_rounds_ = 0;
-  std::optional<size_t> winner_{};  ///< of the rounds before the final, which goes on or is over
+  std::vector<Solution> solutions_;
+  size_t n_checked_ = 1;  // the first candidate is what the others are checked against
+  std::optional<TrialRounds> rounds_{};
 };
 
 }  // namespace halod
