@@ -9,7 +9,8 @@ from playbook import Ansible, with_role
 HALOCTL = """#!/bin/sh
 case "$*" in
   *--help*) printf 'Subcommands:\\n  tuning                      which kernel serves what\\n%s' "$EXTRA" ;;
-  tune) echo tuned by $NAME >$FILE; echo call >>$FILE.calls ;;
+  tune) for device in cpu gfx1151; do echo $device tuned by $NAME >$FOLDER/tuning-$device.csv; done
+        echo of before >$FOLDER/tuning-cpu.csv.aside; echo call >>$FOLDER/calls ;;
   *) exit 2 ;;
 esac
 """
@@ -21,9 +22,10 @@ def hosts(folder: Path, extra: str) -> dict[str, dict]:
     program.chmod(0o755)
     rows = {}
     for name, kind in (("a1", "a"), ("a2", "a"), ("b1", "b")):
-        file = folder / f"{name}.json"
-        rows[name] = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable, "tuning_class": kind, "tuning_file": str(file),
-                      "tuning_command": [str(program), "tune"], "simulated": {"EXTRA": extra, "NAME": name, "FILE": str(file)}}
+        cache = folder / name
+        cache.mkdir()
+        rows[name] = {"ansible_connection": "local", "ansible_python_interpreter": sys.executable, "tuning_class": kind, "tuning_directory": str(cache),
+                      "tuning_command": [str(program), "tune"], "simulated": {"EXTRA": extra, "NAME": name, "FOLDER": str(cache)}}
     return rows
 
 
@@ -33,19 +35,20 @@ def _():
         run = Ansible(folder, hosts(folder, "")).run(with_role("tuning", environment="{{ simulated }}"))
         for name in ("a1", "a2", "b1"):
             expect(run.stats[name]["failures"] == 0 and run.stats[name]["changed"] == 0, run.output)
-            expect("NOT TUNED" in run.messages(name) and not (folder / f"{name}.json").exists(), run.output)
+            expect("NOT TUNED" in run.messages(name) and not list((folder / name).iterdir()), run.output)
 
 
 @check("tuning: one host of each class tunes, the others get its result, and a second run changes nothing")
 def _():
     with temporary_folder() as folder:
         rows = hosts(folder, "  tune                        measure\n")
-        # Hosts on one machine: those of a class share the file, as they share its contents.
-        rows["a2"]["tuning_file"] = rows["a1"]["tuning_file"]
         ansible = Ansible(folder, rows)
         run = ansible.run(with_role("tuning", environment="{{ simulated }}"))
         expect(run.status == 0, run.output)
-        expect((folder / "a1.json").read_text() == "tuned by a1\n" and (folder / "b1.json").read_text() == "tuned by b1\n", run.output)
-        expect((folder / "a1.json.calls").read_text() == "call\n", "the second of the class tuned too")
+        for name, source in (("a1", "a1"), ("a2", "a1"), ("b1", "b1")):
+            for device in ("cpu", "gfx1151"):
+                expect((folder / name / f"tuning-{device}.csv").read_text() == f"{device} tuned by {source}\n", run.output)
+        expect((folder / "a1/calls").read_text() == "call\n" and not (folder / "a2/calls").exists(), "not one host of the class tuned")
+        expect(not (folder / "a2/tuning-cpu.csv.aside").exists(), "a file that was set aside came along")
         again = ansible.run(with_role("tuning", environment="{{ simulated }}"))
         expect(all(stats["changed"] == 0 and not stats["failures"] for stats in again.stats.values()), again.output)
