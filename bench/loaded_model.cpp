@@ -13,15 +13,10 @@
 
 namespace halod::bench {
 
-namespace {
-
-/// As make_backend(), and the GPU backend on the lanes of the CPU, which is nothing to serve with.
 Result<std::unique_ptr<Backend>> open_backend(const BackendOptions& options) {
   if (options.kind != "hip-lanes") return make_backend(options);
   return hip::HipBackend::open_untested(hip::make_lanes_device(), std::max(1, options.n_threads));
 }
-
-}  // namespace
 
 LoadedModel::LoadedModel(const LoadOptions& options) : options_(options) {
   backend_ = open_backend(options.backend).value();

@@ -15,6 +15,10 @@
 
 namespace halod::bench {
 
+/// As make_backend(), and for the kind hip-lanes the GPU backend on the lanes of the CPU, which is nothing to
+/// serve with.
+Result<std::unique_ptr<Backend>> open_backend(const BackendOptions& options);
+
 struct LoadOptions {
   std::filesystem::path path;
   BackendOptions backend;      ///< kind may also be hip-lanes: the GPU's kernels on the CPU, for tests

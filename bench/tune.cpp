@@ -11,14 +11,11 @@
 #include <map>
 #include <memory>
 
-#include "base/cpu_features.h"
 #include "base/log.h"
-#include "base/thread_pool.h"
 #include "bench/command.h"
+#include "bench/loaded_model.h"
 #include "runtime/backend/backend.h"
-#include "runtime/backend/cpu/cpu_tuner.h"
-#include "runtime/backend/cpu/cpu_weights.h"
-#include "runtime/backend/tuning/tuning_session.h"
+#include "runtime/backend/tuning/tuning_store.h"
 #include "runtime/weights/checkpoint.h"
 
 namespace halod::bench {
@@ -30,7 +27,7 @@ namespace json = boost::json;
 struct TuneOptions {
   std::vector<std::string> models;
   double budget_s = 60;
-  int n_threads = 0;
+  BackendOptions backend;
   std::string directory, export_file, import_file;
   bool again = false, verifies = false, prints_json = false;
 };
@@ -42,63 +39,10 @@ fs::path default_directory() {
   return tuning_directory();
 }
 
-/// A placed tensor's shape; what is no matrix is not tuned.
-struct Shape {
-  int64_t rows = 0;
-  bool experts = false;
-};
-using Shapes = std::map<ShapeClass, Shape>;
-
-void add_shapes(const fs::path& path, CpuTuner& tuner, int n_threads, Shapes& shapes) {
-  const auto file = open_checkpoint(path).value();
-  for (const TensorInfo& tensor : file->tensors()) {
-    if (tensor.shape.size() < 2) continue;
-    const int64_t rows = CpuWeight::n_rows(tensor);
-    const bool experts = CpuWeight::n_matrices(tensor) > 1;
-    if (!tuner.choice(tensor.format, rows, tensor.cols(), experts, false,
-                      static_cast<int64_t>(tensor.size_bytes)))
-      continue;
-    Shape& shape = shapes[shape_class(tensor.format, rows, tensor.cols(), experts, n_threads)];
-    shape.rows = std::max(shape.rows, rows);
-  }
-}
-
-struct Verified {
-  TuningKey key;
-  std::string solution;
-  double untuned_ms = 0, tuned_ms = 0;
-};
-
-/// Times what was chosen against the default once more: the times that it was chosen by flatter it.
-std::vector<Verified> verify(const Shapes& shapes, int64_t weight_bytes, const TuningResults& results,
-                             ThreadPool& threads) {
-  std::vector<Verified> rows;
-  for (const auto& [shape, of] : shapes) {
-    const MatmulVariant* placed = select_matmul(shape.format, shape.cols, false);
-    const auto weights = TrialWeights::make(shape.format, shape.cols, placed->layout, weight_bytes).value();
-    const auto candidates = matmul_equals(*placed, shape.format, shape.cols);
-    for (size_t i = 0; i < kTokensClasses.size(); ++i) {
-      const TuningKey key = tuning_key(shape, i);
-      const auto result = results.find(key);
-      if (result == results.end()) continue;
-      const auto chosen = parse_solution(result->second.solution, candidates);
-      if (!chosen || *chosen == Solution{placed}) continue;
-      MatmulTrial trial(
-          {.shape = shape, .rows = of.rows, .tokens_class = i, .candidates = {{placed}, *chosen}}, weights,
-          threads);
-      while (trial.step()) {
-      }
-      rows.push_back(
-          {key, result->second.solution, 1e3 * trial.median_seconds(0), 1e3 * trial.median_seconds(1)});
-    }
-  }
-  return rows;
-}
-
-void print_verified(const std::vector<Verified>& rows) {
+void print_verified(const std::vector<TuningComparison>& rows) {
   fmt::print("{:<22} {:<52} {:<34} {:>10} {:>10} {:>7}\n", "operation", "params", "solution", "untuned ms",
              "tuned ms", "gain");
-  for (const Verified& row : rows) {
+  for (const TuningComparison& row : rows) {
     fmt::print("{:<22} {:<52} {:<34} {:>10.4f} {:>10.4f} {:>6.1f}%\n", row.key.operation, row.key.params,
                row.solution, row.untuned_ms, row.tuned_ms, 100 * (row.untuned_ms / row.tuned_ms - 1));
   }
@@ -113,10 +57,12 @@ void run(const TuneOptions& options) {
          "name one with --cache",
          "cache"});
   }
-  const Validators validators = cpu_validators();
-  const fs::path file = tuning_file_in(directory, "cpu");
+  const std::unique_ptr<Backend> backend = open_backend(options.backend).value();
+  Tuner& tuner = *backend->tuner();
+  const Validators validators = tuner.validators();
+  const fs::path file = tuning_file_in(directory, tuner.device());
   TuningStore store(file, validators);
-  json::object report{{"file", file.string()}};
+  json::object report{{"file", file.string()}, {"device", std::string(tuner.device())}};
   if (!options.import_file.empty()) {
     const TuningResults results = import_tuning(options.import_file, validators).value();
     store.merge(results).value();
@@ -124,11 +70,7 @@ void run(const TuneOptions& options) {
     if (!options.prints_json)
       fmt::print("{} results of {} are in {}\n", results.size(), options.import_file, file.string());
   }
-  const int n_threads = options.n_threads > 0 ? options.n_threads : default_cpu_threads();
-  ThreadPool threads(n_threads);
-  CpuTuner tuner(threads);
-  Shapes shapes;
-  for (const std::string& model : options.models) add_shapes(model, tuner, n_threads, shapes);
+  for (const std::string& model : options.models) tuner.expect(*open_checkpoint(model).value());
   if (!options.models.empty()) {
     if (!options.again) tuner.use(store.read());
     const int n_before = tuner.n_gaps();
@@ -150,17 +92,18 @@ void run(const TuneOptions& options) {
     report["left"] = tuner.n_gaps();
     report["seconds"] = seconds();
     if (!options.prints_json) {
-      fmt::print("{} selections measured in {:.1f} s on {} threads of {}, {} were known, {} are left{}\n",
-                 found.size(), seconds(), n_threads, cpu_model_name(), tuner.n_selections() - n_before,
-                 tuner.n_gaps(), tuner.n_gaps() > 0 ? " for a longer --budget" : "");
+      fmt::print("{} selections measured in {:.1f} s on {}, {} were known, {} are left{}\n", found.size(),
+                 seconds(), backend->device_name(), tuner.n_selections() - n_before, tuner.n_gaps(),
+                 tuner.n_gaps() > 0 ? " for a longer --budget" : "");
       fmt::print("{}: a running halod takes it over within seconds\n", file.string());
     }
   }
   const TuningResults results = store.read();
   if (options.verifies) {
-    const std::vector<Verified> rows = verify(shapes, tuner.weight_bytes(), results, threads);
+    tuner.use(results);
+    const std::vector<TuningComparison> rows = tuner.compare();
     json::array verified;
-    for (const Verified& row : rows) {
+    for (const TuningComparison& row : rows) {
       verified.push_back({{"operation", row.key.operation},
                           {"params", row.key.params},
                           {"solution", row.solution},
@@ -182,14 +125,21 @@ void run(const TuneOptions& options) {
 
 void add_tune_command(CLI::App& app) {
   auto options = std::make_shared<TuneOptions>();
-  CLI::App* command = app.add_subcommand(
-      "tune", "Measure which CPU kernels are fastest for models' shapes, for halod to use");
+  CLI::App* command =
+      app.add_subcommand("tune", "Measure which kernels are fastest for models' shapes, for halod to use");
   command->add_option("--model,-m", options->models, "A GGUF file or a model's folder; may be given again");
   command->add_option("--budget", options->budget_s, "Measure for so long at most (s, min)")
       ->transform(CLI::AsNumberWithUnit(std::map<std::string, double>{{"ms", 1e-3}, {"s", 1}, {"min", 60}}))
       ->capture_default_str();
   command
-      ->add_option("--threads,-t", options->n_threads, "Threads to tune for (default: one per physical core)")
+      ->add_option(
+          "--backend", options->backend.kind,
+          "Whose kernels: auto (the GPU's where halod would compute on it, else the CPU's), cpu, hip, "
+          "or hip-lanes: GPU kernels on the CPU, to test")
+      ->capture_default_str();
+  command
+      ->add_option("--threads,-t", options->backend.n_threads,
+                   "Threads to tune the CPU's kernels for (default: one per physical core)")
       ->check(CLI::Range(1, 1024));
   command->add_option(
       "--cache", options->directory,

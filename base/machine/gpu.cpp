@@ -96,6 +96,12 @@ std::string gfx_target_name(uint64_t version) {
   return fmt::format("gfx{}{:x}{:x}", version / 10000, version / 100 % 100, version % 100);
 }
 
+std::string amdgpu_driver_version(const fs::path& root) {
+  if (const auto own = read_line(root / "sys/module/amdgpu/version")) return fmt::format("amdgpu {}", *own);
+  const auto release = read_line(root / "proc/sys/kernel/osrelease");
+  return release ? fmt::format("kernel {}", *release) : "unknown";
+}
+
 std::vector<Gpu> read_gpus(const fs::path& root) {
   std::vector<Gpu> gpus = find_gpus(root);
   for (Gpu& gpu : gpus) {

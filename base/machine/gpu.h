@@ -36,6 +36,11 @@ struct GpuMemory {
 /// "110501" → "gfx1151"; empty for 0. Thread: any.
 std::string gfx_target_name(uint64_t gfx_target_version);
 
+/// Of the driver: "amdgpu 6.12.12" where it was built beside the kernel and has a version of its own, else
+/// that of the kernel that it came with, "kernel 6.14.0-24"; "unknown" where neither can be read. Thread:
+/// any.
+std::string amdgpu_driver_version(const std::filesystem::path& root);
+
 /// The AMD GPUs by card; empty when there is none or the driver is not loaded. Thread: any.
 std::vector<Gpu> read_gpus(const std::filesystem::path& root);
 

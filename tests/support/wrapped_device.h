@@ -1,6 +1,7 @@
 // A device that passes everything on to the lanes, for tests that change or count something.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <span>
 
@@ -30,6 +31,7 @@ class WrappedDevice : public hip::Device {
   }
   void launch_graph(hip::LaunchGraph& graph) override { device_->launch_graph(graph); }
   void synchronize() override { device_->synchronize(); }
+  double seconds_of(const std::function<void()>& work) override { return device_->seconds_of(work); }
 
  private:
   std::unique_ptr<hip::Device> device_ = hip::make_lanes_device();

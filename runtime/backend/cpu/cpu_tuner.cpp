@@ -7,6 +7,9 @@
 #include <set>
 #include <utility>
 
+#include "runtime/backend/cpu/cpu_weights.h"
+#include "runtime/weights/checkpoint.h"
+
 namespace halod {
 
 const MatmulChoice* CpuTuner::choice(Format format, int64_t rows, int64_t cols, bool experts, bool exact,
@@ -23,6 +26,14 @@ const MatmulChoice* CpuTuner::choice(Format format, int64_t rows, int64_t cols, 
     tuned.candidates.insert(tuned.candidates.end(), extra_candidates_.begin(), extra_candidates_.end());
   }
   return &tuned.choice;
+}
+
+void CpuTuner::expect(const Checkpoint& file) {
+  for (const TensorInfo& tensor : file.tensors()) {
+    if (tensor.shape.size() < 2) continue;
+    choice(tensor.format, CpuWeight::n_rows(tensor), tensor.cols(), CpuWeight::n_matrices(tensor) > 1, false,
+           static_cast<int64_t>(tensor.size_bytes));
+  }
 }
 
 bool CpuTuner::is_tunable(const Tuned& tuned, size_t tokens_class) {
@@ -189,6 +200,29 @@ void CpuTuner::pause() {
   trial_.reset();
   gap_.reset();
   weights_.reset();
+}
+
+std::vector<TuningComparison> CpuTuner::compare() {
+  pause();
+  std::vector<TuningComparison> all;
+  for (const auto& [shape, tuned] : shapes_) {
+    const Solution untuned = {tuned.choice.placed};
+    const auto weights =
+        TrialWeights::make(shape.format, shape.cols, untuned.variant->layout, weight_bytes_).value();
+    for (size_t i = 0; i < kTokensClasses.size(); ++i) {
+      const Solution& solution = tuned.choice.by_tokens[i].solution;
+      if (solution == untuned) continue;
+      MatmulTrial trial(
+          {.shape = shape, .rows = tuned.rows, .tokens_class = i, .candidates = {untuned, solution}}, weights,
+          threads_);
+      while (trial.step()) {
+      }
+      if (trial.median_seconds(1) == 0) continue;
+      all.push_back({tuning_key(shape, i), to_string(solution), 1e3 * trial.median_seconds(0),
+                     1e3 * trial.median_seconds(1)});
+    }
+  }
+  return all;
 }
 
 }  // namespace halod

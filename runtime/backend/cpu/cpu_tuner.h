@@ -9,6 +9,7 @@
 #include "runtime/backend/cpu/matmul_choice.h"
 #include "runtime/backend/tuning/matmul_trial.h"
 #include "runtime/backend/tuning/tuner.h"
+#include "runtime/backend/tuning/tuning_store.h"
 
 namespace halod {
 
@@ -22,9 +23,6 @@ class CpuTuner final : public Tuner {
   const MatmulChoice* choice(Format format, int64_t rows, int64_t cols, bool experts, bool exact,
                              int64_t n_bytes);
 
-  /// Of the weights placed so far.
-  int64_t weight_bytes() const { return weight_bytes_; }
-
   struct Selected {
     Format format;
     const MatmulVariant* variant;
@@ -35,12 +33,15 @@ class CpuTuner final : public Tuner {
   std::vector<Selected> selected() const;
 
   std::string_view device() const override { return "cpu"; }
+  Validators validators() const override { return cpu_validators(); }
+  void expect(const Checkpoint& file) override;
   void use(const TuningResults& results) override;
   int n_gaps() const override;
   int n_selections() const override;
   bool step() override;
   TuningResults take_found() override;
   void pause() override;
+  std::vector<TuningComparison> compare() override;
 
   /// For tests: one more candidate for every shape, as if the table had it.
   void add_candidate(const MatmulVariant& variant) { extra_candidates_.push_back(&variant); }

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -19,6 +20,12 @@ struct DeviceInfo {
   std::string name;         ///< for people: "AMD Radeon Graphics"
   std::string target;       ///< "gfx1151", "lanes"
   int n_compute_units = 0;  ///< as the runtime counts them; 0 = unknown
+  // What times depend on besides; "none" where there is no such thing.
+  std::string runtime_version = "none";  ///< of HIP: "6.4.43483"
+  std::string driver_version = "none";   ///< "amdgpu 6.14.14", "kernel 6.14.0-24"
+  std::string kernel_hash = "none";      ///< of our own machine code
+  /// What takes some milliseconds, so that who waits for the device does not wait long: 1 ms at 20 TFLOP/s.
+  double operations_at_once = 2e10;
 };
 
 /// Blocks of a launch.
@@ -69,6 +76,9 @@ class Device {
 
   /// Waits for all of the above.
   virtual void synchronize() = 0;
+
+  /// How long the launches of `work`, which waits for nothing, take on the device. Waits for them.
+  virtual double seconds_of(const std::function<void()>& work) = 0;
 };
 
 /// Checks sizes against the kernel's row and launches it. Args is the type that the table names.

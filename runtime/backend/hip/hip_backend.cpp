@@ -40,6 +40,7 @@ HipBackend::HipBackend(std::unique_ptr<Device> device, int n_threads)
     : device_(std::move(device)),
       threads_(n_threads),
       uploader_(*device_, threads_),
+      tuner_(*device_),
       inputs_(*device_),
       partials_(*device_),
       counters_(*device_, true),
@@ -80,7 +81,9 @@ unsigned char* HipBackend::Scratch::at_least(int64_t n_bytes) {
 
 Result<std::unique_ptr<PlacedWeight>> HipBackend::place_weight(
     const Checkpoint& file, const TensorInfo& tensor, const std::function<void(uint64_t)>& on_bytes) {
-  return uploader_.place(file, tensor, on_bytes);
+  auto placed = uploader_.place(file, tensor, on_bytes);
+  if (placed) static_cast<HipWeight&>(**placed).set_choice(tuner_.choice(file, tensor));
+  return placed;
 }
 
 Result<std::unique_ptr<PlacedVector>> HipBackend::place_vector(std::span<const float> values) {
@@ -343,7 +346,7 @@ void HipBackend::launch_linear(const ActivationRows& x, int64_t cols, int64_t fi
 }
 
 void HipBackend::multiply_in_order(const ActivationRows& x, int64_t n_rows, const LinearJob& job) {
-  if (n_rows > kMaxLinearTokens) return multiply_prompt(x, n_rows, job);
+  if (prefers_tiles(n_rows, largest(job.weights), true)) return multiply_prompt(x, n_rows, job);
   for (int64_t row = 0; row < n_rows; row += kMaxLinearTokens) {
     launch_linear(x, job.weights[0]->cols(), row,
                   static_cast<int>(std::min<int64_t>(kMaxLinearTokens, n_rows - row)), job);
@@ -369,16 +372,12 @@ void HipBackend::linear_add(MatrixView<const float> x, const PlacedWeight& weigh
 
 void HipBackend::synchronize() { device_->synchronize(); }
 
-/// What there is a choice of: the tables' order, which is the paper model's.
 std::vector<SelectedKernel> HipBackend::selections() const {
   std::vector<SelectedKernel> all;
-  const auto add = [&all](const char* operation, KernelId kernel) {
-    all.push_back({operation, "", std::string(kernel_row(kernel).name), "untuned"});
-  };
-  for (const PromptTile& tile : prompt_linear_tiles(WeightKind::kQuantised))
-    add("prompt_matmul", tile.kernel);
-  for (const PromptTile& tile : prompt_gate_up_tiles(WeightKind::kQuantised))
-    add("prompt_gate_up", tile.kernel);
+  for (const HipTuner::Selected& row : tuner_.selected()) {
+    all.push_back({std::string(row.operation), std::string(traits(row.format).name), std::string(row.way),
+                   std::string(row.tuning)});
+  }
   return all;
 }
 

@@ -15,6 +15,7 @@
 #include "runtime/backend/backend.h"
 #include "runtime/backend/hip/attention_plan.h"
 #include "runtime/backend/hip/device.h"
+#include "runtime/backend/hip/hip_tuner.h"
 #include "runtime/backend/hip/hip_weights.h"
 
 namespace halod::hip {
@@ -62,6 +63,7 @@ class HipBackend final : public Backend {
   void output(const OutputArgs& args) override;
   void synchronize() override;
   std::vector<SelectedKernel> selections() const override;
+  Tuner* tuner() override { return &tuner_; }
 
  private:
   HipBackend(std::unique_ptr<Device> device, int n_threads);
@@ -187,14 +189,18 @@ class HipBackend final : public Backend {
   void attend_by_vectors(const AttentionArgs& args, const unsigned char* layer, const ActivationResult& out);
   // -- many rows (hip_prompts.cpp)
 
-  /// Whether so many rows go through these weights by tiles: in one launch, so they must be of one kind, and
-  /// of one order.
+  /// Whether so many rows go through gate and up by tiles: in one launch, so they must be of one kind, and of
+  /// one order.
   static bool fills_tiles(int64_t n_rows, std::span<const PlacedWeight* const> weights);
   static RowGroups all_rows(int64_t n_rows);
-  void multiply_tiles(const ActivationRows& x, const RowGroups& groups, const LinearJob& job);
+  /// Whether tuning, or the table, has so many rows of a launch go by tiles.
+  static bool prefers_tiles(int64_t n_rows, const HipWeight& weight, bool is_linear);
+  /// n_tokens: which the rows are of, several each where there are experts.
+  void multiply_tiles(const ActivationRows& x, const RowGroups& groups, int64_t n_tokens,
+                      const LinearJob& job);
   void multiply_prompt(const ActivationRows& x, int64_t n_rows, const LinearJob& job);
   void multiply_prompt_of_kind(const ActivationRows& x, int64_t n_rows, const LinearJob& job);
-  void gate_up_tiles(const GateUp& layer, const ActivationRows& x, const RowGroups& groups,
+  void gate_up_tiles(const GateUp& layer, const ActivationRows& x, const RowGroups& groups, int64_t n_tokens,
                      const ActivationResult& h);
   void gate_up_prompt(const GateUp& layer, const ActivationRows& x, int64_t n_rows,
                       const ActivationResult& h);
@@ -226,6 +232,7 @@ class HipBackend final : public Backend {
   std::unique_ptr<Device> device_;
   ThreadPool threads_;
   WeightUploader uploader_;
+  HipTuner tuner_;
   std::vector<std::unique_ptr<Activation>> activations_;
   Scratch inputs_, partials_, counters_, router_logits_, chosen_, hidden_, expert_results_, groups_, logits_,
       best_, shared_hidden_, shared_results_, shared_weights_, latent_, latent_sum_;

@@ -7,6 +7,7 @@
 #include <array>
 #include <vector>
 
+#include "base/machine/gpu.h"
 #include "kernels/hip/code_objects.h"
 #include "runtime/backend/hip/hip_runtime.h"
 
@@ -25,6 +26,19 @@ constexpr int kAttributeMultiprocessors = 63;
 constexpr int kAttributeWarpSize = 87;
 
 Error refusal(std::string reason) { return {ErrorCode::kUnsupported, std::move(reason), "backend"}; }
+
+/// "6.4.43483" of 60443483.
+std::string version_text(int version) {
+  constexpr int kMajor = 10'000'000, kMinor = 100'000;
+  return fmt::format("{}.{}.{}", version / kMajor, version % kMajor / kMinor, version % kMinor);
+}
+
+/// FNV-1a: told apart shall be builds, not adversaries.
+std::string hash_text(std::span<const std::byte> bytes) {
+  uint64_t hash = 0xcbf29ce484222325;
+  for (const std::byte byte : bytes) hash = (hash ^ std::to_integer<uint64_t>(byte)) * 0x100000001b3;
+  return fmt::format("{:016x}", hash);
+}
 
 struct HipGraph final : LaunchGraph {
   HipGraph(std::shared_ptr<const HipApi> api_of_it, HipApi::Handle handle)
@@ -54,6 +68,9 @@ class HipDevice final : public Device {
 
   ~HipDevice() override {
     // What fails now fails with the process.
+    for (const HipApi::Handle event : events_) {
+      if (event) api_->hipEventDestroy(event);
+    }
     if (stream_) api_->hipStreamDestroy(stream_);
     if (module_) api_->hipModuleUnload(module_);
   }
@@ -103,6 +120,20 @@ class HipDevice final : public Device {
     check(api_->hipGraphLaunch(static_cast<HipGraph&>(graph).executable, stream_), "launching a graph");
   }
   void synchronize() override { check(api_->hipStreamSynchronize(stream_), "waiting for it"); }
+  double seconds_of(const std::function<void()>& work) override {
+    for (HipApi::Handle& event : events_) {
+      if (!event) check(api_->hipEventCreate(&event), "creating an event");
+    }
+    // What is still queued is none of the work's.
+    synchronize();
+    check(api_->hipEventRecord(events_[0], stream_), "recording an event");
+    work();
+    check(api_->hipEventRecord(events_[1], stream_), "recording an event");
+    check(api_->hipEventSynchronize(events_[1]), "waiting for it");
+    float milliseconds = 0;
+    check(api_->hipEventElapsedTime(&milliseconds, events_[0], events_[1]), "asking for a time");
+    return 1e-3 * static_cast<double>(milliseconds);
+  }
 
  private:
   explicit HipDevice(std::shared_ptr<const HipApi> api) : api_(std::move(api)) {}
@@ -168,6 +199,8 @@ class HipDevice final : public Device {
     if (value != kWaveLanes)
       return refusal(fmt::format("{} has waves of {} lanes; halod's kernels are for {} (RDNA 3)", info_.name,
                                  value, kWaveLanes));
+    if (api_->hipRuntimeGetVersion(&value) == 0) info_.runtime_version = version_text(value);
+    info_.driver_version = amdgpu_driver_version("/");
     if (const int status = api_->hipStreamCreateWithFlags(&stream_, kStreamNonBlocking))
       return failure("hipStreamCreateWithFlags", status);
     return {};
@@ -182,6 +215,7 @@ class HipDevice final : public Device {
       const int status = api_->hipModuleLoadData(&module_, object.image.data());
       if (status == 0) {
         info_.target = object.target;
+        info_.kernel_hash = hash_text(object.image);
         break;
       }
       module_ = nullptr;
@@ -204,7 +238,8 @@ class HipDevice final : public Device {
   std::shared_ptr<const HipApi> api_;
   DeviceInfo info_;
   HipApi::Handle stream_ = nullptr, module_ = nullptr;
-  std::vector<HipApi::Handle> functions_;  // by KernelId
+  std::array<HipApi::Handle, 2> events_ = {};  // made when something is timed
+  std::vector<HipApi::Handle> functions_;      // by KernelId
 };
 
 }  // namespace

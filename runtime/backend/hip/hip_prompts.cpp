@@ -18,24 +18,39 @@ ActivationRows rows_from(const ActivationRows& x, int64_t row, int64_t cols) {
 
 WeightKind kind_of(const PlacedWeight& weight) { return hip_weight(weight).kind(); }
 
+/// The one that is tuned, else the table's.
+const PromptTile& tile_of(const ProductChoice* choice, std::span<const PromptTile> tiles,
+                          const RowGroups& groups, int64_t n_tokens) {
+  const PromptTile* tuned = choice ? choice->way(n_tokens).tile : nullptr;
+  return tuned ? *tuned : choose_tile(tiles, groups.n_rows, groups.n_experts);
+}
+
 double operations(const PlacedWeight& weight) {
   return 2.0 * static_cast<double>(weight.rows()) * static_cast<double>(weight.cols());
 }
 
 }  // namespace
 
-/// As many rows as decode's kernels take at once are theirs: they read the weights once and need no tile.
+/// Untuned, as many rows as decode's kernels take at once are theirs: they read the weights once and need no
+/// tile.
+bool HipBackend::prefers_tiles(int64_t n_rows, const HipWeight& weight, bool is_linear) {
+  const ProductChoice* choice = weight.choice(is_linear);
+  return choice ? choice->way(n_rows).tile != nullptr : n_rows > kMaxLinearTokens;
+}
+
 bool HipBackend::fills_tiles(int64_t n_rows, std::span<const PlacedWeight* const> weights) {
   const HipWeight& first = hip_weight(*weights.front());
-  return n_rows > kMaxLinearTokens && std::ranges::all_of(weights, [&](const PlacedWeight* weight) {
+  return prefers_tiles(n_rows, first, false) && std::ranges::all_of(weights, [&](const PlacedWeight* weight) {
            return kind_of(*weight) == first.kind() &&
                   hip_weight(*weight).column_order() == first.column_order();
          });
 }
 
-void HipBackend::multiply_tiles(const ActivationRows& x, const RowGroups& groups, const LinearJob& job) {
+void HipBackend::multiply_tiles(const ActivationRows& x, const RowGroups& groups, int64_t n_tokens,
+                                const LinearJob& job) {
+  const HipWeight& decisive = largest(job.weights);
   const PromptTile& tile =
-      choose_tile(prompt_linear_tiles(kind_of(*job.weights[0])), groups.n_rows, groups.n_experts);
+      tile_of(decisive.choice(true), prompt_linear_tiles(decisive.kind()), groups, n_tokens);
   PromptLinearArgs args{.n_matrices = static_cast<int32_t>(job.weights.size()),
                         .add = job.add ? 1 : 0,
                         .x = x,
@@ -79,7 +94,7 @@ void HipBackend::multiply_prompt_of_kind(const ActivationRows& x, int64_t n_rows
   for (int64_t row = 0; row < n_rows; row += at_once) {
     const int64_t n = std::min(at_once, n_rows - row);
     for (size_t m = 0; m < outs.size(); ++m) outs[m] = {job.outs[m].row_data(row), n, job.outs[m].cols};
-    multiply_tiles(rows_from(x, row, cols), all_rows(n),
+    multiply_tiles(rows_from(x, row, cols), all_rows(n), n,
                    {.weights = job.weights, .outs = outs, .add = job.add, .bias = job.bias});
   }
 }
@@ -93,8 +108,9 @@ RowGroups HipBackend::all_rows(int64_t n_rows) {
 }
 
 void HipBackend::gate_up_tiles(const GateUp& layer, const ActivationRows& x, const RowGroups& groups,
-                               const ActivationResult& h) {
-  const PromptTile& tile = choose_tile(prompt_gate_up_tiles(layer.kind), groups.n_rows, groups.n_experts);
+                               int64_t n_tokens, const ActivationResult& h) {
+  const PromptTile& tile =
+      tile_of(layer.weights[0]->choice(false), prompt_gate_up_tiles(layer.kind), groups, n_tokens);
   launch(*device_, tile.kernel,
          {.x = divided_up(layer.width(), prompt_gate_up_columns(layer.activation)),
           .y = prompt_row_tiles(groups.n_rows, groups.n_experts, tile.rows())},
@@ -112,8 +128,8 @@ void HipBackend::gate_up_prompt(const GateUp& layer, const ActivationRows& x, in
                                 const ActivationResult& h) {
   const int64_t at_once = rows_per_launch(layer.operations_per_row(), kFragment);
   for (int64_t row = 0; row < n_rows; row += at_once) {
-    const int64_t first = row * layer.width();
-    gate_up_tiles(layer, rows_from(x, row, layer.gate.cols), all_rows(std::min(at_once, n_rows - row)),
+    const int64_t first = row * layer.width(), n = std::min(at_once, n_rows - row);
+    gate_up_tiles(layer, rows_from(x, row, layer.gate.cols), all_rows(n), n,
                   {h.values + first, h.codes ? h.codes + first : nullptr, h.groups + first / kGroupColumns});
   }
 }
@@ -146,13 +162,13 @@ void HipBackend::experts_prompt(const MoeArgs& args, const ExpertsJob& job) {
     const GateUpInput input = input_of(layer, rows_from(job.x, token, cols),
                                        {experts, static_cast<int>(n_per_token), groups.n_rows});
     groups.rows_per_x = input.slots_per_x;
-    gate_up_tiles(layer, input.x[0], groups, h);
+    gate_up_tiles(layer, input.x[0], groups, n, h);
     groups.rows_per_x = 1;
     const PlacedWeight* down[] = {&args.down};
     const MatrixView<float> results(y, groups.n_rows, cols);
     const ActivationRows down_x =
         in_order_of(hip_weight(args.down), as_input(h), {experts, 1, groups.n_rows}, ordered_[0]);
-    multiply_tiles(down_x, groups, {.weights = down, .outs = {&results, 1}});
+    multiply_tiles(down_x, groups, n, {.weights = down, .outs = {&results, 1}});
     const float* shared_y =
         job.shared ? shared_expert(*job.shared, args.activation, rows_from(job.x, token, cols), n) : nullptr;
     launch(*device_, KernelId::experts_sum, {.x = divided_up(cols, 256), .y = n}, 0,

@@ -66,6 +66,11 @@ Result<std::shared_ptr<const HipApi>> open_hip_runtime(const std::string& librar
   HALOD_FIND(hipGraphLaunch);
   HALOD_FIND(hipGraphDestroy);
   HALOD_FIND(hipGraphExecDestroy);
+  HALOD_FIND(hipEventCreate);
+  HALOD_FIND(hipEventDestroy);
+  HALOD_FIND(hipEventRecord);
+  HALOD_FIND(hipEventSynchronize);
+  HALOD_FIND(hipEventElapsedTime);
   HALOD_FIND(hipGetErrorString);
 #undef HALOD_FIND
   if (!missing.empty()) {

@@ -45,6 +45,11 @@ struct HipApi {
   Status (*hipGraphLaunch)(Handle executable, Handle stream) = nullptr;
   Status (*hipGraphDestroy)(Handle graph) = nullptr;
   Status (*hipGraphExecDestroy)(Handle executable) = nullptr;
+  Status (*hipEventCreate)(Handle* event) = nullptr;
+  Status (*hipEventDestroy)(Handle event) = nullptr;
+  Status (*hipEventRecord)(Handle event, Handle stream) = nullptr;
+  Status (*hipEventSynchronize)(Handle event) = nullptr;
+  Status (*hipEventElapsedTime)(float* milliseconds, Handle start, Handle stop) = nullptr;
   const char* (*hipGetErrorString)(Status status) = nullptr;
   // NOLINTEND(readability-identifier-naming)
 

@@ -1,8 +1,10 @@
 // Weights and small vectors in device memory.
 #pragma once
 
+#include <algorithm>
 #include <functional>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "base/thread_pool.h"
@@ -10,6 +12,7 @@
 #include "runtime/backend/backend.h"
 #include "runtime/backend/column_orders.h"
 #include "runtime/backend/hip/device.h"
+#include "runtime/backend/hip/product_choice.h"
 
 namespace halod::hip {
 
@@ -27,11 +30,19 @@ class HipWeight final : public PlacedWeight {
   /// [n_experts, cols] which of the inputs each column is multiplied with; nullptr: in their order.
   const int32_t* column_order() const { return column_order_ ? column_order_->as<int32_t>() : nullptr; }
 
+  /// How rows go through it; nullptr: there is no choice. It outlives the weight.
+  void set_choice(const ProductChoice* choice) { choice_ = choice; }
+  /// nullptr where the choice is of another product than the one that is about to take place.
+  const ProductChoice* choice(bool is_linear) const {
+    return choice_ && (choice_->shape.product == Product::kLinear) == is_linear ? choice_ : nullptr;
+  }
+
  private:
   DeviceMemory memory_;
   WeightRows rows_;
   bool needs_codes_;
   HipColumnOrder column_order_;
+  const ProductChoice* choice_ = nullptr;
 };
 
 class HipVector final : public PlacedVector {
@@ -49,6 +60,11 @@ inline const HipWeight& hip_weight(const PlacedWeight& weight) {
 }
 inline const float* hip_vector(const PlacedVector& vector) {
   return static_cast<const HipVector&>(vector).data();
+}
+/// The one of a launch's matrices that decides how its rows go: the one with the most weights.
+inline const HipWeight& largest(std::span<const PlacedWeight* const> weights) {
+  return hip_weight(**std::ranges::max_element(
+      weights, {}, [](const PlacedWeight* weight) { return weight->rows() * weight->cols(); }));
 }
 /// nullptr of nullptr.
 inline const float* hip_vector(const PlacedVector* vector) { return vector ? hip_vector(*vector) : nullptr; }

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <vector>
@@ -72,9 +73,14 @@ class LanesDevice final : public Device {
     }
   }
   void synchronize() override {}
+  double seconds_of(const std::function<void()>& work) override {
+    const auto start = std::chrono::steady_clock::now();
+    work();
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  }
 
  private:
-  DeviceInfo info_{.name = "lanes on the CPU", .target = "lanes"};
+  DeviceInfo info_{.name = "lanes on the CPU", .target = "lanes", .operations_at_once = 1e6};
   lanes::LaneScheduler lanes_;
 };
 

@@ -25,7 +25,7 @@ TuningSession::TuningSession(Tuner* tuner, TuningOptions options)
     : tuner_(options.mode == TuningMode::kOff ? nullptr : tuner), options_(std::move(options)) {
   if (tuner_ == nullptr) return;
   const std::filesystem::path file = tuning_file_in(options_.directory, tuner_->device());
-  if (!file.empty()) store_ = std::make_unique<TuningStore>(file, cpu_validators());
+  if (!file.empty()) store_ = std::make_unique<TuningStore>(file, tuner_->validators());
   use_file();
   const int n = tuner_->n_selections(), n_gaps = tuner_->n_gaps();
   if (n > 0) {

@@ -170,13 +170,16 @@ Validators cpu_validators() {
   if (features.avx512_vnni) flags += " avx512_vnni";
   if (features.avx512_bf16) flags += " avx512_bf16";
   if (features.amx_int8) flags += " amx_int8";
-  std::string model = cpu_model_name();
-  std::ranges::replace_if(
-      model, [](char c) { return c == ',' || c < 0x20 || c >= 0x7f; }, ' ');
-  return {{"HALOD_TUNING_VERSION", "1"},
-          {"CPU_MODEL", model},
+  return {{"HALOD_TUNING_VERSION", kTuningVersion},
+          {"CPU_MODEL", validator_value(cpu_model_name())},
           {"CPU_FLAGS", flags.empty() ? "baseline" : flags},
           {"KERNEL_HASH", std::string(kernel_hash())}};
+}
+
+std::string validator_value(std::string text) {
+  std::ranges::replace_if(
+      text, [](char c) { return c == ',' || c < 0x20 || c >= 0x7f; }, ' ');
+  return text;
 }
 
 TuningResults TuningStore::read() { return read_locked(true); }

@@ -14,12 +14,17 @@ namespace halod {
 /// $XDG_CACHE_HOME; else ~/.cache/halod. Empty: none of them is known. Thread: any that changes no
 /// environment.
 std::filesystem::path tuning_directory();
-/// "tuning-cpu.csv" in it; empty where there is no directory.
+/// "tuning-cpu.csv", "tuning-gfx1151.csv" in it; empty where there is no directory.
 std::filesystem::path tuning_file_in(const std::filesystem::path& directory, std::string_view device);
 
 /// What the CPU's results depend on: the file's version, the CPU's model and instructions, and our own
 /// kernels.
 Validators cpu_validators();
+/// A text of another program (a CPU's model, a driver's version) as a validator's value: what the file's
+/// grammar has no place for becomes a space.
+std::string validator_value(std::string text);
+/// Of the file: one of another version is not used.
+inline constexpr const char* kTuningVersion = "1";
 
 /// Reads and merges one file. Whatever is wrong with it is logged once, and then there are no results.
 /// Writers hold a lock beside the file and replace it by renaming, so readers never see half of one. Thread:

@@ -35,6 +35,15 @@ TEST(ARecordedMachine, IsReadFromARecordedTree) {
   EXPECT_EQ(machine.rocm->library, "/usr/lib64/libamdhip64.so.7");
 }
 
+TEST(ARecordedMachine, HasADriverOfItsOwnVersionOrTheKernels) {
+  const RecordedMachine tree(recorded("strix_halo_128"));
+  tree.remove("sys/module/amdgpu/version");
+  EXPECT_EQ(amdgpu_driver_version(tree.root()), "kernel 6.18.6-200.fc43.x86_64");
+  tree.write("sys/module/amdgpu/version", "6.12.12\n");
+  EXPECT_EQ(amdgpu_driver_version(tree.root()), "amdgpu 6.12.12");
+  EXPECT_EQ(amdgpu_driver_version("/no such root"), "unknown");
+}
+
 TEST(ARecordedMachine, KnowsItsGpuAndTheFirmwareThatIsLoaded) {
   const RecordedMachine tree(recorded("strix_halo_128"));
   const Machine machine = read_machine(tree.root());

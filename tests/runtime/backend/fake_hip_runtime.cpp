@@ -65,6 +65,11 @@ int hipGraphInstantiate(void**, void*, void**, char*, size_t) { return kNotSuppo
 int hipGraphLaunch(void*, void*) { return kNotSupported; }
 int hipGraphDestroy(void*) { return 0; }
 int hipGraphExecDestroy(void*) { return 0; }
+int hipEventCreate(void**) { return kNotSupported; }
+int hipEventDestroy(void*) { return 0; }
+int hipEventRecord(void*, void*) { return kNotSupported; }
+int hipEventSynchronize(void*) { return kNotSupported; }
+int hipEventElapsedTime(float*, void*, void*) { return kNotSupported; }
 const char* hipGetErrorString(int status) {
   return status == kNoDevice ? "no ROCm-capable device is detected"
                              : "no kernel image is available for execution on the device";
