@@ -164,6 +164,10 @@ void declare_tune(Declarer& declare, CommandLine& line) {
   tune.add_option("--budget", line.tune.budget, "measure for so long at most, as 60s or 5min")
       ->capture_default_str()
       ->type_name("TIME");
+  tune.add_option("--backend", line.tune.backend,
+                  "whose kernels: auto, cpu or hip (default: those that the server uses; auto without one)")
+      ->check(CLI::IsMember({"auto", "cpu", "hip"}))
+      ->type_name("NAME");
   tune.add_option("--threads", line.tune.n_threads,
                   "the server's engine.n_threads, where that is set (default: one per physical core)")
       ->check(CLI::Range(1, 1024))

@@ -33,32 +33,45 @@ Reply<std::vector<std::string>> paths_of(ControlClient& client, const std::strin
   return Failure{kRefused, fmt::format("there is no model '{}', neither as a file nor on the server", name)};
 }
 
-/// What is to be measured; nothing for an import or an export alone.
-Reply<std::vector<std::string>> models_of(
-    const TuneFlags& flags, const std::function<Reply<std::unique_ptr<ControlClient>>()>& connect) {
+/// What is to be measured, and whose kernels.
+struct Subject {
+  std::vector<std::string> models;  ///< none for an import or an export alone
+  std::string backend;              ///< empty: halo-bench decides
+};
+Reply<Subject> subject_of(const TuneFlags& flags,
+                          const std::function<Reply<std::unique_ptr<ControlClient>>()>& connect) {
   std::error_code ec;
   if (!flags.model.empty() && std::filesystem::exists(flags.model, ec))
-    return std::vector<std::string>{flags.model};
+    return Subject{{flags.model}, flags.backend};
   if (flags.model.empty() && (!flags.import_file.empty() || !flags.export_file.empty()))
-    return std::vector<std::string>{};
+    return Subject{{}, flags.backend};
   const auto client = connect();
   if (!client) return client.error();
-  return paths_of(**client, flags.model);
+  const auto models = paths_of(**client, flags.model);
+  if (!models) return models.error();
+  Subject subject{*models, flags.backend};
+  // Its configuration may choose another one than would be chosen here. A server that does not say leaves it
+  // to halo-bench.
+  if (subject.backend.empty()) {
+    if (const auto tuning = (*client)->tuning()) subject.backend = text_of(*tuning, "backend");
+  }
+  return subject;
 }
 
 }  // namespace
 
 int run_tune(bool json, const TuneFlags& flags,
              const std::function<Reply<std::unique_ptr<ControlClient>>()>& connect) {
-  const auto models = models_of(flags, connect);
-  if (!models) return report_failure(models.error());
+  const auto subject = subject_of(flags, connect);
+  if (!subject) return report_failure(subject.error());
   std::vector<std::string> arguments = {"tune", "--budget", flags.budget};
   const auto add = [&arguments](const char* option, const std::string& value) {
     if (value.empty()) return;
     arguments.emplace_back(option);
     arguments.push_back(value);
   };
-  for (const std::string& model : *models) add("--model", model);
+  for (const std::string& model : subject->models) add("--model", model);
+  add("--backend", subject->backend);
   add("--threads", flags.n_threads > 0 ? std::to_string(flags.n_threads) : "");
   add("--cache", flags.cache);
   add("--export", flags.export_file);

@@ -13,6 +13,7 @@ namespace halod::cli {
 struct TuneFlags {
   std::string model;  ///< a file, a folder, or a name that the server knows; empty: its loaded ones
   std::string budget = "60s";
+  std::string backend;     ///< empty: the server's, or auto where none is asked
   uint32_t n_threads = 0;  ///< 0: one per physical core
   std::string cache;       ///< empty: halo-bench decides
   std::string export_file, import_file;

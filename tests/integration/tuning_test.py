@@ -127,19 +127,42 @@ class Tuning(unittest.TestCase):
             wait_for(lambda: self.tuning(halod)["state"] == "tuned", "the server to look at the file")
             self.assertRegex(self.haloctl("status", port=halod.port).stdout, r"kernels +tuned")
             self.assertEqual(self.warnings(halod), [])
-        again = json.loads(self.haloctl("tune", "--threads", "2", "--json", "--model", str(DEMO_MODEL)).stdout)
+        again = json.loads(self.haloctl("tune", "--backend", "cpu", "--threads", "2", "--json", "--model", str(DEMO_MODEL)).stdout)
         self.assertEqual((again["measured"], again["known_before"]), (0, report["measured"]))
+
+    def test_the_gpus_kernels_have_a_file_of_their_own(self):
+        # On the lanes, so slow that little more than the time's bound can be seen: halo-bench's option for tests, which haloctl lacks.
+        def tune(*arguments: str) -> dict:
+            done = subprocess.run([BIN_DIR / "halo-bench", "tune", "--backend", "hip-lanes", "--cache", str(self.cache), "--json", *arguments],
+                                  capture_output=True, text=True, timeout=300 * SLOWDOWN)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            return json.loads(done.stdout)
+
+        file = self.cache / "tuning-lanes.csv"
+        report = tune("--model", str(DEMO_MODEL), "--budget", "100ms")
+        self.assertEqual((report["device"], report["file"], report["known_before"]), ("lanes", str(file), 0))
+        self.assertGreater(report["left"], 0)
+        self.cache.mkdir(exist_ok=True)
+        result = "PromptLinear_Q8_0,cols_64_rows_64_tokens_257-512,prompt_linear_64,0.5\n"
+        exported = self.cache / "exported.csv"
+        tune("--export", str(exported))
+        exported.write_text(exported.read_text() + result)
+        self.assertEqual(tune("--import", str(exported))["imported"], report["measured"] + 1)
+        self.assertIn(result, file.read_text())
+        refused = self.haloctl("tune", "--backend", "cpu", "--import", str(exported))
+        self.assertNotEqual(refused.returncode, 0)
+        self.assertRegex(refused.stderr, r"CPU_MODEL is missing there and '.*' here")
 
     def test_an_export_is_imported_by_a_machine_like_this_one_alone(self):
         exported = self.cache / "exported.csv"
-        done = self.haloctl("tune", "--model", str(DEMO_MODEL), "--budget", "2s", "--export", str(exported))
+        done = self.haloctl("tune", "--backend", "cpu", "--model", str(DEMO_MODEL), "--budget", "2s", "--export", str(exported))
         self.assertEqual(done.returncode, 0, done.stderr)
         self.file.unlink()
-        imported = self.haloctl("tune", "--import", str(exported))
+        imported = self.haloctl("tune", "--backend", "cpu", "--import", str(exported))
         self.assertEqual(imported.returncode, 0, imported.stderr)
         self.assertEqual(self.file.read_text(), exported.read_text())
         exported.write_text(exported.read_text().replace("KERNEL_HASH,", "KERNEL_HASH,f"))
-        refused = self.haloctl("tune", "--import", str(exported))
+        refused = self.haloctl("tune", "--backend", "cpu", "--import", str(exported))
         self.assertNotEqual(refused.returncode, 0)
         self.assertRegex(refused.stderr, r"KERNEL_HASH is 'f\w+' there and '\w+' here")
         missing = self.haloctl("tune", "--model", "no-such-model")
