@@ -1,5 +1,6 @@
 // A library with the functions of libamdhip64 that leads halod into one dead end, named by HALOD_FAKE_HIP:
-// "no device" or "other device". It can compute nothing.
+// "no device" or "other device"; or, as "idle device", takes all launches and makes none. It can compute
+// nothing.
 #include <cstddef>
 #include <cstdlib>
 #include <cstring>
@@ -11,6 +12,8 @@ constexpr int kNoDevice = 100;
 constexpr int kNoBinaryForGpu = 209;
 constexpr int kNotSupported = 801;
 constexpr int kAttributeWarpSize = 87;
+
+int n_launches = 0;
 
 bool plays(std::string_view part) {
   const char* chosen = std::getenv("HALOD_FAKE_HIP");
@@ -52,9 +55,12 @@ int hipHostMalloc(void**, size_t, unsigned) { return kNotSupported; }
 int hipHostFree(void*) { return 0; }
 int hipMemcpyAsync(void*, const void*, size_t, int, void*) { return kNotSupported; }
 int hipMemsetAsync(void*, int, size_t, void*) { return kNotSupported; }
-int hipModuleLoadData(void**, const void*) { return kNoBinaryForGpu; }
+int hipModuleLoadData(void** module, const void*) {
+  *module = module;
+  return plays("idle device") ? 0 : kNoBinaryForGpu;
+}
 int hipModuleUnload(void*) { return 0; }
-int hipModuleGetFunction(void**, void*, const char*) { return kNotSupported; }
+int hipModuleGetFunction(void**, void*, const char*) { return plays("idle device") ? 0 : kNotSupported; }
 int hipModuleLaunchKernel(void*, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, unsigned, void*,
                           void**, void**) {
   return kNotSupported;
@@ -65,11 +71,24 @@ int hipGraphInstantiate(void**, void*, void**, char*, size_t) { return kNotSuppo
 int hipGraphLaunch(void*, void*) { return kNotSupported; }
 int hipGraphDestroy(void*) { return 0; }
 int hipGraphExecDestroy(void*) { return 0; }
-int hipEventCreate(void**) { return kNotSupported; }
-int hipEventDestroy(void*) { return 0; }
-int hipEventRecord(void*, void*) { return kNotSupported; }
-int hipEventSynchronize(void*) { return kNotSupported; }
-int hipEventElapsedTime(float*, void*, void*) { return kNotSupported; }
+// An event is the number of launches before it, and each takes a quarter of a millisecond.
+int hipEventCreate(void** event) {
+  *event = new int(-1);
+  return 0;
+}
+int hipEventDestroy(void* event) {
+  delete static_cast<int*>(event);
+  return 0;
+}
+int hipEventRecord(void* event, void*) {
+  *static_cast<int*>(event) = n_launches;
+  return 0;
+}
+int hipEventSynchronize(void*) { return 0; }
+int hipEventElapsedTime(float* milliseconds, void* start, void* stop) {
+  *milliseconds = 0.25F * static_cast<float>(*static_cast<int*>(stop) - *static_cast<int*>(start));
+  return 0;
+}
 const char* hipGetErrorString(int status) {
   return status == kNoDevice ? "no ROCm-capable device is detected"
                              : "no kernel image is available for execution on the device";

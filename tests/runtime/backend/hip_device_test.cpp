@@ -55,6 +55,33 @@ TEST_F(TheHipDevice, IsRefusedWhereTheKernelsAreForOthers) {
     EXPECT_NE(device.error().message.find(object.target), std::string::npos) << device.error().message;
 }
 
+TEST_F(TheHipDevice, SaysWhatTimesDependOn) {
+  setenv("HALOD_FAKE_HIP", "idle device", 1);
+  const auto device = open_hip_device(FAKE_HIP_RUNTIME);
+  ASSERT_TRUE(device) << device.error().message;
+  const DeviceInfo& info = (*device)->info();
+  EXPECT_EQ(info.target, code_objects().front().target);
+  EXPECT_EQ(info.n_compute_units, 20);
+  EXPECT_EQ(info.runtime_version, "6.4.0");
+  EXPECT_FALSE(info.driver_version.empty());
+  EXPECT_EQ(info.kernel_hash.size(), 16U);
+  EXPECT_NE(info.kernel_hash, "cbf29ce484222325") << "the hash of nothing";
+}
+
+TEST_F(TheHipDevice, TimesLaunchesByEvents) {
+  setenv("HALOD_FAKE_HIP", "idle device", 1);
+  const auto device = open_hip_device(FAKE_HIP_RUNTIME);
+  ASSERT_TRUE(device) << device.error().message;
+  const GatherArgs args{};
+  launch(**device, KernelId::gather, {}, 0, args);
+  for (const int n : {1, 8}) {
+    const double seconds = (*device)->seconds_of([&] {
+      for (int i = 0; i < n; ++i) launch(**device, KernelId::gather, {}, 0, args);
+    });
+    EXPECT_DOUBLE_EQ(seconds, 0.25e-3 * n);
+  }
+}
+
 TEST(TheCodeObjects, AreMachineCodeForAmdGpus) {
   for (const CodeObject& object : code_objects()) {
     ASSERT_GT(object.image.size(), 1000U) << object.target;
