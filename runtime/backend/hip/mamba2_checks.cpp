@@ -13,7 +13,7 @@
 namespace halod::hip {
 namespace {
 
-constexpr float kEpsilon = 1e-5F;
+constexpr float kMamba2Epsilon = 1e-5F;
 /// States go through some twenty tokens, each with sums of some hundred terms in f32.
 constexpr double kMamba2Bound = 1e-9;
 
@@ -118,7 +118,7 @@ class Mamba2Check {
     launch(device_, KernelId::group_norm, {.x = n_rows_}, group_norm_shared_bytes(shape_.n_groups),
            GroupNormArgs{.x = out.result(),
                          .weight = norm.data(),
-                         .epsilon = kEpsilon,
+                         .epsilon = kMamba2Epsilon,
                          .n_groups = shape_.n_groups,
                          .group_size = group_size});
     if (value_size_ % kGroupColumns == 0) rounding_ = rounding_error(out, n_rows_, value_size_);
@@ -186,7 +186,7 @@ class Mamba2Check {
     const int group_size = value_size_ / shape_.n_groups;
     for (int first = 0; first < value_size_; first += group_size)
       reference::rms_norm(
-          {gated.data() + first, norm_.data() + first, gated.data() + first, group_size, kEpsilon});
+          {gated.data() + first, norm_.data() + first, gated.data() + first, group_size, kMamba2Epsilon});
     result.insert(result.end(), gated.begin(), gated.end());
   }
 

@@ -13,7 +13,7 @@
 namespace halod::hip {
 namespace {
 
-constexpr float kEpsilon = 1e-6F;
+constexpr float kDeltaNetEpsilon = 1e-6F;
 /// States go through some ten tokens, each with sums of a hundred terms in f32.
 constexpr double kRecurrentBound = 1e-9;
 
@@ -120,7 +120,7 @@ class RecurrentCheck {
                          .state = states.data() + int64_t{kConvTaps - 1} * n_channels_,
                          .slot_floats = state_floats(),
                          .part = part,
-                         .epsilon = kEpsilon,
+                         .epsilon = kDeltaNetEpsilon,
                          .gate_stride = shape_.has_gates_by_key_head ? 2 * n_heads : n_heads,
                          .gate_group = group,
                          .gate_group_stride = shape_.has_gates_by_key_head ? 2 * group : group,
@@ -203,7 +203,7 @@ class RecurrentCheck {
                            .state = state.data()});
     for (int t = 0; t < n; ++t) {
       float* row = v + t * n_channels_;
-      reference::rms_norm({row, norm_.data(), row, dim_, kEpsilon});
+      reference::rms_norm({row, norm_.data(), row, dim_, kDeltaNetEpsilon});
       const int64_t at = int64_t{first + t} * value_size_ + head * dim_;
       for (int i = 0; i < dim_; ++i) {
         const auto z = static_cast<double>(z_[static_cast<size_t>(at + i)]);
