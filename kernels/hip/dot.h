@@ -140,8 +140,10 @@ HALOD_DEVICE void dot_quantised(const unsigned char* const (&rows)[n_rows], int 
     WeightGroup<format> weights[n_rows];
 #pragma unroll
     for (int r = 0; r < n_rows; ++r) weights[r].load(rows[r], cols, group);
-    // Else eight rows of x are loaded while look-ups are on their way, and there are not registers for both.
-    if constexpr (n_tokens == 8 && has_book(format)) gpu::schedule_barrier();
+    // Else eight rows of x are loaded while look-ups are on their way, and there are not registers for both;
+    // nor for four and NVFP4's two scales, where two matrices are read.
+    if constexpr ((n_tokens == 8 && has_book(format)) || (n_tokens == 4 && format == Format::kNVFP4))
+      gpu::schedule_barrier();
 #pragma unroll
     for (int t = 0; t < n_tokens; ++t) {
       const GroupCodes codes = load_group_codes(x, x_rows[t], cols, group);
