@@ -4,9 +4,11 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <fstream>
+#include <functional>
 #include <iterator>
 #include <vector>
 
@@ -179,6 +181,13 @@ class CudaDevice final : public hip::Device {
   }
   void launch_graph(hip::LaunchGraph&) override {}
   void synchronize() override { check(api_.cuStreamSynchronize(stream_), "waiting for it"); }
+  double seconds_of(const std::function<void()>& work) override {
+    synchronize();
+    const auto start = std::chrono::steady_clock::now();
+    work();
+    synchronize();
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  }
 
  private:
   void check(int status, std::string_view what) const {
