@@ -1,6 +1,6 @@
 # Compiles HIP kernels to code objects with a plain clang: no ROCm, no HIP headers, no device libraries. hipcc does it with ROCm's.
 #
-# HALOD_HIP: AUTO takes a clang >= 17 with AMD's target where there is one and says so where there is none; ON fails without; OFF
+# HALOD_HIP: AUTO takes a clang >= 18 with AMD's target where there is one and says so where there is none; ON fails without; OFF
 # builds no device code. HALOD_HIP_TARGETS: the GPUs. HALOD_HIP_COMPILER: this compiler and no other.
 set(HALOD_HIP AUTO CACHE STRING "Build GPU kernels: AUTO (where a clang for AMD GPUs is found), ON, OFF")
 set_property(CACHE HALOD_HIP PROPERTY STRINGS AUTO ON OFF)
@@ -33,7 +33,7 @@ function(halod_find_hip_clang)
     set(names ${HALOD_HIP_COMPILER})
     set(reason "there is no ${HALOD_HIP_COMPILER}, which HALOD_HIP_COMPILER names")
   else()
-    set(names amdclang++ clang++-22 clang++-21 clang++-20 clang++-19 clang++-18 clang++-17 clang++)
+    set(names amdclang++ clang++-22 clang++-21 clang++-20 clang++-19 clang++-18 clang++)
     set(reason "no clang was found")
   endif()
   list(GET HALOD_HIP_TARGETS 0 gpu)
@@ -44,7 +44,8 @@ function(halod_find_hip_clang)
     endif()
     # Whether it can do it is asked of the thing itself: versions, targets and the linker come in separate packages.
     set(probe ${CMAKE_BINARY_DIR}/hip-probe)
-    file(WRITE ${probe}.hip "extern \"C\" __attribute__((global)) void probe(int* p) { *p = __builtin_amdgcn_sudot4(true, *p, true, 1, 0, false); }\n")
+    file(WRITE ${probe}.hip "#if __clang_major__ < 18\n#error clang 17 and older fail on these kernels; 18 or later compiles them\n#endif\n"
+      "extern \"C\" __attribute__((global)) void probe(int* p) { *p = __builtin_amdgcn_sudot4(true, *p, true, 1, 0, false); }\n")
     execute_process(COMMAND ${candidate} ${HALOD_HIP_FLAGS} --offload-arch=${gpu} -c ${probe}.hip -o ${probe}.hsaco
       RESULT_VARIABLE failed OUTPUT_QUIET ERROR_VARIABLE errors)
     if(NOT failed)
