@@ -2,81 +2,44 @@
 
 The checks go on from each other's state; `after` says from whose, so that one can be run alone: run.py --check NAME.
 """
-import atexit
 import functools
 import hashlib
 import json
-import os
+import re
+import shutil
 import threading
 import time
-import urllib.request
-from contextlib import ExitStack
-from dataclasses import dataclass
-from pathlib import Path
 
-import hosts as fleet
-from checks import check, expect
-from playbook import ROOT, Ansible, Run
+import hosts
+from booted_fleet import (KEY, MODEL, RIGHT, SIMULATED, SITE_ROLES, Fleet, ask, expect_firewall_opens, expect_roles, expect_same_files,
+                          files_of)
+from checks import check, expect, run
+from playbook import COLLECTION, Run
 
-KEY = "a-key-of-the-clients"
-DEMO = "demo-moe-Q8_0"
 # The demo model under three names. The first is served; it is not there when halod is installed.
 NAMES = ["base", "one", "two"]
 BASE = NAMES[0]
-RIGHT = "47 \\+ 125 = 172"
-MODEL = ROOT / f"models/{DEMO}.gguf"
 # One host, then the others together: what the play has by default would be one after the other.
 CANARY_FIRST = {"fleet_serial": ["1", "100%"]}
-# What site.yml is made of; the other two playbooks have a role each.
-SITE_ROLES = ["gpu_access", "kernel_args", "halod", "models", "tuning"]
-# What a check mode that changes nothing leaves alone.
-KEPT = ["etc", "usr", "simulated", "root", "var/lib/halod", "var/lib/dpkg", "var/cache"]
-NOT_KEPT = ("root/.ansible", "etc/machine-id", "etc/.updated", "var/cache/ldconfig", "usr/lib/python3")
 
 
-@dataclass
-class Fleet:
-    machines: list[fleet.Host]
-    folder: Path
-    server: fleet.ModelServer
-    ansible: Ansible
-
-
-def variables_of(server: fleet.ModelServer, folder: Path) -> dict:
-    files = [{"path": f"{name}/{name}.gguf", "url": f"http://{fleet.NETWORK}.1:{server.server_port}/{name}.gguf",
+def variables_of(fleet: Fleet) -> dict:
+    files = [{"path": f"{name}/{name}.gguf", "url": f"http://{hosts.NETWORK}.1:{fleet.server.server_port}/{name}.gguf",
               "sha256": hashlib.sha256(MODEL.read_bytes()).hexdigest(), "bytes": MODEL.stat().st_size} for name in NAMES]
     return {
-        "kernel_args_root": "/simulated", "kernel_args_backend": "kernel_install", "kernel_args_memory_mib": 128_100,
-        "kernel_args_kernel": "6.18.9", "kernel_args_reboot_timeout": 120, "gpu_access_kernel": "6.18.9", "gpu_access_users": ["halod", "root"],
-        "halod_package_files": [str(path) for path in fleet.packages()], "halod_listen": "0.0.0.0:8000", "halod_api_keys": [KEY],
+        **SIMULATED, "gpu_access_users": ["halod", "root"],
+        "halod_package_files": [str(path) for path in hosts.packages()], "halod_listen": "0.0.0.0:8000", "halod_api_keys": [KEY],
         "halod_config": {"limits": {"shutdown_timeout": "5s"}}, "halod_default_model": BASE, "halod_verify_expect": RIGHT,
         "halod_verify_timeout": 120, "model_swap_expect": RIGHT, "models_files": files, "models_seed_host": "halo-1", "models_spare_bytes": 1000,
+        "tuning_command": ["haloctl", "tune", "--budget", "2s"],
         "benchmark_prompt_tokens": 16, "benchmark_generated_tokens": 4, "benchmark_repeats": 1,
-        "benchmark_report_directory": str(folder / "reports")}
+        "benchmark_report_directory": str(fleet.folder / "reports")}
 
 
 @functools.cache
 def the_fleet() -> Fleet:
     """Booted when the first check asks for it."""
-    folder = Path(os.environ["HALOD_FLEET_FOLDER"])
-    stack = ExitStack()
-    atexit.register(stack.close)
-    machines, ssh_key = stack.enter_context(fleet.booted(folder, 3))
-    server = fleet.ModelServer(f"{fleet.NETWORK}.1", MODEL)
-    variables = variables_of(server, folder)
-    ansible = Ansible(folder, {host.name: {**variables, **host.variables(ssh_key)} for host in machines}, {"halod": [host.name for host in machines]})
-    return Fleet(machines, folder, server, ansible)
-
-
-def ask(host: fleet.Host, timeout: float = 60, key: str = KEY) -> str:
-    """The right answer, from whatever the host serves."""
-    body = {"messages": [{"role": "user", "content": "What is 47 + 125?"}], "temperature": 0, "max_tokens": 128}
-    request = urllib.request.Request(f"http://{host.address}:8000/v1/chat/completions", json.dumps(body).encode(),
-                                     {"Content-Type": "application/json", "Authorization": f"Bearer {key}"})
-    with urllib.request.urlopen(request, timeout=timeout) as reply:
-        answer = json.load(reply)
-    expect("172" in answer["choices"][0]["message"]["content"], str(answer))
-    return answer["model"]
+    return Fleet(3, variables_of)
 
 
 class Clients:
@@ -87,7 +50,7 @@ class Clients:
         self.models, self.problems, self.ending = {host.name: [] for host in machines}, [], threading.Event()
         self.threads = [threading.Thread(target=self.keep_asking, args=(host,)) for host in machines]
 
-    def keep_asking(self, host: fleet.Host) -> None:
+    def keep_asking(self, host: hosts.Host) -> None:
         while not self.ending.is_set():
             try:
                 self.models[host.name].append(ask(host))
@@ -111,37 +74,7 @@ class Clients:
         return sum(map(len, self.models.values()))
 
 
-def expect_success(run: Run, *names: str) -> None:
-    for name in names or [host.name for host in the_fleet().machines]:
-        stats = run.stats.get(name, {"failures": "no result"})
-        expect(not stats["failures"] and not stats["unreachable"], f"{name}: {stats}\n{run.output[-4000:]}")
-
-
-def expect_unchanged(run: Run, roles: list[str]) -> None:
-    """No task of any host has changed something, and each of the roles was there."""
-    expect_success(run)
-    for host in the_fleet().machines:
-        expect(run.stats[host.name]["changed"] == 0, f"{host.name} changed {run.changed_tasks(host.name)}")
-    expect_roles(run, roles)
-
-
-def expect_roles(run: Run, roles: list[str]) -> None:
-    ran = {row["task"].split(" : ")[0].removeprefix("halod.fleet.") for row in run.rows if " : " in row["task"]}
-    expect(set(roles) <= ran, f"of {roles} there were tasks of {sorted(ran)} only")
-
-
-def files_of(host: fleet.Host) -> dict[str, tuple]:
-    """What was written on the host's disk since it was new."""
-    found = {}
-    for top in KEPT:
-        for path in (host.disk / top).rglob("*"):
-            name = str(path.relative_to(host.disk))
-            if not path.is_dir() and not name.startswith(NOT_KEPT):
-                found[name] = (path.lstat().st_size, path.lstat().st_mtime_ns)
-    return found
-
-
-def pending(run: Run, host: fleet.Host) -> bool:
+def pending(run: Run, host: hosts.Host) -> bool:
     return "runs without +iommu=pt" in run.messages(host.name) and "until it is rebooted" in run.messages(host.name)
 
 
@@ -155,10 +88,34 @@ def _():
     host = the_fleet().machines[0]
     before = files_of(host)
     run = the_fleet().ansible.run("site.yml", "--check", "--limit", host.name)
-    expect_success(run, host.name)
+    the_fleet().expect_success(run, host.name)
     expect_roles(run, SITE_ROLES)
-    after = files_of(host)
-    expect(before == after, f"it wrote {sorted(name for name in before.keys() | after.keys() if before.get(name) != after.get(name))}")
+    expect_same_files(host, before)
+
+
+@check("fleet: inventory/example, with its vault, in check mode on fresh hosts", name="example", after="boot")
+def _():
+    it, folder = the_fleet(), the_fleet().folder / "example"
+    shutil.copytree(COLLECTION / "inventory/example", folder)
+    vault = folder / "group_vars/halod/vault.yml"
+    vault.with_suffix(".yml.example").rename(vault)
+    (folder / "packages").mkdir()
+    for path in hosts.packages():
+        shutil.copy(path, folder / "packages")
+    (folder / "password").write_text("a password\n")
+    environment = it.ansible.environment(folder / "record.jsonl")
+    password = f"--vault-password-file={folder}/password"
+    run("ansible-vault", "encrypt", password, vault, env=environment)
+    before = [files_of(host) for host in it.machines]
+    # What is the test's: the simulated boot loader, and the key for ssh.
+    own = {**SIMULATED, **{name: value for name, value in it.machines[0].variables().items() if "ssh" in name}}
+    output = run("ansible-playbook", "--inventory", folder / "hosts.yml", password, "--extra-vars", json.dumps(own), "--check",
+                 COLLECTION / "playbooks/site.yml", env=environment, timeout=300).stdout
+    for host, files in zip(it.machines, before):
+        expect(re.search(rf"^{host.name} .* unreachable=0 +failed=0 ", output, re.MULTILINE), output[-3000:])
+        expect(f"{host.name} would get no file" in output and "what haloctl pull finds of Qwen/Qwen3-30B-A3B-GGUF:Q4_K_M" in output, output[-3000:])
+        expect_same_files(host, files)
+    expect("a-long-random-key" not in output, "the play shows a key")
 
 
 @check("fleet: site.yml brings kernel arguments, the package, its configuration, and models from the seed; a refused reboot is pending",
@@ -166,7 +123,7 @@ def _():
 def _():
     it = the_fleet()
     run = it.ansible.run("site.yml", variables=CANARY_FIRST)
-    expect_success(run)
+    the_fleet().expect_success(run)
     expect_roles(run, SITE_ROLES)
     for host in it.machines:
         expect("ttm.pages_limit=31457280" in host.read("simulated/etc/kernel/cmdline"), f"{host.name} does not have the arguments")
@@ -180,14 +137,15 @@ def _():
             expect(host.read_bytes(f"var/lib/halod/models/{name}/{name}.gguf") == MODEL.read_bytes(), f"{host.name}: {name}.gguf is wrong")
     expect(it.server.downloads == [it.machines[0].address] * len(NAMES), f"downloaded by {it.server.downloads}")
     expect("base yet: halod goes on as it is until the model is there" in run.messages("halo-1"), "nobody says what the configuration waits for")
-    expect("NOT TUNED" in run.messages("halo-1"), "the role tuning did not say that it cannot tune")
+    tuned = [host.read("var/cache/halod/tuning-cpu.csv") for host in it.machines]
+    expect("Validator,CPU_MODEL" in tuned[0] and tuned == tuned[:1] * 3, f"the hosts are not tuned alike: {tuned}")
     return f"{len(run.rows)} tasks"
 
 
 @check("fleet: site.yml again changes nothing, and the reboot is still pending", name="again", after="site")
 def _():
     run = the_fleet().ansible.run("site.yml", variables=CANARY_FIRST)
-    expect_unchanged(run, SITE_ROLES)
+    the_fleet().expect_unchanged(run, SITE_ROLES)
     for host in the_fleet().machines:
         expect(pending(run, host), f"the reboot of {host.name} was forgotten:\n{run.messages(host.name)}")
 
@@ -210,7 +168,7 @@ def _():
     before = host.main_pid()
     run = the_fleet().ansible.run([{"hosts": "halo-1", "gather_facts": False, "roles": ["halod.fleet.halod"]}], "-v", "--diff",
                                   variables={"halod_api_keys": ["hush-hush", KEY]})
-    expect_success(run, "halo-1")
+    the_fleet().expect_success(run, "halo-1")
     expect("hush-hush" not in run.output and KEY not in run.output, "the play shows a key")
     ask(host, key="hush-hush")
     ask(host)
@@ -221,7 +179,7 @@ def _():
 def _():
     it = the_fleet()
     run = it.ansible.run("reboot.yml", variables={"kernel_args_reboot_allowed": True})
-    expect_success(run)
+    the_fleet().expect_success(run)
     reboots = [row["host"] for row in run.rows if row["task"].endswith("Reboot") and row["result"].get("rebooted")]
     expect(reboots == ["halo-1", "halo-2", "halo-3"], f"rebooted: {reboots}")
     # Each has answered before the next one went.
@@ -231,7 +189,7 @@ def _():
         expect("ttm.pages_limit=31457280" in host.read("simulated/proc/cmdline"), f"{host.name} was not rebooted")
         expect("gttsize" not in host.read("simulated/proc/cmdline"), f"{host.name} kept amdgpu.gttsize")
     again = it.ansible.run("reboot.yml", variables={"kernel_args_reboot_allowed": True})
-    expect_unchanged(again, ["kernel_args", "halod"])
+    the_fleet().expect_unchanged(again, ["kernel_args", "halod"])
     expect(not any(row["result"].get("rebooted") for row in again.rows), "rebooted once more")
 
 
@@ -257,16 +215,16 @@ def _():
 def _():
     it = the_fleet()
     mended = it.ansible.run([{"hosts": "halod", "gather_facts": False, "roles": ["halod.fleet.models"]}])
-    expect_success(mended)
+    the_fleet().expect_success(mended)
     expect(len(it.server.downloads) == len(NAMES), "the seed downloaded again")
-    expect_unchanged(it.ansible.run("swap.yml", "--check", variables={"model_swap_model": "one"}), ["model_swap"])
+    the_fleet().expect_unchanged(it.ansible.run("swap.yml", "--check", variables={"model_swap_model": "one"}), ["model_swap"])
     expect([ask(host) for host in it.machines] == [BASE] * 3, "check mode swapped")
     with Clients() as clients:
         run = it.ansible.run("swap.yml", variables={"model_swap_model": "one"})
     n_answers = clients.expect_all_answered()
     expect(run.status == 0, run.output[-3000:])
     expect([ask(host) for host in it.machines] == ["one"] * 3, "not all hosts have the new model")
-    expect_unchanged(it.ansible.run("swap.yml", variables={"model_swap_model": "one"}), ["model_swap"])
+    the_fleet().expect_unchanged(it.ansible.run("swap.yml", variables={"model_swap_model": "one"}), ["model_swap"])
     return f"{n_answers} answers"
 
 
@@ -297,7 +255,38 @@ def _():
         wait_until_it_answers(host)
 
 
-def wait_until_it_answers(host: fleet.Host, timeout: float = 30) -> None:
+@check("fleet: ufw itself lets clients in, all or those of a network, and again without a change", name="ufw", after="site")
+def _():
+    host = the_fleet().machines[1]
+    expect_firewall_opens(the_fleet(), host, [["ufw", "allow", "22/tcp"], ["ufw", "--force", "enable"]], f"{hosts.NETWORK}.0/24")
+    host.ssh("ufw", "disable")
+
+
+@check("fleet: the package from an apt repository: in check mode nothing, then installed, then nothing", name="repository", after="site")
+def _():
+    it, host = the_fleet(), the_fleet().machines[0]
+    repository = host.root / "srv/packages"
+    repository.mkdir()
+    for path in hosts.packages():
+        shutil.copy(path, repository)
+    (repository / "Packages").write_text(run("dpkg-scanpackages", ".", cwd=repository).stdout)
+    # No other sources: nothing of them can be reached.
+    for file in (*host.root.glob("etc/apt/sources.list.d/*"), *host.root.glob("etc/apt/sources.list")):
+        file.unlink()
+    host.ssh("apt-get", "remove", "--yes", "halod", "haloctl", "halod-bench")
+    variables = {"halod_package_files": [], "halod_repository_url": "file:///srv/packages"}
+    play = [{"hosts": "halo-1", "gather_facts": False, "roles": ["halod.fleet.halod"]}]
+    before = files_of(host)
+    it.expect_success(it.ansible.run(play, "--check", variables=variables), "halo-1")
+    expect_same_files(host, before)
+    it.expect_success(it.ansible.run(play, variables=variables), "halo-1")
+    ask(host)
+    again = it.ansible.run(play, variables=variables)
+    it.expect_success(again, "halo-1")
+    expect(again.stats["halo-1"]["changed"] == 0, f"changed {again.changed_tasks('halo-1')}")
+
+
+def wait_until_it_answers(host: hosts.Host, timeout: float = 30) -> None:
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
         try:

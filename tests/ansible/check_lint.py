@@ -1,4 +1,5 @@
-"""ansible-lint in its strictest profile, and what `ansible-galaxy` makes of the collection."""
+"""ansible-lint in its strictest profile, and what `ansible-galaxy` and `ansible-doc` make of the collection."""
+import json
 import os
 import shutil
 import subprocess
@@ -24,7 +25,7 @@ def _():
         expect(done.returncode == 0, done.stdout[-4000:])
 
 
-@check("lint: the collection builds, installs, and its playbooks are found by their names")
+@check("lint: the collection builds, installs, its playbooks are found by their names, and ansible-doc shows its roles and modules")
 def _():
     with temporary_folder() as folder:
         built = run(folder, "ansible-galaxy", "collection", "build", "--output-path", str(folder), str(COLLECTION))
@@ -41,3 +42,13 @@ def _():
             listed = subprocess.run(["ansible-playbook", "--syntax-check", "--inventory", COLLECTION / "inventory/example/hosts.yml",
                                      f"halod.fleet.{playbook}"], cwd=folder, env=environment, capture_output=True, text=True)
             expect(listed.returncode == 0, listed.stdout + listed.stderr)
+        roles = [f"halod.fleet.{path.name}" for path in sorted((COLLECTION / "roles").iterdir())]
+        shown = subprocess.run(["ansible-doc", "--type", "role", "--json", *roles], cwd=folder, env=environment, capture_output=True, text=True)
+        expect(shown.returncode == 0, shown.stdout + shown.stderr)
+        documents = json.loads(shown.stdout)
+        for role in roles:
+            expect(documents.get(role, {}).get("entry_points", {}).get("main", {}).get("options"), f"ansible-doc says nothing of {role}")
+        modules = [f"halod.fleet.{path.stem}" for path in sorted((COLLECTION / "plugins/modules").glob("*.py"))]
+        shown = subprocess.run(["ansible-doc", "--json", *modules], cwd=folder, env=environment, capture_output=True, text=True)
+        expect(shown.returncode == 0 and set(json.loads(shown.stdout)) == set(modules), shown.stdout + shown.stderr)
+        return f"{len(roles)} roles, {len(modules)} modules"

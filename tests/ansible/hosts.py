@@ -1,11 +1,13 @@
 """Hosts to manage: real systemds, booted by systemd-nspawn from one tree, on a network of their own, with sshd.
 
-Everything here runs inside tests/e2e/boot-ns and namespaces for network and processes (check_fleet.py sees to that), so nothing of it is left on
+Everything here runs inside tests/e2e/boot-ns and namespaces for network and processes (inside.py sees to that), so nothing of it is left on
 the machine: their last process ends the hosts, and with them their disks, which lie in memory.
 """
 import hashlib
 import http.server
 import os
+import re
+import shlex
 import shutil
 import subprocess
 import threading
@@ -13,12 +15,15 @@ import time
 from contextlib import contextmanager
 from pathlib import Path
 
+import checks
+import trees
 from checks import SkipCheck
 from playbook import ROOT
 
-NETWORK = "10.77.0"
+# That of ansible/inventory/example.
+NETWORK = "192.0.2"
 # Beyond what tests/e2e boots: what Ansible needs of a host, and what the role models copies with.
-EXTRA_PACKAGES = ["openssh-server", "python3-apt", "rsync", "sudo"]
+EXTRA_PACKAGES = ["openssh-server", "python3-apt", "rsync", "sudo", "ufw"]
 # What all hosts have alike is made once, in the tree. No package lists: nothing is installed from a mirror, and apt reads them at every turn. No
 # waiting for a disk that is memory. Modules of Python compiled, because every one of Ansible's starts Python.
 PREPARE = """set -e
@@ -29,9 +34,12 @@ rm -rf /var/lib/apt/lists/*
 echo force-unsafe-io >/etc/dpkg/dpkg.cfg.d/unsafe-io
 python3 -m compileall -q /usr/lib/python3 /usr/lib/python3.* || true
 systemctl disable apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer fstrim.timer || true
+systemctl disable firewalld.service || true
 systemctl enable systemd-networkd.service ssh.service
 """
 CACHE = ROOT / "build/ansible"
+# halod's container image, as tests/e2e/image.py leaves it.
+IMAGE = trees.CACHE / "halod-image.tar"
 REBOOTED = 133  # systemd-nspawn's exit status
 
 # The simulated machine's boot loader and the boot, below /simulated: what kernel-install has stored is what the next boot has.
@@ -54,30 +62,30 @@ Address={address}/24
 """
 
 
-def packages() -> list[Path]:
-    """halod's .debs, the newest of each."""
+def packages(kind: str = "deb") -> list[Path]:
+    """halod's .debs or .rpms, the newest of each."""
     folder = Path(os.environ.get("HALOD_ANSIBLE_PACKAGES", ROOT / "build/cpu-release/packages"))
-    newest = {path.name.split("_")[0]: path for path in sorted(folder.glob("*.deb"), key=lambda path: path.stat().st_mtime)}
+    newest = {re.split(r"_|-\d", path.name)[0]: path for path in sorted(folder.glob(f"*.{kind}"), key=lambda path: path.stat().st_mtime)}
     if "halod" not in newest:
-        raise SkipCheck(f"there is no halod_*.deb in {folder}; `scripts/check ansible` builds it")
+        raise SkipCheck(f"there is no halod*.{kind} in {folder}; `scripts/check fleet` builds it")
     return list(newest.values())
 
 
-def make_tree() -> Path:
-    """The tree that tests/e2e boots, with EXTRA_PACKAGES; made anew only when one of them changes."""
-    made = subprocess.run([ROOT / "tests/e2e/run.py", "--tree", "--packages", packages()[0].parent], stdin=subprocess.DEVNULL,
-                          capture_output=True, text=True)
+def make_tree(options: list[str], more_packages: list[str] | tuple[str, ...] = ()) -> Path:
+    """The tree that `tests/e2e/run.py --tree OPTIONS` boots, with what Ansible needs; made anew only when one of them changes."""
+    made = subprocess.run([ROOT / "tests/e2e/run.py", "--tree", *options], stdin=subprocess.DEVNULL, capture_output=True, text=True)
     if made.returncode != 0:
         raise SkipCheck(f"the end-to-end test's tree cannot be had here: {made.stdout.strip()} {made.stderr.strip()[-300:]}")
     base = Path(made.stdout.splitlines()[-1])
-    prepare = PREPARE.format(packages=" ".join(EXTRA_PACKAGES))
-    tree = CACHE / f"{base.name}-{hashlib.sha256(prepare.encode()).hexdigest()[:8]}"
+    prepare = PREPARE.format(packages=" ".join([*EXTRA_PACKAGES, *more_packages]))
+    kind = "-".join([base.name.split("-")[0], *more_packages])
+    tree = CACHE / f"{kind}.{hashlib.sha256(f'{base.name}{prepare}'.encode()).hexdigest()[:8]}"
     if tree.exists():
         return tree
     print(f"# making {tree}", flush=True)
-    for old in CACHE.glob(f"{base.name.split('-')[0]}-*"):
-        shutil.rmtree(old)
     CACHE.mkdir(parents=True, exist_ok=True)
+    for old in CACHE.glob(f"{kind}.*"):
+        shutil.rmtree(old)
     making = CACHE / "tree.making"
     shutil.rmtree(making, ignore_errors=True)
     with open(CACHE / "tree.log", "w") as log:
@@ -88,21 +96,38 @@ def make_tree() -> Path:
     return tree
 
 
+def native_tree() -> Path:
+    """This machine's own release, with what halod's packages need."""
+    return make_tree(["--packages", str(packages()[0].parent)])
+
+
 def run(*command: str) -> str:
     return subprocess.run(command, check=True, capture_output=True, text=True, stdin=subprocess.DEVNULL).stdout
+
+
+def dnf_tree() -> Path:
+    """This machine's own release, with what Fedora has: dnf and firewalld."""
+    return make_tree(["--packages", str(packages()[0].parent)], ["dnf", "createrepo-c", "firewalld"])
+
+
+def container_tree() -> Path:
+    """Debian 13 with podman."""
+    return make_tree(["--quadlet"])
 
 
 class Host:
     """One booted system. `root` is what it sees; `disk` what it has that the tree has not. It lives as long as the test, over reboots too."""
 
-    def __init__(self, name: str, number: int, folder: Path, tree: Path, public_key: str):
-        self.name, self.address = name, f"{NETWORK}.{number}"
+    def __init__(self, name: str, number: int, folder: Path, tree: Path, key: Path, options: list[str]):
+        """`key`: who may log in by ssh. `options`: more of them for systemd-nspawn; {folder} in them is the host's own, outside its overlay."""
+        self.name, self.address, self.key = name, f"{NETWORK}.{number}", key
+        self.options = [option.format(folder=folder / name / "outside") for option in options]
         self.root, self.disk = folder / name / "root", folder / name / "disk"
         work = folder / name / "work"
-        for path in (self.root, self.disk, work):
+        for path in (self.root, self.disk, work, folder / name / "outside"):
             path.mkdir(parents=True)
         run("mount", "-t", "overlay", "overlay", "-o", f"lowerdir={tree},upperdir={self.disk},workdir={work}", str(self.root))
-        self.write("root/.ssh/authorized_keys", public_key, 0o600)
+        self.write("root/.ssh/authorized_keys", key.with_suffix(".pub").read_text(), 0o600)
         self.write("etc/systemd/network/10-host0.network", NETWORK_FILE.format(address=self.address))
         self.write("etc/systemd/system/simulated-boot.service", BOOT_UNIT)
         self.write("usr/local/bin/kernel-install", KERNEL_INSTALL, 0o755)
@@ -142,7 +167,7 @@ class Host:
         own.mkdir(exist_ok=True)
         command = ["sh", "-c", f'echo $$ >{own}/cgroup.procs && exec "$@"', "sh", "systemd-nspawn", "--quiet", f"--directory={self.root}",
                    "--register=no", "--keep-unit", "--boot", "--console=pipe", "--network-bridge=fleet", f"--machine={self.name}",
-                   "--", "systemd.unit=multi-user.target"]
+                   *self.options, "--", "systemd.unit=multi-user.target"]
         return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=open(self.console, "wb"), stderr=subprocess.STDOUT)
 
     def boot_again(self) -> None:
@@ -163,12 +188,26 @@ class Host:
         self.process.kill()
         self.process.wait()
 
-    def variables(self, key: Path) -> dict:
-        return {"ansible_host": self.address, "ansible_user": "root", "ansible_become": False, "ansible_ssh_private_key_file": str(key),
+    def ssh(self, *command: str, ok: bool = True) -> str:
+        """What the command prints there."""
+        options = [f"-o{option}" for option in ("StrictHostKeyChecking=no", "UserKnownHostsFile=/dev/null", "LogLevel=ERROR", "ConnectTimeout=2",
+                                                "BatchMode=yes")]
+        return checks.run("ssh", "-i", self.key, *options, f"root@{self.address}", shlex.join(command), ok=ok, timeout=120,
+                          stdin=subprocess.DEVNULL).stdout.strip()
+
+    def answers(self) -> bool:
+        try:
+            self.ssh("true")
+            return True
+        except AssertionError:
+            return False
+
+    def variables(self) -> dict:
+        return {"ansible_host": self.address, "ansible_user": "root", "ansible_become": False, "ansible_ssh_private_key_file": str(self.key),
                 "ansible_python_interpreter": "/usr/bin/python3",
                 # Fewer seconds than by default for a host that reboots, and no compression on the way to the same machine.
                 "ansible_ssh_args": "-o ControlMaster=auto -o ControlPersist=300s", "ansible_ssh_timeout": 5,
-                "ansible_ssh_common_args": f"-o UserKnownHostsFile=/dev/null -o LogLevel=ERROR -o ControlPath={key.parent}/%h"}
+                "ansible_ssh_common_args": f"-o UserKnownHostsFile=/dev/null -o LogLevel=ERROR -o ControlPath={self.key.parent}/%h"}
 
 
 class ModelServer(http.server.ThreadingHTTPServer):
@@ -192,19 +231,17 @@ class ModelServer(http.server.ThreadingHTTPServer):
             pass
 
 
-def wait_for_ssh(host: Host, key: Path, timeout: float = 120) -> None:
+def wait_for_ssh(host: Host, timeout: float = 120) -> None:
     deadline = time.monotonic() + timeout
-    command = ["ssh", "-i", str(key), "-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null", "-o", "ConnectTimeout=2",
-               "-o", "BatchMode=yes", f"root@{host.address}", "true"]
-    while subprocess.run(command, capture_output=True).returncode != 0:
+    while not host.answers():
         if time.monotonic() > deadline or host.process.poll() is not None:
             raise AssertionError(f"{host.name} does not answer by ssh:\n{host.console.read_text(errors='replace')[-2000:]}")
         time.sleep(0.2)
 
 
 @contextmanager
-def booted(folder: Path, n_hosts: int):
-    """(hosts, their key); they are gone afterwards."""
+def booted(folder: Path, n_hosts: int, options: list[str] | tuple[str, ...] = ()):
+    """The hosts; they are gone afterwards."""
     disks = folder / "disks"
     disks.mkdir()
     run("ip", "link", "set", "lo", "up")
@@ -214,11 +251,11 @@ def booted(folder: Path, n_hosts: int):
     key = folder / "key"
     run("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(key))
     tree = Path(os.environ["HALOD_ANSIBLE_TREE"])
-    hosts = [Host(f"halo-{number}", 10 + number, disks, tree, key.with_suffix(".pub").read_text()) for number in range(1, n_hosts + 1)]
+    hosts = [Host(f"halo-{number}", 10 + number, disks, tree, key, list(options)) for number in range(1, n_hosts + 1)]
     try:
         for host in hosts:
-            wait_for_ssh(host, key)
-        yield hosts, key
+            wait_for_ssh(host)
+        yield hosts
     finally:
         for host in hosts:
             host.pull_plug()

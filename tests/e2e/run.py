@@ -3,7 +3,7 @@
 
     tests/e2e/run.py [--suite SUITE] [--packages FOLDER] [--only NAME...]    installs the .debs, as docs/paths/native.sh says
     tests/e2e/run.py --quadlet                                               podman in it, as docs/paths/quadlet.sh says
-    tests/e2e/run.py --tree                                                  makes the tree for the .debs, and prints where it is
+    tests/e2e/run.py --tree [--quadlet]                                      makes the tree that is booted, and prints where it is
     tests/e2e/run.py --can-run
 
 Needs root on a Debian machine with debootstrap and systemd-nspawn, and the network once: the tree that is booted is made once and
@@ -63,6 +63,11 @@ def dependencies(debs: list[Path]) -> str:
 def native_tree(suite: str, debs: list[Path]) -> Path:
     """What the packages are installed into."""
     return make_tree(suite, [*SERVER, "power-profiles-daemon"], dependencies(debs))
+
+
+def quadlet_tree() -> Path:
+    """What podman runs the image in."""
+    return make_tree(PODMAN_SUITE, [*SERVER, *PODMAN])
 
 
 def lay_out_checkout(folder: Path, debs: list[Path]) -> None:
@@ -125,12 +130,12 @@ def main() -> int:
     if arguments.can_run:
         return 0
     if arguments.tree:
-        print(native_tree(arguments.suite, newest_debs(arguments.packages)))
+        print(quadlet_tree() if arguments.quadlet else native_tree(arguments.suite, newest_debs(arguments.packages)))
         return 0
     folder = Path(tempfile.mkdtemp(prefix="halod-e2e-"))
     if arguments.quadlet:
         lay_out_checkout(folder, [])
-        tree = make_tree(PODMAN_SUITE, [*SERVER, *PODMAN])
+        tree = quadlet_tree()
         shutil.copy(saved_image(), folder / "image.tar")
         (folder / "storage").mkdir()
         # The storage lies outside, because an overlay cannot have its upper layer in an overlay. No filter of system calls around the

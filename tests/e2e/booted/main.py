@@ -23,8 +23,7 @@ def main() -> None:
         except Exception:
             print(f"NOT OK - check_{name}.py\n{traceback.format_exc()}")
             outcomes.append("failed")
-        for description, function in CHECKS:
-            outcomes.append(run_check(description, function, recent_journal))
+        outcomes += [run_check(one, recent_journal) for one in CHECKS]
     for file, arguments in (("halod.journal.txt", ["-u", "halod"]), ("boot.journal.txt", ["-b"])):
         Path("/e2e", file).write_text(run("journalctl", "--no-pager", *arguments).stdout)
     print(summary(outcomes))
