@@ -103,7 +103,7 @@ Rows gated_attention(const Float64File& file, const std::string& p, const Rows& 
   return file.times(p + "attn_output.weight", out);
 }
 
-Vector routed_and_shared(const Float64File& file, const std::string& p, const Vector& x) {
+Vector routed_and_gated(const Float64File& file, const std::string& p, const Vector& x) {
   Vector scores = file.times(p + "ffn_gate_inp.weight", x), sum(x.size());
   const double largest = *std::ranges::max_element(scores);
   for (double& score : scores) score = std::exp(score - largest);
@@ -125,7 +125,7 @@ Rows qwen35_moe_logits(const Float64File& file, std::span<const TokenId> tokens)
     for (size_t t = 0; t < tokens.size(); ++t) add(hidden[t], mixed[t]);
     for (Vector& residual : hidden) {
       add(residual,
-          routed_and_shared(
+          routed_and_gated(
               file, p, rms_norm(residual, file.values(p + "post_attention_norm.weight"), file.epsilon())));
     }
   }
