@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "runtime/backend/cpu/cpu_weights.h"
+#include "runtime/backend/tuning/unknown_solutions.h"
 #include "runtime/weights/checkpoint.h"
 
 namespace halod {
@@ -59,8 +60,7 @@ std::vector<CpuTuner::Selected> CpuTuner::selected() const {
 }
 
 void CpuTuner::use(const TuningResults& results) {
-  int n_unknown = 0;
-  std::string first_unknown;
+  UnknownSolutions unknown;
   for (auto& [shape, tuned] : shapes_) {
     for (size_t i = 0; i < kTokensClasses.size(); ++i) {
       MatmulChoice::PerTokens& chosen = tuned.choice.by_tokens[i];
@@ -72,17 +72,12 @@ void CpuTuner::use(const TuningResults& results) {
       const auto solution = parse_solution(result->second.solution, tuned.candidates);
       if (solution) {
         chosen = {.solution = *solution, .is_tuned = true};
-      } else if (n_unknown++ == 0) {
-        first_unknown = fmt::format("'{}' for {} {}", result->second.solution, key.operation, key.params);
+      } else {
+        unknown.add(result->second.solution, key);
       }
     }
   }
-  if (n_unknown > 0) {
-    spdlog::warn(
-        "tuning: {} solution{} none that this halod can take, and the default is used instead; the first is "
-        "{}",
-        n_unknown, n_unknown == 1 ? " is" : "s are", first_unknown);
-  }
+  unknown.warn();
 }
 
 int CpuTuner::n_gaps() const {

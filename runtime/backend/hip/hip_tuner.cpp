@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "runtime/backend/tuning/tuning_store.h"
+#include "runtime/backend/tuning/unknown_solutions.h"
 
 namespace halod::hip {
 namespace {
@@ -62,8 +63,7 @@ std::vector<HipTuner::Selected> HipTuner::selected() const {
 }
 
 void HipTuner::use(const TuningResults& results) {
-  int n_unknown = 0;
-  std::string first_unknown;
+  UnknownSolutions unknown;
   for (auto& [shape, tuned] : shapes_) {
     for (size_t i = 0; i < kPromptClassesOfTokens.size(); ++i) {
       ProductChoice::PerTokens& chosen = tuned.choice.by_tokens[i];
@@ -78,17 +78,12 @@ void HipTuner::use(const TuningResults& results) {
         chosen.is_tuned = true;
         // The table's order is no fixed tile: within a class it follows the number of rows.
         if (way != ways.begin()) chosen.way = *way;
-      } else if (n_unknown++ == 0) {
-        first_unknown = fmt::format("'{}' for {} {}", result->second.solution, key.operation, key.params);
+      } else {
+        unknown.add(result->second.solution, key);
       }
     }
   }
-  if (n_unknown > 0) {
-    spdlog::warn(
-        "tuning: {} solution{} none that this halod can take, and the default is used instead; the first is "
-        "{}",
-        n_unknown, n_unknown == 1 ? " is" : "s are", first_unknown);
-  }
+  unknown.warn();
 }
 
 int HipTuner::n_selections() const {
