@@ -15,7 +15,7 @@ PREFIX ?= /usr/local
 JOBS ?= $(shell nproc)
 # More arguments for every cmake configuration, for example CMAKE_ARGS=-DHALOD_WERROR=ON.
 CMAKE_ARGS ?=
-# Stages of `make check`; empty for those of every change: release fuzz e2e ansible asan. On request: tsan fleet.
+# Stages of `make check`; empty for those of every change: release e2e ansible fuzz asan. On request: tsan fleet.
 STAGES ?=
 BIN := build/cpu-release/bin
 

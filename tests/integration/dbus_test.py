@@ -18,7 +18,8 @@ ACTIONS = [f"io.halod.{verb}" for verb in ("load", "unload", "swap", "rescan", "
 ACCESS_DENIED = "org.freedesktop.DBus.Error.AccessDenied"
 FIRST, SECOND = "demo-moe-Q8_0", "second model/2"
 SECOND_PATH = ROOT + "/model/second_20model_2f2"
-ENDLESS = {"logit_bias": {"1502": -100, "1500": -100}, "max_tokens": 900}
+# Eight answers of 900 tokens: they run long enough to be waited for.
+ENDLESS = {"logit_bias": {"1502": -100, "1500": -100}, "max_tokens": 900, "n": 8}
 
 
 def config_of(bus: PrivateBus | None, **more) -> dict:

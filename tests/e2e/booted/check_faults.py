@@ -50,7 +50,7 @@ def _():
     write_config(engine={"heartbeat_interval": "100ms", "heartbeat_timeout": "2s", "restart_delay_min": "3s", "restart_delay_max": "3s"})
     restart()
     send(engine_pid(), signal.SIGKILL)
-    status = wait_for_status("the engine was killed by signal 9 (Killed) and is being restarted")
+    status = wait_for_status(r"the engine was killed by signal 9 \(Killed\) and is being restarted")
     expect(systemctl("is-active", UNIT) == "active")
     wait_for_status("serving")
     return status

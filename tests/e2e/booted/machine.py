@@ -1,6 +1,7 @@
 """What checks need: commands, the unit's state, its configuration, the journal, and halod's HTTP API."""
 import json
 import os
+import re
 import signal
 from pathlib import Path
 
@@ -52,16 +53,18 @@ def n_engines() -> int:
     return n
 
 
-def wait_for_status(part: str, timeout: float = 15) -> str:
-    """Until `systemctl status` says so."""
+def wait_for_status(pattern: str) -> str:
+    """Until `systemctl status` says what the regular expression describes, in any part of it."""
+    texts = []
+
     def find():
-        text = show("StatusText")
-        return text if part in text else None
+        texts.append(show("StatusText"))
+        return texts[-1] if re.search(pattern, texts[-1]) else None
 
     try:
         return wait_for(find, "")
     except AssertionError:
-        raise AssertionError(f"the status never said '{part}'; last: '{show('StatusText')}'") from None
+        raise AssertionError(f"the status never said '{pattern}'; it said {list(dict.fromkeys(texts))}") from None
 
 
 def healthy(port: int = PORT) -> bool:
