@@ -35,6 +35,7 @@ echo force-unsafe-io >/etc/dpkg/dpkg.cfg.d/unsafe-io
 python3 -m compileall -q /usr/lib/python3 /usr/lib/python3.* || true
 systemctl disable apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer fstrim.timer || true
 systemctl disable firewalld.service || true
+command -v dnf >/dev/null && mkdir -p /etc/yum.repos.d
 systemctl enable systemd-networkd.service ssh.service
 """
 CACHE = ROOT / "build/ansible"
@@ -107,7 +108,7 @@ def run(*command: str) -> str:
 
 def dnf_tree() -> Path:
     """This machine's own release, with what Fedora has: dnf and firewalld."""
-    return make_tree(["--packages", str(packages()[0].parent)], ["dnf", "createrepo-c", "firewalld"])
+    return make_tree(["--packages", str(packages()[0].parent)], ["dnf", "rpm", "createrepo-c", "firewalld"])
 
 
 def container_tree() -> Path:
