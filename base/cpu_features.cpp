@@ -42,10 +42,11 @@ CpuFeatures detect() {
                          __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni");
   features.avx512_bf16 = features.avx512_vnni && __builtin_cpu_supports("avx512bf16");
   features.amx_int8 = features.avx512_vnni && may_use_amx();
+  features.needs_prefetch = __builtin_cpu_is("intel");
 #endif
   if (const char* isa = std::getenv("HALOD_CPU_ISA")) {
     const std::string_view limit = isa;
-    if (limit == "scalar") features = {};
+    if (limit == "scalar") features = {.needs_prefetch = features.needs_prefetch};
     if (limit == "avx2") features.avx512_vnni = features.avx512_bf16 = false;
     if (limit == "avx2" || limit == "avx512") features.amx_int8 = false;
   }

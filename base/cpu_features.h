@@ -11,6 +11,9 @@ struct CpuFeatures {
       false;  ///< AVX-512 F, BW, DQ, VL and VNNI together (Zen 4 and later, Ice Lake and later)
   bool avx512_bf16 = false;
   bool amx_int8 = false;  ///< that, AMX tiles with 8-bit integers, and Linux lets this process have them
+  /// Its hardware prefetchers fall behind one token's stream of weights, which is then to be asked for ahead:
+  /// Intel's, by a third; Zen's keep up, and asking slows them (docs/performance.md).
+  bool needs_prefetch = false;
 };
 
 /// The CPU's features, less those that HALOD_CPU_ISA takes away (`scalar`, `avx2`, `avx512`; for tests and

@@ -1,8 +1,10 @@
 #include "bench/read_bandwidth.h"
 
-#include <atomic>
+#include <algorithm>
 #include <chrono>
 #include <cstring>
+
+#include "kernels/ops/peak.h"
 
 namespace halod::bench {
 namespace {
@@ -11,16 +13,9 @@ namespace {
 constexpr size_t kBufferBytes = 512U << 20;
 constexpr int64_t kChunkBytes = 4 << 20;
 
-uint64_t sum_words(const std::byte* data, int64_t n_bytes) {
-  uint64_t sums[8] = {};
-  for (int64_t i = 0; i < n_bytes; i += 64) {
-    uint64_t words[8];
-    std::memcpy(words, data + i, 64);
-    for (int k = 0; k < 8; ++k) sums[k] += words[k];
-  }
-  uint64_t total = 0;
-  for (uint64_t sum : sums) total += sum;
-  return total;
+void (*widest_read())(const ReadPeakArgs&) {
+  const auto variants = read_peak_variants();
+  return std::ranges::find_if(variants, [](const auto& v) { return runs_on(v.isa, cpu_features()); })->run;
 }
 
 }  // namespace
@@ -31,14 +26,16 @@ ReadBandwidth::ReadBandwidth(int n_threads)
 }
 
 double ReadBandwidth::measure_gb_per_s() {
-  std::atomic<uint64_t> total{0};
+  const auto read = widest_read();
   const auto start = std::chrono::steady_clock::now();
   threads_.parallel_for(
       static_cast<int64_t>(kBufferBytes) / kChunkBytes, 1, [&](int64_t begin, int64_t end, int) {
-        total += sum_words(buffer_.data() + begin * kChunkBytes, (end - begin) * kChunkBytes);
+        float sums[16];
+        read({.values = reinterpret_cast<const float*>(buffer_.data() + begin * kChunkBytes),
+              .n_values = (end - begin) * kChunkBytes / static_cast<int64_t>(sizeof(float)),
+              .result = sums});
       });
   const std::chrono::duration<double> elapsed = std::chrono::steady_clock::now() - start;
-  checksum_ += total;
   return static_cast<double>(kBufferBytes) / elapsed.count() / 1e9;
 }
 

@@ -17,7 +17,6 @@ class ReadBandwidth {
  private:
   ThreadPool threads_;
   MappedMemory buffer_;
-  uint64_t checksum_ = 0;  ///< keeps the reads from being optimised away
 };
 
 }  // namespace halod::bench

@@ -1,5 +1,5 @@
-// Eight registers of operands meet eight accumulators' broadcasts: the loop of a matrix product without
-// unpacking, scales and memory.
+// Products: eight registers of operands meet eight accumulators' broadcasts, the loop of a matrix product
+// without unpacking, scales and memory. Reading: sums.
 #include "kernels/ops/peak.h"
 
 #include "kernels/cpu/simd.h"
@@ -16,6 +16,17 @@ constexpr int kAccumulators = 4;  // each takes two of sixteen registers
 #endif
 
 }  // namespace
+
+void read_peak(const ReadPeakArgs& args) {
+  constexpr int kSums = 4;  // so that one addition need not wait for another
+  F32x16 sums[kSums];
+  for (auto& sum : sums) sum = zero_f32();
+  for (int64_t i = 0; i < args.n_values; i += 16 * kSums) {
+#pragma GCC unroll 4
+    for (int k = 0; k < kSums; ++k) sums[k] = sums[k] + load(args.values + i + 16 * k);
+  }
+  store(args.result, (sums[0] + sums[1]) + (sums[2] + sums[3]));
+}
 
 void integer_peak(const PeakArgs& args) {
   alignas(64) std::byte codes[64 * kRegisters];

@@ -30,6 +30,7 @@
   void ssm_scan(const SsmScanArgs& args);                         \
   void squared_relu(const SquaredReluArgs& args);                 \
   void weighted_sum(const WeightedSumArgs& args);                 \
+  void read_peak(const ReadPeakArgs& args);                       \
   void integer_peak(const PeakArgs& args);                        \
   void float_peak(const PeakArgs& args);                          \
   }

@@ -20,9 +20,13 @@ bool supports_expansion(Format format, int64_t cols) {
 bool supports_float_rows(Format format, int64_t) { return traits(format).block_elements == 1; }
 bool supports_any_rows(Format format, int64_t cols) { return cols % traits(format).block_elements == 0; }
 
-template <void (*run)(const MatmulArgs&, TileSettings), TileSettings settings = {}>
+template <void (*run)(const MatmulArgs&, TileSettings), TileSettings settings>
 void tiles(const MatmulArgs& args) {
   run(args, settings);
+}
+template <void (*run)(const MatmulArgs&, TileSettings)>
+void untuned_tiles(const MatmulArgs& args) {
+  run(args, TileSettings::untuned(cpu_features().needs_prefetch));
 }
 
 constexpr std::string_view kFusedTiles = "tiles, fused", kFusedExpanded = "expanded, fused";
@@ -31,13 +35,13 @@ constexpr std::string_view kFusedTiles = "tiles, fused", kFusedExpanded = "expan
 /// TileSettings, are the candidates of tuning; names say how: ahead0 to ahead2, block4, pairs.
 constexpr std::array kMatmul = {
     MatmulVariant{"amx_int8_tiles16", Isa::kAmx, WeightLayout::kTiles16, true, kFusedTiles, supports_tiles,
-                  tiles<amx::matmul_tiles>, 16},
+                  untuned_tiles<amx::matmul_tiles>, 16},
     MatmulVariant{"avx512_vnni_tiles16", Isa::kAvx512Vnni, WeightLayout::kTiles16, true, kFusedTiles,
-                  supports_tiles, tiles<avx512::matmul_tiles>},
+                  supports_tiles, untuned_tiles<avx512::matmul_tiles>},
     MatmulVariant{"avx512_vnni_tiles16_ahead1", Isa::kAvx512Vnni, WeightLayout::kTiles16, true, kFusedTiles,
                   supports_tiles, tiles<avx512::matmul_tiles, TileSettings{.tiles_ahead = 1}>, 1, 1},
     MatmulVariant{"avx512_vnni_tiles16_ahead0", Isa::kAvx512Vnni, WeightLayout::kTiles16, true, kFusedTiles,
-                  supports_tiles, tiles<avx512::matmul_tiles, TileSettings{.tiles_ahead = 0}>, 2},
+                  supports_tiles, tiles<avx512::matmul_tiles, TileSettings{.tiles_ahead = 0}>},
     MatmulVariant{"avx512_vnni_tiles16_ahead2", Isa::kAvx512Vnni, WeightLayout::kTiles16, true, kFusedTiles,
                   supports_tiles, tiles<avx512::matmul_tiles, TileSettings{.tiles_ahead = 2}>},
     MatmulVariant{"avx512_vnni_tiles16_block4", Isa::kAvx512Vnni, WeightLayout::kTiles16, true, kFusedTiles,
@@ -55,11 +59,11 @@ constexpr std::array kMatmul = {
     MatmulVariant{"avx512_float_rows", Isa::kAvx512Vnni, WeightLayout::kRows, false, "avx512_float_rows",
                   supports_float_rows, avx512::matmul_rows},
     MatmulVariant{"avx2_tiles16", Isa::kAvx2, WeightLayout::kTiles16, true, kFusedTiles, supports_tiles,
-                  tiles<avx2::matmul_tiles>},
+                  untuned_tiles<avx2::matmul_tiles>},
     MatmulVariant{"avx2_tiles16_ahead1", Isa::kAvx2, WeightLayout::kTiles16, true, kFusedTiles,
                   supports_tiles, tiles<avx2::matmul_tiles, TileSettings{.tiles_ahead = 1}>, 1, 1},
     MatmulVariant{"avx2_tiles16_ahead0", Isa::kAvx2, WeightLayout::kTiles16, true, kFusedTiles,
-                  supports_tiles, tiles<avx2::matmul_tiles, TileSettings{.tiles_ahead = 0}>, 2},
+                  supports_tiles, tiles<avx2::matmul_tiles, TileSettings{.tiles_ahead = 0}>},
     MatmulVariant{"avx2_tiles16_ahead2", Isa::kAvx2, WeightLayout::kTiles16, true, kFusedTiles,
                   supports_tiles, tiles<avx2::matmul_tiles, TileSettings{.tiles_ahead = 2}>},
     MatmulVariant{"avx2_tiles16_block2", Isa::kAvx2, WeightLayout::kTiles16, true, kFusedTiles,
@@ -69,7 +73,7 @@ constexpr std::array kMatmul = {
     MatmulVariant{"avx2_float_rows", Isa::kAvx2, WeightLayout::kRows, false, "avx2_float_rows",
                   supports_float_rows, avx2::matmul_rows},
     MatmulVariant{"baseline_tiles16", Isa::kBaseline, WeightLayout::kTiles16, true, "tiles", supports_tiles,
-                  tiles<baseline::matmul_tiles>},
+                  untuned_tiles<baseline::matmul_tiles>},
     MatmulVariant{"baseline_expanded16", Isa::kBaseline, WeightLayout::kRows, true, "expanded",
                   supports_expansion, baseline::matmul_expanded},
     MatmulVariant{"baseline_float_rows", Isa::kBaseline, WeightLayout::kRows, false, "baseline_float_rows",
@@ -121,6 +125,10 @@ constexpr auto kWeightedSum =
 constexpr std::array kRouterTopK = {
     KernelVariant<RouterTopKArgs>{"reference", Isa::kReference, reference::router_top_k}};
 
+constexpr std::array kReadPeak = {
+    KernelVariant<ReadPeakArgs>{"avx512", Isa::kAvx512Vnni, avx512::read_peak},
+    KernelVariant<ReadPeakArgs>{"avx2", Isa::kAvx2, avx2::read_peak},
+    KernelVariant<ReadPeakArgs>{"baseline", Isa::kBaseline, baseline::read_peak}};
 constexpr std::array kIntegerPeak = {
     KernelVariant<PeakArgs>{"amx_int8", Isa::kAmx, amx::integer_peak},
     KernelVariant<PeakArgs>{"avx512", Isa::kAvx512Vnni, avx512::integer_peak},
@@ -149,6 +157,7 @@ std::span<const KernelVariant<SsmScanArgs>> ssm_scan_variants() { return kSsmSca
 std::span<const KernelVariant<SsmGatesArgs>> ssm_gates_variants() { return kSsmGates; }
 std::span<const KernelVariant<WeightedSumArgs>> weighted_sum_variants() { return kWeightedSum; }
 std::span<const KernelVariant<RouterTopKArgs>> router_top_k_variants() { return kRouterTopK; }
+std::span<const KernelVariant<ReadPeakArgs>> read_peak_variants() { return kReadPeak; }
 std::span<const KernelVariant<PeakArgs>> integer_peak_variants() { return kIntegerPeak; }
 std::span<const KernelVariant<PeakArgs>> float_peak_variants() { return kFloatPeak; }
 
