@@ -13,8 +13,8 @@ struct TileSettings {
   static constexpr int64_t kByTokens = -1;
   int64_t tiles_ahead = kByTokens;
   int64_t max_tokens = 8;  ///< tokens of one block of registers, where the instruction set has so many
-  bool in_pairs =
-      false;  ///< for one token: two tiles at a time, where the instruction set has registers for it
+  bool in_pairs = false;  ///< for one token: two tiles at a time, where the instruction set has registers for
+                          ///< it (matmul_tiles_of)
 
   /// What runs untuned. CPUs differ where one token's weights are one even stream: some read it best by
   /// themselves, others need to be asked, and read two streams faster than one.
