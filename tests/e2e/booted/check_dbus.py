@@ -1,9 +1,11 @@
 """The bus: jobs with progress, who may do what, bus activation. Skipped where halod has no name on the bus."""
 import json
+import os
 import re
 import shutil
 import signal
 import subprocess
+import tempfile
 from pathlib import Path
 
 from machine import (CONFIG, DEMO, UNIT, SkipCheck, check, expect, expect_right_answer, main_pid, restart, run, systemctl, wait_for,
@@ -55,13 +57,17 @@ def _():
     need_the_bus()
     shutil.copy(f"/usr/share/halod/models/{DEMO}.gguf", OWN)
     finish(call(MANAGER, "Rescan"))
-    monitor = subprocess.Popen(["busctl", "--system", "--json=short", "monitor", NAME], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    monitor.stderr.readline()  # it says that it monitors
-    job = finish(call(MANAGER, "Swap", "sa{sv}", "own", "0"))
-    wait_for(lambda: get("ActiveModel") == 's "own"', "the new model to be the active one")
-    expect_right_answer()
-    monitor.send_signal(signal.SIGTERM)
-    messages = [json.loads(line) for line in monitor.communicate()[0].splitlines()]
+    with tempfile.TemporaryFile("w+") as seen:
+        monitor = subprocess.Popen(["busctl", "--system", "--json=short", "monitor", NAME], stdout=seen)
+        # It does not say in every version when it has begun.
+        wait_for(lambda: get("State") and os.fstat(seen.fileno()).st_size > 0, "the monitor to see a message")
+        job = finish(call(MANAGER, "Swap", "sa{sv}", "own", "0"))
+        wait_for(lambda: get("ActiveModel") == 's "own"', "the new model to be the active one")
+        expect_right_answer()
+        monitor.send_signal(signal.SIGTERM)
+        monitor.wait()
+        seen.seek(0)
+        messages = [json.loads(line) for line in seen]
     told = [message.get("member") for message in messages if message.get("type") == "signal"]
     expect("JobNew" in told and "JobRemoved" in told, str(told))
     changes = [message for message in messages if message.get("member") == "PropertiesChanged" and message.get("path") == job]

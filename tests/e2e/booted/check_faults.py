@@ -15,7 +15,8 @@ def disturb_engine(number: signal.Signals) -> None:
     expect(text == undisturbed, f"another answer:\n{text}\n{undisturbed}")
     expect(main_pid() == before and show("NRestarts") == "0", "halod itself was restarted")
     wait_for(healthy, "health")
-    entries = journal(f"MESSAGE_ID={ENGINE_DIED}", f"HALOD_ENGINE_PID={engine}")
+    # An engine that hangs after the last token is noticed a moment after the answer.
+    entries = wait_for(lambda: journal(f"MESSAGE_ID={ENGINE_DIED}", f"HALOD_ENGINE_PID={engine}"), "the engine's death in the journal")
     expect(len(entries) == 1 and entries[0]["PRIORITY"] == "3", str(entries))
 
 
