@@ -30,6 +30,13 @@ bool may_use_amx() {
   constexpr long kTileData = 18;
   return syscall(SYS_arch_prctl, kRequestPermission, kTileData) == 0;
 }
+
+bool is_zen5_or_later() {
+  unsigned eax = 0, ebx = 0, ecx = 0, edx = 0;
+  if (!__builtin_cpu_is("amd") || __get_cpuid(1, &eax, &ebx, &ecx, &edx) == 0) return false;
+  const unsigned family = (eax >> 8 & 0xf) + (eax >> 20 & 0xff);
+  return family >= 0x1a;
+}
 #endif
 
 CpuFeatures detect() {
@@ -42,11 +49,12 @@ CpuFeatures detect() {
                          __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni");
   features.avx512_bf16 = features.avx512_vnni && __builtin_cpu_supports("avx512bf16");
   features.amx_int8 = features.avx512_vnni && may_use_amx();
-  features.needs_prefetch = __builtin_cpu_is("intel");
+  if (__builtin_cpu_is("intel")) features.prefetch = Prefetch::kTwoStreams;
+  if (is_zen5_or_later()) features.prefetch = Prefetch::kNear;
 #endif
   if (const char* isa = std::getenv("HALOD_CPU_ISA")) {
     const std::string_view limit = isa;
-    if (limit == "scalar") features = {.needs_prefetch = features.needs_prefetch};
+    if (limit == "scalar") features = {.prefetch = features.prefetch};
     if (limit == "avx2") features.avx512_vnni = features.avx512_bf16 = false;
     if (limit == "avx2" || limit == "avx512") features.amx_int8 = false;
   }

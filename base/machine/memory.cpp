@@ -1,11 +1,10 @@
 #include "base/machine/memory.h"
 
 #include <algorithm>
-#include <fstream>
 #include <optional>
-#include <string>
 #include <string_view>
 
+#include "base/machine/control_group.h"
 #include "base/machine/text_file.h"
 
 namespace halod {
@@ -20,14 +19,7 @@ std::optional<uint64_t> find_number(const fs::path& file, std::string_view key) 
 
 /// What is left below the tightest limit of the group and its ancestors.
 void apply_group_limits(const fs::path& root, MachineMemory& memory) {
-  std::ifstream groups(root / "proc/self/cgroup");
-  std::string group;
-  for (std::string line; std::getline(groups, line);) {
-    if (line.starts_with("0::/")) group = line.substr(4);
-  }
-  const fs::path mount = root / "sys/fs/cgroup";
-  for (fs::path folder = mount / group; folder != mount && folder.has_relative_path();
-       folder = folder.parent_path()) {
+  for (const fs::path& folder : control_group_folders(root)) {
     const auto limit = find_number(folder / "memory.max", "");
     const auto used = find_number(folder / "memory.current", "");
     if (!limit || !used) continue;

@@ -82,7 +82,7 @@ void matmul_expanded(const MatmulArgs& args) {
         for_each_token_block(n_tokens, kMaxTokens, [&](int64_t first, auto n) {
           TokenRow x[n];
           for (int t = 0; t < n; ++t) x[t] = token_row(args, token + first + t, column);
-          multiply_tile<ExpandedTile, n>(strip.bytes, sizeof strip.bytes, n_cols, x, sums + first, 0);
+          multiply_tile<ExpandedTile, n>(strip.bytes, sizeof strip.bytes, n_cols, x, sums + first, {});
         });
       }
       store_sums(args, row, token, static_cast<int>(n_tokens), sums);

@@ -14,7 +14,7 @@
 // large by each row's `zero`; with one scale per group. kWideCodes: codes of
 // 128 and more. kPrefetches: the next tile follows this one in memory.
 //
-// How far ahead memory is asked for, how many tokens share a block of registers and whether two tiles are
+// What is asked for ahead, how many tokens share a block of registers and whether two tiles are
 // multiplied at once (TileSettings) changes when something happens, not what.
 #pragma once
 
@@ -22,6 +22,7 @@
 
 #include "kernels/cpu/simd.h"
 #include "kernels/cpu/tile_layout.h"
+#include "kernels/cpu/tile_settings.h"
 #include "kernels/cpu/tile_shape.h"
 #include "kernels/ops/matmul.h"
 
@@ -86,21 +87,44 @@ inline F32x16 add_minimum(F32x16 sum, F32x16 min, const TokenRow& x, int64_t gro
   return fnma(min, broadcast(x.scaled_sums[group]), sum);
 }
 
-/// Asks for what is read some tiles later. A tile is one run of bytes, and so are the tiles that follow it,
-/// which hardware prefetchers find by themselves: candidates of tuning, for those that do not.
+/// Where memory is asked for while a tile is read.
+struct AheadOf {
+  const std::byte* at = nullptr;  ///< for the tile's first byte; nullptr: nothing
+  bool near = false;              ///< into the first level
+
+  /// Tiles follow one another in memory, which ends somewhere: asking for what is not there does nothing.
+  static AheadOf tile(const std::byte* tile, int64_t stride, Ahead ahead) {
+    switch (ahead) {
+      case Ahead::kNear:
+        return {tile + kNearBytes, true};
+      case Ahead::kNextTile:
+        return {tile + stride};
+      case Ahead::kTileAfterNext:
+        return {tile + 2 * stride};
+      case Ahead::kNothing:
+        break;
+    }
+    return {};
+  }
+};
+
 template <int64_t n_bytes>
-inline void prefetch(const std::byte* at) {
-  constexpr int kIntoSecondLevel = 2;  // a tile fills most of the first level
+inline void prefetch(const std::byte* at, bool near) {
+  constexpr int kIntoSecondLevel = 2, kIntoFirstLevel = 3;
+  if (near) {
 #pragma GCC unroll 16
-  for (int64_t i = 0; i < n_bytes; i += 64) __builtin_prefetch(at + i, 0, kIntoSecondLevel);
+    for (int64_t i = 0; i < n_bytes; i += 64) __builtin_prefetch(at + i, 0, kIntoFirstLevel);
+  } else {
+#pragma GCC unroll 16
+    for (int64_t i = 0; i < n_bytes; i += 64) __builtin_prefetch(at + i, 0, kIntoSecondLevel);
+  }
 }
 
 /// sums[k * n_tokens + t] += the products of the 16 rows of tile k, of `cols` columns, with x[t]. Tiles
-/// follow one another in memory, `tile_bytes` each; `tiles_ahead`: asked for before they are read, in units
-/// of n_tiles.
+/// follow one another in memory, `tile_bytes` each.
 template <class Tile, int n_tokens, int n_tiles = 1>
 void multiply_tile(const std::byte* tile, int64_t tile_bytes, int64_t cols, const TokenRow* x, F32x16* sums,
-                   int64_t tiles_ahead) {
+                   AheadOf ahead) {
   constexpr TileShape shape = Tile::kShape;
   constexpr int kQuadsPerScale = kQuadsPerGroup / Tile::kGroupScales, kSums = n_tiles * n_tokens;
   constexpr int64_t kBytesPerGroup = shape.bytes_per_group();
@@ -109,7 +133,6 @@ void multiply_tile(const std::byte* tile, int64_t tile_bytes, int64_t cols, cons
   for (int i = 0; i < kSums; ++i) acc[i] = sums[i];
 
   Tile block[n_tiles];
-  const std::byte* ahead = tile + n_tiles * tiles_ahead * tile_bytes;
   int64_t group = 0;
   for (int64_t b = 0; b < cols / shape.block_columns; ++b) {
     const TileBlock at = shape.block_at(b, cols);
@@ -124,12 +147,12 @@ void multiply_tile(const std::byte* tile, int64_t tile_bytes, int64_t cols, cons
         Tile::load_group(codes_at + k * tile_bytes, codes_at + shape.code_bytes_per_group + k * tile_bytes,
                          codes[k]);
       if constexpr (Tile::kPrefetches) {
-        if (tiles_ahead != 0) {
+        if (ahead.at != nullptr) {
 #pragma GCC unroll 2
-          for (int k = 0; k < n_tiles; ++k) prefetch<kBytesPerGroup>(ahead + k * tile_bytes);
+          for (int k = 0; k < n_tiles; ++k) prefetch<kBytesPerGroup>(ahead.at + k * tile_bytes, ahead.near);
+          ahead.at += kBytesPerGroup;
         }
       }
-      ahead += kBytesPerGroup;
       codes_at += shape.group_stride();
 #pragma GCC unroll 2
       for (int half = 0; half < Tile::kGroupScales; ++half) {

@@ -21,7 +21,7 @@ void matmul_tiles_of(const MatmulArgs& args, TileSettings settings) {
   using Tile = TileFormat<format>;
   const int64_t cols = args.weight.cols, tile_bytes = find_tile_layout(format)->tile_bytes(cols);
   const int64_t end = args.first_row + args.n_rows;
-  const int64_t ahead = settings.tiles_ahead_for(args.n_tokens);
+  const Ahead ahead = settings.ahead(args.n_tokens);
   int64_t row = args.first_row;
   const auto tile_at = [&](int64_t at_row) { return args.weight.data + at_row / kTileRows * tile_bytes; };
   // Two scales a group are one register too many for two tiles: Q6_K is read slower in pairs.
@@ -30,7 +30,8 @@ void matmul_tiles_of(const MatmulArgs& args, TileSettings settings) {
     for (; in_pairs && row + kTileRows < end; row += 2 * kTileRows) {
       const TokenRow x = token_row(args, 0, 0);
       F32x16 sums[2] = {zero_f32(), zero_f32()};
-      multiply_tile<Tile, 1, 2>(tile_at(row), tile_bytes, cols, &x, sums, ahead);
+      multiply_tile<Tile, 1, 2>(tile_at(row), tile_bytes, cols, &x, sums,
+                                AheadOf::tile(tile_at(row), 2 * tile_bytes, ahead));
       store_sums(args, row, 0, 1, sums);
       store_sums(args, row + kTileRows, 0, 1, sums + 1);
     }
@@ -43,7 +44,9 @@ void matmul_tiles_of(const MatmulArgs& args, TileSettings settings) {
         x[t] = token_row(args, first_token + t, 0);
         sums[t] = zero_f32();
       }
-      multiply_tile<Tile, n>(tile_at(row), tile_bytes, cols, x, sums, first_token == 0 ? ahead : 0);
+      multiply_tile<Tile, n>(
+          tile_at(row), tile_bytes, cols, x, sums,
+          AheadOf::tile(tile_at(row), tile_bytes, first_token == 0 ? ahead : Ahead::kNothing));
       store_sums(args, row, first_token, n, sums);
     });
   }

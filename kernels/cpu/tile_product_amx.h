@@ -28,8 +28,8 @@ inline ptrdiff_t common_stride(const TokenRow (&x)[kMatrixTokens]) {
 /// sums[t] += the products of the 16 rows of a tile with x[t]; as multiply_tile.
 template <class Tile>
 void multiply_tile_by_unit(const MatrixUnit<kQuadsPerGroup / Tile::kGroupScales>& unit, const std::byte* tile,
-                           int64_t tile_bytes, int64_t cols, const TokenRow (&x)[kMatrixTokens],
-                           F32x16 (&sums)[kMatrixTokens], int64_t tiles_ahead) {
+                           int64_t cols, const TokenRow (&x)[kMatrixTokens], F32x16 (&sums)[kMatrixTokens],
+                           AheadOf ahead) {
   constexpr TileShape shape = Tile::kShape;
   constexpr int64_t kHalfColumns = kGroupColumns / Tile::kGroupScales;
   constexpr int64_t kBytesPerGroup = shape.bytes_per_group();
@@ -39,7 +39,6 @@ void multiply_tile_by_unit(const MatrixUnit<kQuadsPerGroup / Tile::kGroupScales>
   const ptrdiff_t stride = common_stride(x);
 
   Tile block;
-  const std::byte* ahead = tile + tiles_ahead * tile_bytes;
   int64_t group = 0;
   for (int64_t b = 0; b < cols / shape.block_columns; ++b) {
     const TileBlock at = shape.block_at(b, cols);
@@ -50,9 +49,11 @@ void multiply_tile_by_unit(const MatrixUnit<kQuadsPerGroup / Tile::kGroupScales>
       Tile::load_group(codes_at, codes_at + shape.code_bytes_per_group, codes);
       for (int i = 0; i < kQuadsPerGroup; ++i) store_bytes(code_bytes + 64 * i, codes[i]);
       if constexpr (Tile::kPrefetches) {
-        if (tiles_ahead != 0) prefetch<kBytesPerGroup>(ahead);
+        if (ahead.at != nullptr) {
+          prefetch<kBytesPerGroup>(ahead.at, ahead.near);
+          ahead.at += kBytesPerGroup;
+        }
       }
-      ahead += kBytesPerGroup;
       codes_at += shape.group_stride();
       if (stride == 0) {
         for (int t = 0; t < kMatrixTokens; ++t)
@@ -120,8 +121,9 @@ void matmul_tiles_of(const MatmulArgs& args, TileSettings settings) {
           x[t] = token_row(args, token + t, 0);
           sums[t] = zero_f32();
         }
-        multiply_tile_by_unit<Tile>(unit, tile, tile_bytes, cols, x, sums,
-                                    token == 0 ? settings.tiles_ahead_for(args.n_tokens) : 0);
+        multiply_tile_by_unit<Tile>(
+            unit, tile, cols, x, sums,
+            AheadOf::tile(tile, tile_bytes, token == 0 ? settings.more_tokens : Ahead::kNothing));
         store_sums(args, row, token, kMatrixTokens, sums);
       }
     }

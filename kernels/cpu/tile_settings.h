@@ -4,28 +4,42 @@
 
 #include <cstdint>
 
+#include "base/cpu_features.h"
+
 namespace halod {
 
+/// What is asked for before it is read, while the first block of tokens goes by.
+enum class Ahead {
+  kNothing,  ///< that is left to the CPU's prefetchers
+  kNear,     ///< kNearBytes on, into the first level: little enough to stay there, and all that is on its way
+             ///< from memory while it is multiplied
+  kNextTile,  ///< the same place of the next tile, or pair of tiles, into the second level
+  kTileAfterNext,
+};
+inline constexpr int64_t kNearBytes = 8192;
+
 struct TileSettings {
-  /// Memory is asked for so many tiles before it is read, while the first block of tokens goes by. 0: that is
-  /// left to the CPU. kByTokens: none for one token, one tile for more, whose products leave time between two
-  /// bytes.
-  static constexpr int64_t kByTokens = -1;
-  int64_t tiles_ahead = kByTokens;
+  Ahead one_token = Ahead::kNothing;
+  Ahead more_tokens = Ahead::kNextTile;  ///< whose products leave time between two bytes
   int64_t max_tokens = 8;  ///< tokens of one block of registers, where the instruction set has so many
   bool in_pairs = false;  ///< for one token: two tiles at a time, where the instruction set has registers for
                           ///< it (matmul_tiles_of)
 
-  /// What runs untuned. CPUs differ where one token's weights are one even stream: some read it best by
-  /// themselves, others need to be asked, and read two streams faster than one.
-  static constexpr TileSettings untuned(bool needs_prefetch) {
-    if (!needs_prefetch) return {};
-    return {.tiles_ahead = 1, .in_pairs = true};
+  /// What runs untuned. `whole_bytes`: a weight's code is one, and nothing is unpacked, so that the CPU sees
+  /// the loads early enough by itself.
+  static constexpr TileSettings untuned(Prefetch prefetch, bool whole_bytes) {
+    switch (prefetch) {
+      case Prefetch::kNear:
+        return {.one_token = whole_bytes ? Ahead::kNothing : Ahead::kNear, .more_tokens = Ahead::kNear};
+      case Prefetch::kTwoStreams:
+        return {.one_token = Ahead::kNextTile, .in_pairs = true};
+      case Prefetch::kByHardware:
+        break;
+    }
+    return {};
   }
 
-  constexpr int64_t tiles_ahead_for(int64_t n_tokens) const {
-    return tiles_ahead == kByTokens ? (n_tokens > 1 ? 1 : 0) : tiles_ahead;
-  }
+  constexpr Ahead ahead(int64_t n_tokens) const { return n_tokens == 1 ? one_token : more_tokens; }
 };
 
 }  // namespace halod

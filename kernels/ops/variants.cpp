@@ -24,50 +24,62 @@ template <void (*run)(const MatmulArgs&, TileSettings), TileSettings settings>
 void tiles(const MatmulArgs& args) {
   run(args, settings);
 }
-template <void (*run)(const MatmulArgs&, TileSettings)>
+template <void (*run)(const MatmulArgs&, TileSettings), int64_t max_tokens = TileSettings().max_tokens>
 void untuned_tiles(const MatmulArgs& args) {
-  run(args, TileSettings::untuned(cpu_features().needs_prefetch));
+  const FormatTraits& f = traits(args.weight.format);
+  TileSettings settings = TileSettings::untuned(cpu_features().prefetch, f.block_bytes >= f.block_elements);
+  settings.max_tokens = max_tokens;
+  run(args, settings);
 }
+
+constexpr TileSettings both(Ahead ahead) { return {.one_token = ahead, .more_tokens = ahead}; }
+constexpr TileSettings pairs(Ahead ahead) { return {.one_token = ahead, .in_pairs = true}; }
 
 constexpr std::string_view kFusedTiles = "tiles, fused", kFusedExpanded = "expanded, fused";
 
 /// The first of an instruction set's rows is what runs untuned. Those below it, which differ in their
-/// TileSettings, are the candidates of tuning; names say how: ahead0 to ahead2, block4, pairs.
+/// TileSettings, are the candidates of tuning; names say how: near, ahead0 to ahead2, block4, pairs.
 constexpr std::array kMatmul = {
     MatmulVariant{"amx_int8_tiles16", Isa::kAmx, WeightLayout::kTiles16, true, kFusedTiles, supports_tiles,
                   untuned_tiles<amx::matmul_tiles>, 16},
     MatmulVariant{"avx512_vnni_tiles16", Isa::kAvx512Vnni, WeightLayout::kTiles16, true, kFusedTiles,
                   supports_tiles, untuned_tiles<avx512::matmul_tiles>},
-    MatmulVariant{"avx512_vnni_tiles16_ahead1", Isa::kAvx512Vnni, WeightLayout::kTiles16, true, kFusedTiles,
-                  supports_tiles, tiles<avx512::matmul_tiles, TileSettings{.tiles_ahead = 1}>, 1, 1},
+    MatmulVariant{"avx512_vnni_tiles16_near", Isa::kAvx512Vnni, WeightLayout::kTiles16, true, kFusedTiles,
+                  supports_tiles, tiles<avx512::matmul_tiles, both(Ahead::kNear)>},
     MatmulVariant{"avx512_vnni_tiles16_ahead0", Isa::kAvx512Vnni, WeightLayout::kTiles16, true, kFusedTiles,
-                  supports_tiles, tiles<avx512::matmul_tiles, TileSettings{.tiles_ahead = 0}>},
+                  supports_tiles, tiles<avx512::matmul_tiles, both(Ahead::kNothing)>},
+    MatmulVariant{"avx512_vnni_tiles16_ahead1", Isa::kAvx512Vnni, WeightLayout::kTiles16, true, kFusedTiles,
+                  supports_tiles, tiles<avx512::matmul_tiles, both(Ahead::kNextTile)>},
     MatmulVariant{"avx512_vnni_tiles16_ahead2", Isa::kAvx512Vnni, WeightLayout::kTiles16, true, kFusedTiles,
-                  supports_tiles, tiles<avx512::matmul_tiles, TileSettings{.tiles_ahead = 2}>},
+                  supports_tiles, tiles<avx512::matmul_tiles, both(Ahead::kTileAfterNext)>},
     MatmulVariant{"avx512_vnni_tiles16_block4", Isa::kAvx512Vnni, WeightLayout::kTiles16, true, kFusedTiles,
-                  supports_tiles, tiles<avx512::matmul_tiles, TileSettings{.max_tokens = 4}>, 5},
+                  supports_tiles, untuned_tiles<avx512::matmul_tiles, 4>, 5},
     MatmulVariant{"avx512_vnni_tiles16_block4_ahead0", Isa::kAvx512Vnni, WeightLayout::kTiles16, true,
                   kFusedTiles, supports_tiles,
-                  tiles<avx512::matmul_tiles, TileSettings{.tiles_ahead = 0, .max_tokens = 4}>, 5},
+                  tiles<avx512::matmul_tiles, TileSettings{.more_tokens = Ahead::kNothing, .max_tokens = 4}>,
+                  5},
     MatmulVariant{"avx512_vnni_tiles16_pairs", Isa::kAvx512Vnni, WeightLayout::kTiles16, true, kFusedTiles,
-                  supports_tiles, tiles<avx512::matmul_tiles, TileSettings{.in_pairs = true}>, 1, 1},
+                  supports_tiles, tiles<avx512::matmul_tiles, pairs(Ahead::kNothing)>, 1, 1},
+    MatmulVariant{"avx512_vnni_tiles16_pairs_near", Isa::kAvx512Vnni, WeightLayout::kTiles16, true,
+                  kFusedTiles, supports_tiles, tiles<avx512::matmul_tiles, pairs(Ahead::kNear)>, 1, 1},
     MatmulVariant{"avx512_vnni_tiles16_pairs_ahead1", Isa::kAvx512Vnni, WeightLayout::kTiles16, true,
-                  kFusedTiles, supports_tiles,
-                  tiles<avx512::matmul_tiles, TileSettings{.tiles_ahead = 1, .in_pairs = true}>, 1, 1},
+                  kFusedTiles, supports_tiles, tiles<avx512::matmul_tiles, pairs(Ahead::kNextTile)>, 1, 1},
     MatmulVariant{"avx512_vnni_expanded16", Isa::kAvx512Vnni, WeightLayout::kRows, true, kFusedExpanded,
                   supports_expansion, avx512::matmul_expanded},
     MatmulVariant{"avx512_float_rows", Isa::kAvx512Vnni, WeightLayout::kRows, false, "avx512_float_rows",
                   supports_float_rows, avx512::matmul_rows},
     MatmulVariant{"avx2_tiles16", Isa::kAvx2, WeightLayout::kTiles16, true, kFusedTiles, supports_tiles,
                   untuned_tiles<avx2::matmul_tiles>},
-    MatmulVariant{"avx2_tiles16_ahead1", Isa::kAvx2, WeightLayout::kTiles16, true, kFusedTiles,
-                  supports_tiles, tiles<avx2::matmul_tiles, TileSettings{.tiles_ahead = 1}>, 1, 1},
+    MatmulVariant{"avx2_tiles16_near", Isa::kAvx2, WeightLayout::kTiles16, true, kFusedTiles, supports_tiles,
+                  tiles<avx2::matmul_tiles, both(Ahead::kNear)>},
     MatmulVariant{"avx2_tiles16_ahead0", Isa::kAvx2, WeightLayout::kTiles16, true, kFusedTiles,
-                  supports_tiles, tiles<avx2::matmul_tiles, TileSettings{.tiles_ahead = 0}>},
+                  supports_tiles, tiles<avx2::matmul_tiles, both(Ahead::kNothing)>},
+    MatmulVariant{"avx2_tiles16_ahead1", Isa::kAvx2, WeightLayout::kTiles16, true, kFusedTiles,
+                  supports_tiles, tiles<avx2::matmul_tiles, both(Ahead::kNextTile)>},
     MatmulVariant{"avx2_tiles16_ahead2", Isa::kAvx2, WeightLayout::kTiles16, true, kFusedTiles,
-                  supports_tiles, tiles<avx2::matmul_tiles, TileSettings{.tiles_ahead = 2}>},
+                  supports_tiles, tiles<avx2::matmul_tiles, both(Ahead::kTileAfterNext)>},
     MatmulVariant{"avx2_tiles16_block2", Isa::kAvx2, WeightLayout::kTiles16, true, kFusedTiles,
-                  supports_tiles, tiles<avx2::matmul_tiles, TileSettings{.max_tokens = 2}>, 4},
+                  supports_tiles, untuned_tiles<avx2::matmul_tiles, 2>, 4},
     MatmulVariant{"avx2_expanded16", Isa::kAvx2, WeightLayout::kRows, true, kFusedExpanded,
                   supports_expansion, avx2::matmul_expanded},
     MatmulVariant{"avx2_float_rows", Isa::kAvx2, WeightLayout::kRows, false, "avx2_float_rows",

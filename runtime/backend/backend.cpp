@@ -3,13 +3,10 @@
 #include <fmt/format.h>
 #include <spdlog/spdlog.h>
 
-#include <algorithm>
-#include <fstream>
-#include <set>
 #include <string>
-#include <thread>
 #include <utility>
 
+#include "base/machine/cpus.h"
 #include "runtime/backend/cpu/cpu_backend.h"
 #include "runtime/backend/hip/graph_device.h"
 #include "runtime/backend/hip/hip_backend.h"
@@ -67,17 +64,7 @@ Result<std::unique_ptr<RecurrentStates>> Backend::allocate_states(const Recurren
   return Error{ErrorCode::kUnsupported, fmt::format("backend {} has no recurrent layers", name()), "backend"};
 }
 
-int default_cpu_threads() {
-  std::ifstream cpuinfo("/proc/cpuinfo");
-  std::set<std::pair<std::string, std::string>> cores;
-  std::string physical_id;
-  for (std::string line; std::getline(cpuinfo, line);) {
-    if (line.starts_with("physical id")) physical_id = line;
-    if (line.starts_with("core id")) cores.emplace(physical_id, line);
-  }
-  const int n_logical = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
-  return cores.empty() ? n_logical : std::min(n_logical, static_cast<int>(cores.size()));
-}
+int default_cpu_threads() { return read_allowed_cpus().n_threads(); }
 
 namespace {
 

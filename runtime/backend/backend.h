@@ -381,8 +381,7 @@ struct BackendOptions {
   bool exact = false;  ///< reference kernels in f32 on the file's own blocks, f32 KV: slow, for comparing
 };
 
-/// One thread per physical core: a second hardware thread adds no memory bandwidth and shares the vector
-/// units.
+/// One thread per physical core that this process may compute on (AllowedCpus::n_threads). Thread: any.
 int default_cpu_threads();
 
 /// Errors: kUnsupported with the reason when the wanted kind cannot run here.
