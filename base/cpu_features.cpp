@@ -49,12 +49,12 @@ CpuFeatures detect() {
                          __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512vnni");
   features.avx512_bf16 = features.avx512_vnni && __builtin_cpu_supports("avx512bf16");
   features.amx_int8 = features.avx512_vnni && may_use_amx();
-  if (__builtin_cpu_is("intel")) features.prefetch = Prefetch::kTwoStreams;
-  if (is_zen5_or_later()) features.prefetch = Prefetch::kNear;
+  if (__builtin_cpu_is("intel")) features.microarchitecture = Microarchitecture::kIntel;
+  if (is_zen5_or_later()) features.microarchitecture = Microarchitecture::kZen5;
 #endif
   if (const char* isa = std::getenv("HALOD_CPU_ISA")) {
     const std::string_view limit = isa;
-    if (limit == "scalar") features = {.prefetch = features.prefetch};
+    if (limit == "scalar") features = {.microarchitecture = features.microarchitecture};
     if (limit == "avx2") features.avx512_vnni = features.avx512_bf16 = false;
     if (limit == "avx2" || limit == "avx512") features.amx_int8 = false;
   }

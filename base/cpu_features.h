@@ -5,12 +5,13 @@
 
 namespace halod {
 
-/// Who sees to it that weights, a stream that is read once, are there in time: what is fastest untuned, by
-/// measurement (docs/performance.md).
-enum class Prefetch {
-  kByHardware,  ///< asking for one token's weights slows it: Zen 4 and earlier
-  kNear,        ///< by itself it reads unpacked codes half as fast as it can; asked for little ahead: Zen 5
-  kTwoStreams,  ///< asked for a tile ahead, and two tiles at once are faster than one: Intel
+/// Cores that differ in how they read a stream of weights fastest (docs/performance.md has the figures).
+enum class Microarchitecture {
+  kOther,  ///< hardware prefetchers keep up with one token's weights, and asking by instructions slows them:
+           ///< as measured on Zen 4
+  kZen5,   ///< by itself it reads codes that are unpacked half as fast as it can; asked a little ahead, at
+           ///< once
+  kIntel,  ///< asked for a tile ahead, and two tiles side by side are faster than one
 };
 
 struct CpuFeatures {
@@ -19,7 +20,7 @@ struct CpuFeatures {
       false;  ///< AVX-512 F, BW, DQ, VL and VNNI together (Zen 4 and later, Ice Lake and later)
   bool avx512_bf16 = false;
   bool amx_int8 = false;  ///< that, AMX tiles with 8-bit integers, and Linux lets this process have them
-  Prefetch prefetch = Prefetch::kByHardware;
+  Microarchitecture microarchitecture = Microarchitecture::kOther;
 };
 
 /// The CPU's features, less those that HALOD_CPU_ISA takes away (`scalar`, `avx2`, `avx512`; for tests and

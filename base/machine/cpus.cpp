@@ -60,7 +60,7 @@ int AllowedCpus::n_threads() const {
 }
 
 AllowedCpus read_allowed_cpus(const fs::path& root) {
-  std::map<int, Core> cores;
+  std::map<int, CoreThreads> cores;
   const auto allowed = find_value(root / "proc/self/status", "Cpus_allowed_list:");
   for (const int cpu : parse_cpu_list(allowed.value_or(""))) cores[first_thread_of(root, cpu)].push_back(cpu);
   AllowedCpus cpus{.quota = read_quota(root)};

@@ -7,13 +7,14 @@
 
 namespace halod {
 
-/// The hardware threads of one physical core, as the kernel numbers them; ascending, never empty.
-using Core = std::vector<int>;
+/// One physical core: its hardware threads as the kernel numbers them; ascending, never empty.
+using CoreThreads = std::vector<int>;
 
 /// What this process was left of the machine, by taskset, systemd's CPUAffinity= and CPUQuota=, podman's
 /// --cpuset-cpus and --cpus.
 struct AllowedCpus {
-  std::vector<Core> cores;  ///< with an allowed hardware thread, and only such threads; by their first one
+  std::vector<CoreThreads>
+      cores;  ///< with an allowed hardware thread, and only such threads; by their first one
   /// Seconds of computing in a second that the tightest control group (version 2) leaves.
   std::optional<double> quota;
 

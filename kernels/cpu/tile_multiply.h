@@ -18,6 +18,8 @@
 // multiplied at once (TileSettings) changes when something happens, not what.
 #pragma once
 
+#include <algorithm>
+#include <bit>
 #include <type_traits>
 
 #include "kernels/cpu/simd.h"
@@ -91,21 +93,22 @@ inline F32x16 add_minimum(F32x16 sum, F32x16 min, const TokenRow& x, int64_t gro
 struct AheadOf {
   const std::byte* at = nullptr;  ///< for the tile's first byte; nullptr: nothing
   bool near = false;              ///< into the first level
+  /// A tile that is read again for each block of tokens: of the groups of 32 columns, every n-th, from this
+  /// one on, so that what is on its way from memory is spread over the time that there is.
+  int64_t every = 1, first = 0;  ///< a power of two
 
-  /// Tiles follow one another in memory, which ends somewhere: asking for what is not there does nothing.
-  static AheadOf tile(const std::byte* tile, int64_t stride, Ahead ahead) {
-    switch (ahead) {
-      case Ahead::kNear:
-        return {tile + kNearBytes, true};
-      case Ahead::kNextTile:
-        return {tile + stride};
-      case Ahead::kTileAfterNext:
-        return {tile + 2 * stride};
-      case Ahead::kNothing:
-        break;
-    }
-    return {};
+  /// `stride` to the tile, or pair, that is next. Tiles follow one another in memory, which ends somewhere:
+  /// asking for what is not there does nothing.
+  static AheadOf tile(const std::byte* tile, int64_t stride, Ahead ahead, int64_t n_blocks, int64_t block) {
+    if (ahead == Ahead::kNothing) return {};
+    if (ahead == Ahead::kNear) return block == 0 ? AheadOf{tile + kNearBytes, true} : AheadOf{};
+    constexpr int64_t kMostBlocks = 8;
+    const auto every = static_cast<int64_t>(
+        std::bit_floor(static_cast<uint64_t>(std::clamp<int64_t>(n_blocks, 1, kMostBlocks))));
+    if (block >= every) return {};
+    return {tile + (ahead == Ahead::kNextTile ? 1 : 2) * stride, false, every, block};
   }
+  bool asks_at(int64_t group) const { return at != nullptr && (group & (every - 1)) == first; }
 };
 
 template <int64_t n_bytes>
@@ -147,10 +150,10 @@ void multiply_tile(const std::byte* tile, int64_t tile_bytes, int64_t cols, cons
         Tile::load_group(codes_at + k * tile_bytes, codes_at + shape.code_bytes_per_group + k * tile_bytes,
                          codes[k]);
       if constexpr (Tile::kPrefetches) {
-        if (ahead.at != nullptr) {
+        if (ahead.asks_at(group)) {
+          const std::byte* at_group = ahead.at + group * kBytesPerGroup;
 #pragma GCC unroll 2
-          for (int k = 0; k < n_tiles; ++k) prefetch<kBytesPerGroup>(ahead.at + k * tile_bytes, ahead.near);
-          ahead.at += kBytesPerGroup;
+          for (int k = 0; k < n_tiles; ++k) prefetch<kBytesPerGroup>(at_group + k * tile_bytes, ahead.near);
         }
       }
       codes_at += shape.group_stride();
@@ -236,20 +239,20 @@ inline void store_sums(const MatmulArgs& args, int64_t first_row, int64_t first_
   }
 }
 
-/// Calls function(first, count) for [0, n) in pieces of kMaxTokens, then of powers of two, none of more than
-/// max_tokens; count is an integral_constant.
-template <class Function>
+/// Calls function(first, count) for [0, n) in pieces of `largest` (8, 4 or 2), then of smaller powers of two,
+/// none of more than max_tokens; count is an integral_constant.
+template <int64_t largest = kMaxTokens, class Function>
 void for_each_token_block(int64_t n, int64_t max_tokens, const Function& function) {
   int64_t t = 0;
-  if (max_tokens >= kMaxTokens) {
-    for (; t + kMaxTokens <= n; t += kMaxTokens) function(t, std::integral_constant<int, kMaxTokens>());
+  if (max_tokens >= largest) {
+    for (; t + largest <= n; t += largest) function(t, std::integral_constant<int, largest>());
   }
-  if constexpr (kMaxTokens > 4) {
+  if constexpr (largest > 4) {
     if (max_tokens >= 4) {
       for (; t + 4 <= n; t += 4) function(t, std::integral_constant<int, 4>());
     }
   }
-  if constexpr (kMaxTokens > 2) {
+  if constexpr (largest > 2) {
     for (; t + 2 <= n; t += 2) function(t, std::integral_constant<int, 2>());
   }
   for (; t < n; ++t) function(t, std::integral_constant<int, 1>());

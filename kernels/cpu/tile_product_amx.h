@@ -49,10 +49,7 @@ void multiply_tile_by_unit(const MatrixUnit<kQuadsPerGroup / Tile::kGroupScales>
       Tile::load_group(codes_at, codes_at + shape.code_bytes_per_group, codes);
       for (int i = 0; i < kQuadsPerGroup; ++i) store_bytes(code_bytes + 64 * i, codes[i]);
       if constexpr (Tile::kPrefetches) {
-        if (ahead.at != nullptr) {
-          prefetch<kBytesPerGroup>(ahead.at, ahead.near);
-          ahead.at += kBytesPerGroup;
-        }
+        if (ahead.asks_at(group)) prefetch<kBytesPerGroup>(ahead.at + group * kBytesPerGroup, ahead.near);
       }
       codes_at += shape.group_stride();
       if (stride == 0) {
@@ -121,9 +118,9 @@ void matmul_tiles_of(const MatmulArgs& args, TileSettings settings) {
           x[t] = token_row(args, token + t, 0);
           sums[t] = zero_f32();
         }
-        multiply_tile_by_unit<Tile>(
-            unit, tile, cols, x, sums,
-            AheadOf::tile(tile, tile_bytes, token == 0 ? settings.more_tokens : Ahead::kNothing));
+        const AheadOf ahead =
+            AheadOf::tile(tile, tile_bytes, settings.ahead, n_by_unit / kMatrixTokens, token / kMatrixTokens);
+        multiply_tile_by_unit<Tile>(unit, tile, cols, x, sums, ahead);
         store_sums(args, row, token, kMatrixTokens, sums);
       }
     }

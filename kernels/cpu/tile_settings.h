@@ -19,27 +19,27 @@ enum class Ahead {
 inline constexpr int64_t kNearBytes = 8192;
 
 struct TileSettings {
-  Ahead one_token = Ahead::kNothing;
-  Ahead more_tokens = Ahead::kNextTile;  ///< whose products leave time between two bytes
+  Ahead ahead = Ahead::kNothing;
   int64_t max_tokens = 8;  ///< tokens of one block of registers, where the instruction set has so many
-  bool in_pairs = false;  ///< for one token: two tiles at a time, where the instruction set has registers for
-                          ///< it (matmul_tiles_of)
+  bool in_pairs = false;   ///< two tiles at a time, where there are registers for it (matmul_tiles_of)
+  Ahead ahead_of_pairs = ahead;
 
   /// What runs untuned. `whole_bytes`: a weight's code is one, and nothing is unpacked, so that the CPU sees
   /// the loads early enough by itself.
-  static constexpr TileSettings untuned(Prefetch prefetch, bool whole_bytes) {
-    switch (prefetch) {
-      case Prefetch::kNear:
-        return {.one_token = whole_bytes ? Ahead::kNothing : Ahead::kNear, .more_tokens = Ahead::kNear};
-      case Prefetch::kTwoStreams:
-        return {.one_token = Ahead::kNextTile, .in_pairs = true};
-      case Prefetch::kByHardware:
-        break;
+  static constexpr TileSettings untuned(Microarchitecture core, bool whole_bytes, int64_t n_tokens) {
+    if (n_tokens > 1 && core == Microarchitecture::kZen5) {
+      // Its loads, of which a broadcast of activations is one, are no more in a cycle than its dot products:
+      // two tiles share one, once there are tokens enough for memory to be no longer what all wait for.
+      const bool waits_for_memory = n_tokens < (whole_bytes ? 16 : 8);
+      return waits_for_memory
+                 ? TileSettings{.ahead = Ahead::kNear}
+                 : TileSettings{.ahead = Ahead::kNear, .in_pairs = true, .ahead_of_pairs = Ahead::kNextTile};
     }
+    if (n_tokens > 1) return {.ahead = Ahead::kNextTile};  // products leave time between two bytes
+    if (core == Microarchitecture::kZen5 && !whole_bytes) return {.ahead = Ahead::kNear};
+    if (core == Microarchitecture::kIntel) return {.ahead = Ahead::kNextTile, .in_pairs = true};
     return {};
   }
-
-  constexpr Ahead ahead(int64_t n_tokens) const { return n_tokens == 1 ? one_token : more_tokens; }
 };
 
 }  // namespace halod

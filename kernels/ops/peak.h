@@ -1,6 +1,6 @@
-// What an instruction set can do at most, measured: dot products and multiply-adds of operands in the
-// first-level cache, with nothing between them, and reading. halo-bench states matrix products as a
-// percentage of these.
+// What an instruction set can do at most, measured: dot products and multiply-adds of operands in registers,
+// or in the first-level cache where there are few, with nothing between them, and reading. halo-bench states
+// matrix products as a percentage of these.
 #pragma once
 
 #include <cstdint>

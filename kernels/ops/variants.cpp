@@ -27,13 +27,11 @@ void tiles(const MatmulArgs& args) {
 template <void (*run)(const MatmulArgs&, TileSettings), int64_t max_tokens = TileSettings().max_tokens>
 void untuned_tiles(const MatmulArgs& args) {
   const FormatTraits& f = traits(args.weight.format);
-  TileSettings settings = TileSettings::untuned(cpu_features().prefetch, f.block_bytes >= f.block_elements);
+  TileSettings settings = TileSettings::untuned(cpu_features().microarchitecture,
+                                                f.block_bytes >= f.block_elements, args.n_tokens);
   settings.max_tokens = max_tokens;
   run(args, settings);
 }
-
-constexpr TileSettings both(Ahead ahead) { return {.one_token = ahead, .more_tokens = ahead}; }
-constexpr TileSettings pairs(Ahead ahead) { return {.one_token = ahead, .in_pairs = true}; }
 
 constexpr std::string_view kFusedTiles = "tiles, fused", kFusedExpanded = "expanded, fused";
 
@@ -45,25 +43,25 @@ constexpr std::array kMatmul = {
     MatmulVariant{"avx512_vnni_tiles16", Isa::kAvx512Vnni, WeightLayout::kTiles16, true, kFusedTiles,
                   supports_tiles, untuned_tiles<avx512::matmul_tiles>},
     MatmulVariant{"avx512_vnni_tiles16_near", Isa::kAvx512Vnni, WeightLayout::kTiles16, true, kFusedTiles,
-                  supports_tiles, tiles<avx512::matmul_tiles, both(Ahead::kNear)>},
+                  supports_tiles, tiles<avx512::matmul_tiles, TileSettings{.ahead = Ahead::kNear}>},
     MatmulVariant{"avx512_vnni_tiles16_ahead0", Isa::kAvx512Vnni, WeightLayout::kTiles16, true, kFusedTiles,
-                  supports_tiles, tiles<avx512::matmul_tiles, both(Ahead::kNothing)>},
+                  supports_tiles, tiles<avx512::matmul_tiles, TileSettings{}>},
     MatmulVariant{"avx512_vnni_tiles16_ahead1", Isa::kAvx512Vnni, WeightLayout::kTiles16, true, kFusedTiles,
-                  supports_tiles, tiles<avx512::matmul_tiles, both(Ahead::kNextTile)>},
+                  supports_tiles, tiles<avx512::matmul_tiles, TileSettings{.ahead = Ahead::kNextTile}>},
     MatmulVariant{"avx512_vnni_tiles16_ahead2", Isa::kAvx512Vnni, WeightLayout::kTiles16, true, kFusedTiles,
-                  supports_tiles, tiles<avx512::matmul_tiles, both(Ahead::kTileAfterNext)>},
+                  supports_tiles, tiles<avx512::matmul_tiles, TileSettings{.ahead = Ahead::kTileAfterNext}>},
     MatmulVariant{"avx512_vnni_tiles16_block4", Isa::kAvx512Vnni, WeightLayout::kTiles16, true, kFusedTiles,
                   supports_tiles, untuned_tiles<avx512::matmul_tiles, 4>, 5},
     MatmulVariant{"avx512_vnni_tiles16_block4_ahead0", Isa::kAvx512Vnni, WeightLayout::kTiles16, true,
-                  kFusedTiles, supports_tiles,
-                  tiles<avx512::matmul_tiles, TileSettings{.more_tokens = Ahead::kNothing, .max_tokens = 4}>,
-                  5},
+                  kFusedTiles, supports_tiles, tiles<avx512::matmul_tiles, TileSettings{.max_tokens = 4}>, 5},
     MatmulVariant{"avx512_vnni_tiles16_pairs", Isa::kAvx512Vnni, WeightLayout::kTiles16, true, kFusedTiles,
-                  supports_tiles, tiles<avx512::matmul_tiles, pairs(Ahead::kNothing)>, 1, 1},
+                  supports_tiles, tiles<avx512::matmul_tiles, TileSettings{.in_pairs = true}>},
     MatmulVariant{"avx512_vnni_tiles16_pairs_near", Isa::kAvx512Vnni, WeightLayout::kTiles16, true,
-                  kFusedTiles, supports_tiles, tiles<avx512::matmul_tiles, pairs(Ahead::kNear)>, 1, 1},
+                  kFusedTiles, supports_tiles,
+                  tiles<avx512::matmul_tiles, TileSettings{.ahead = Ahead::kNear, .in_pairs = true}>},
     MatmulVariant{"avx512_vnni_tiles16_pairs_ahead1", Isa::kAvx512Vnni, WeightLayout::kTiles16, true,
-                  kFusedTiles, supports_tiles, tiles<avx512::matmul_tiles, pairs(Ahead::kNextTile)>, 1, 1},
+                  kFusedTiles, supports_tiles,
+                  tiles<avx512::matmul_tiles, TileSettings{.ahead = Ahead::kNextTile, .in_pairs = true}>},
     MatmulVariant{"avx512_vnni_expanded16", Isa::kAvx512Vnni, WeightLayout::kRows, true, kFusedExpanded,
                   supports_expansion, avx512::matmul_expanded},
     MatmulVariant{"avx512_float_rows", Isa::kAvx512Vnni, WeightLayout::kRows, false, "avx512_float_rows",
@@ -71,13 +69,13 @@ constexpr std::array kMatmul = {
     MatmulVariant{"avx2_tiles16", Isa::kAvx2, WeightLayout::kTiles16, true, kFusedTiles, supports_tiles,
                   untuned_tiles<avx2::matmul_tiles>},
     MatmulVariant{"avx2_tiles16_near", Isa::kAvx2, WeightLayout::kTiles16, true, kFusedTiles, supports_tiles,
-                  tiles<avx2::matmul_tiles, both(Ahead::kNear)>},
+                  tiles<avx2::matmul_tiles, TileSettings{.ahead = Ahead::kNear}>},
     MatmulVariant{"avx2_tiles16_ahead0", Isa::kAvx2, WeightLayout::kTiles16, true, kFusedTiles,
-                  supports_tiles, tiles<avx2::matmul_tiles, both(Ahead::kNothing)>},
+                  supports_tiles, tiles<avx2::matmul_tiles, TileSettings{}>},
     MatmulVariant{"avx2_tiles16_ahead1", Isa::kAvx2, WeightLayout::kTiles16, true, kFusedTiles,
-                  supports_tiles, tiles<avx2::matmul_tiles, both(Ahead::kNextTile)>},
+                  supports_tiles, tiles<avx2::matmul_tiles, TileSettings{.ahead = Ahead::kNextTile}>},
     MatmulVariant{"avx2_tiles16_ahead2", Isa::kAvx2, WeightLayout::kTiles16, true, kFusedTiles,
-                  supports_tiles, tiles<avx2::matmul_tiles, both(Ahead::kTileAfterNext)>},
+                  supports_tiles, tiles<avx2::matmul_tiles, TileSettings{.ahead = Ahead::kTileAfterNext}>},
     MatmulVariant{"avx2_tiles16_block2", Isa::kAvx2, WeightLayout::kTiles16, true, kFusedTiles,
                   supports_tiles, untuned_tiles<avx2::matmul_tiles, 2>, 4},
     MatmulVariant{"avx2_expanded16", Isa::kAvx2, WeightLayout::kRows, true, kFusedExpanded,

@@ -35,14 +35,14 @@ class ASixteenCoreMachine : public testing::Test {
 
 TEST_F(ASixteenCoreMachine, ComputesOnEachCoreOnce) {
   EXPECT_EQ(read().cores.size(), 16U);
-  EXPECT_EQ(read().cores[3], (Core{3, 19}));
+  EXPECT_EQ(read().cores[3], (CoreThreads{3, 19}));
   EXPECT_FALSE(read().quota);
   EXPECT_EQ(read().n_threads(), 16);
 }
 
 TEST_F(ASixteenCoreMachine, ComputesOnlyWhereItMay) {
   allow("4-7,17,20-22");
-  EXPECT_EQ(read().cores, (std::vector<Core>{{17}, {4, 20}, {5, 21}, {6, 22}, {7}}));
+  EXPECT_EQ(read().cores, (std::vector<CoreThreads>{{17}, {4, 20}, {5, 21}, {6, 22}, {7}}));
   EXPECT_EQ(read().n_threads(), 5);
 }
 
@@ -79,7 +79,7 @@ TEST(AMachineWithoutTopology, HasACoreForEachProcessor) {
   TemporaryFolder folder;
   fs::create_directories(folder.path() / "proc/self");
   folder.write_file("proc/self/status", "Cpus_allowed_list:\t0-1\n");
-  EXPECT_EQ(read_allowed_cpus(folder.path()).cores, (std::vector<Core>{{0}, {1}}));
+  EXPECT_EQ(read_allowed_cpus(folder.path()).cores, (std::vector<CoreThreads>{{0}, {1}}));
 }
 
 TEST(ThisMachine, HasAProcessor) { EXPECT_FALSE(read_allowed_cpus().cores.empty()); }
