@@ -108,7 +108,7 @@ struct AheadOf {
     if (block >= every) return {};
     return {tile + (ahead == Ahead::kNextTile ? 1 : 2) * stride, false, every, block};
   }
-  bool asks_at(int64_t group) const { return at != nullptr && (group & (every - 1)) == first; }
+  bool asks_at(int64_t group) const { return (group & (every - 1)) == first; }
 };
 
 template <int64_t n_bytes>
@@ -150,10 +150,12 @@ void multiply_tile(const std::byte* tile, int64_t tile_bytes, int64_t cols, cons
         Tile::load_group(codes_at + k * tile_bytes, codes_at + shape.code_bytes_per_group + k * tile_bytes,
                          codes[k]);
       if constexpr (Tile::kPrefetches) {
-        if (ahead.asks_at(group)) {
-          const std::byte* at_group = ahead.at + group * kBytesPerGroup;
+        if (ahead.at != nullptr) {
+          if (n_tokens == 1 || ahead.asks_at(group)) {
 #pragma GCC unroll 2
-          for (int k = 0; k < n_tiles; ++k) prefetch<kBytesPerGroup>(at_group + k * tile_bytes, ahead.near);
+            for (int k = 0; k < n_tiles; ++k) prefetch<kBytesPerGroup>(ahead.at + k * tile_bytes, ahead.near);
+          }
+          ahead.at += kBytesPerGroup;
         }
       }
       codes_at += shape.group_stride();

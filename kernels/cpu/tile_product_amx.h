@@ -49,7 +49,8 @@ void multiply_tile_by_unit(const MatrixUnit<kQuadsPerGroup / Tile::kGroupScales>
       Tile::load_group(codes_at, codes_at + shape.code_bytes_per_group, codes);
       for (int i = 0; i < kQuadsPerGroup; ++i) store_bytes(code_bytes + 64 * i, codes[i]);
       if constexpr (Tile::kPrefetches) {
-        if (ahead.asks_at(group)) prefetch<kBytesPerGroup>(ahead.at + group * kBytesPerGroup, ahead.near);
+        if (ahead.at != nullptr && ahead.asks_at(group))
+          prefetch<kBytesPerGroup>(ahead.at + group * kBytesPerGroup, ahead.near);
       }
       codes_at += shape.group_stride();
       if (stride == 0) {
