@@ -1,8 +1,11 @@
 // Matrix products on float weights in the file's own layout: rows of F32, F16 or BF16, f32 activations and
 // accumulation. Norm-like and router matrices are small; whole F16 models are bound by memory, so this stays
-// simple.
+// simple, but for asking for the next rows: one row is too short a stream for hardware prefetchers.
+#include <algorithm>
+
 #include "kernels/cpu/simd.h"
 #include "kernels/cpu/tables.h"
+#include "kernels/cpu/tile_settings.h"
 
 namespace halod::HALOD_ISA {
 namespace {
@@ -39,7 +42,17 @@ void dot_block(const MatmulArgs& args, int64_t first_row, int64_t first_token) {
     for (auto& a : row) a = zero_f32();
   }
   const int64_t whole = cols / kLanes * kLanes;
+  // Of 16 bits: they take as long to widen as to multiply, and hardware prefetchers alone fall behind. One
+  // token is best read a little ahead; several, while the first four go by, the next rows.
+  const bool asks = sizeof(Type) == 2 && first_token == 0;
+  constexpr int64_t kPerLine = 64 / sizeof(Type), kNear = kNearBytes / (n_rows * sizeof(Type));
+  const int64_t ahead = args.n_tokens == 1 ? std::min(kNear, cols) : cols;
   for (int64_t i = 0; i < whole; i += kLanes) {
+    if (asks && i % kPerLine == 0) {
+      const Type* at = i + ahead < cols ? w + i + ahead : w + n_rows * cols + (i + ahead - cols);
+#pragma GCC unroll 4
+      for (int r = 0; r < n_rows; ++r) __builtin_prefetch(at + r * cols);
+    }
 #pragma GCC unroll 4
     for (int r = 0; r < n_rows; ++r) {
       const F32x16 weight = Element<format>::load16(w + r * cols + i);

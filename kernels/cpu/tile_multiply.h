@@ -18,13 +18,11 @@
 // multiplied at once (TileSettings) changes when something happens, not what.
 #pragma once
 
-#include <algorithm>
-#include <bit>
 #include <type_traits>
 
 #include "kernels/cpu/simd.h"
+#include "kernels/cpu/tile_ahead.h"
 #include "kernels/cpu/tile_layout.h"
-#include "kernels/cpu/tile_settings.h"
 #include "kernels/cpu/tile_shape.h"
 #include "kernels/ops/matmul.h"
 
@@ -88,28 +86,6 @@ inline F32x16 add_minimum_of_half(F32x16 sum, F32x16 min, const TokenRow& x, int
 inline F32x16 add_minimum(F32x16 sum, F32x16 min, const TokenRow& x, int64_t group) {
   return fnma(min, broadcast(x.scaled_sums[group]), sum);
 }
-
-/// Where memory is asked for while a tile is read.
-struct AheadOf {
-  const std::byte* at = nullptr;  ///< for the tile's first byte; nullptr: nothing
-  bool near = false;              ///< into the first level
-  /// A tile that is read again for each block of tokens: of the groups of 32 columns, every n-th, from this
-  /// one on, so that what is on its way from memory is spread over the time that there is.
-  int64_t every = 1, first = 0;  ///< a power of two
-
-  /// `stride` to the tile, or pair, that is next. Tiles follow one another in memory, which ends somewhere:
-  /// asking for what is not there does nothing.
-  static AheadOf tile(const std::byte* tile, int64_t stride, Ahead ahead, int64_t n_blocks, int64_t block) {
-    if (ahead == Ahead::kNothing) return {};
-    if (ahead == Ahead::kNear) return block == 0 ? AheadOf{tile + kNearBytes, true} : AheadOf{};
-    constexpr int64_t kMostBlocks = 8;
-    const auto every = static_cast<int64_t>(
-        std::bit_floor(static_cast<uint64_t>(std::clamp<int64_t>(n_blocks, 1, kMostBlocks))));
-    if (block >= every) return {};
-    return {tile + (ahead == Ahead::kNextTile ? 1 : 2) * stride, false, every, block};
-  }
-  bool asks_at(int64_t group) const { return (group & (every - 1)) == first; }
-};
 
 template <int64_t n_bytes>
 inline void prefetch(const std::byte* at, bool near) {

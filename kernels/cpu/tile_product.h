@@ -34,8 +34,7 @@ void multiply_tiles(const MatmulArgs& args, const std::byte* tile, int64_t tile_
     for (F32x16& sum : sums) sum = zero_f32();
     multiply_tile<Tile, n, n_tiles>(
         tile, tile_bytes, args.weight.cols, x, sums,
-        AheadOf::tile(tile, n_tiles * tile_bytes, ahead, args.n_tokens / max_tokens,
-                      (first_token + max_tokens - 1) / max_tokens));
+        AheadOf::pass(tile, n_tiles * tile_bytes, ahead, args.n_tokens, max_tokens, first_token));
     for (int k = 0; k < n_tiles; ++k) store_sums(args, row + k * kTileRows, first_token, n, sums + k * n);
   });
 }
