@@ -1,10 +1,14 @@
-// Attention of one query position over paged keys and values; see kernels/ops/attention.h for the page
+// Attention of a few query positions over paged keys and values; see kernels/ops/attention.h for the page
 // layout.
 //
-// All query heads that share a KV head go together: each key and value is loaded and widened once for up to
-// eight heads. Per page of 32 keys: scores by broadcast-multiply over the transposed keys (no horizontal
-// sums), the online softmax update, then the weighted values. A lone query reads every page from memory, and
-// pages of one head lie apart, where hardware prefetchers lose them: it asks for the next page meanwhile.
+// All query heads that share a KV head go together, and where they are few those of the next positions too:
+// each key and value is loaded and widened once for up to eight such queries, and as many sums run side by
+// side (one alone would wait for itself at every step). A query's operations are the same in any company. Per
+// page of 32 keys: scores by broadcast-multiply over the transposed keys (no horizontal sums), the online
+// softmax update, then the weighted values. A lone query reads every page from memory, and pages of one head
+// lie apart, where hardware prefetchers lose them: it asks for the next page meanwhile.
+#include <algorithm>
+
 #include "kernels/cpu/simd.h"
 #include "kernels/cpu/tables.h"
 
@@ -29,45 +33,59 @@ struct KvElement<KvType::kF32> {
   static void store16(float* p, F32x16 x) { store(p, x); }
 };
 
-/// The running softmax of n heads: exact after every page.
-template <int n_heads>
+/// One head of one position.
+struct Query {
+  const float* q;
+  float* out;
+  int64_t n_keys;
+  const float* sink;  ///< nullptr: none
+
+  /// Keys of a page that it sees; the first ones, where there is no window.
+  int64_t n_valid(int64_t page) const { return std::clamp(n_keys - page * kPage, int64_t{0}, kPage); }
+};
+
+/// The running softmax of n queries: exact after every page.
+template <int n_queries>
 struct RunningSoftmax {
-  float scores[n_heads][kPage];
-  float max[n_heads];
-  float sum[n_heads];
-  float out[n_heads][kMaxHeadDim];
+  float scores[n_queries][kPage];
+  float max[n_queries];
+  float sum[n_queries];
+  float out[n_queries][kMaxHeadDim];
 };
 
 /// Into the second level: a page of keys and values is half of the first.
 inline void prefetch(const void* at) { __builtin_prefetch(at, 0, 2); }
 
 /// `ahead`: keys to ask for meanwhile; nullptr = none.
-template <KvType type, int n_heads>
-void score_page(const AttentionKernelArgs& args, int64_t first_head,
+template <KvType type, int n_queries>
+void score_page(const AttentionKernelArgs& args, const Query* queries,
                 const typename KvElement<type>::Type* keys, const typename KvElement<type>::Type* ahead,
-                RunningSoftmax<n_heads>& state) {
-  F32x16 lo[n_heads], hi[n_heads];
-  for (int h = 0; h < n_heads; ++h) lo[h] = hi[h] = zero_f32();
-  const float* q = args.q + first_head * args.head_dim;
+                RunningSoftmax<n_queries>& state) {
+  F32x16 lo[n_queries], hi[n_queries];
+  const float* q[n_queries];
+  for (int i = 0; i < n_queries; ++i) {
+    lo[i] = hi[i] = zero_f32();
+    q[i] = queries[i].q;
+  }
   for (int64_t d = 0; d < args.head_dim; ++d) {
     const F32x16 k_lo = KvElement<type>::load16(keys + d * kPage),
                  k_hi = KvElement<type>::load16(keys + d * kPage + kLanes);
     if (ahead) prefetch(ahead + d * kPage);
 #pragma GCC unroll 8
-    for (int h = 0; h < n_heads; ++h) {
-      const F32x16 query = broadcast(q[h * args.head_dim + d]);
-      lo[h] = fma(query, k_lo, lo[h]);
-      hi[h] = fma(query, k_hi, hi[h]);
+    for (int i = 0; i < n_queries; ++i) {
+      const F32x16 query = broadcast(q[i][d]);
+      lo[i] = fma(query, k_lo, lo[i]);
+      hi[i] = fma(query, k_hi, hi[i]);
     }
   }
   const F32x16 scale = broadcast(args.scale);
-  for (int h = 0; h < n_heads; ++h) {
-    store(state.scores[h], lo[h] * scale);
-    store(state.scores[h] + kLanes, hi[h] * scale);
+  for (int i = 0; i < n_queries; ++i) {
+    store(state.scores[i], lo[i] * scale);
+    store(state.scores[i] + kLanes, hi[i] * scale);
   }
 }
 
-/// Turns one head's scores into weights relative to the new maximum; returns what the older sum and output
+/// Turns one query's scores into weights relative to the new maximum; returns what the older sum and output
 /// must be multiplied by.
 inline float update_softmax(float* scores, int64_t n_skipped, int64_t n_valid, float& running_max,
                             float& running_sum) {
@@ -89,68 +107,91 @@ inline float update_softmax(float* scores, int64_t n_skipped, int64_t n_valid, f
   return correction[0];
 }
 
-/// `ahead`: values to ask for meanwhile; nullptr = none.
-template <KvType type, int n_heads>
-void add_values(const AttentionKernelArgs& args, const typename KvElement<type>::Type* values,
-                const typename KvElement<type>::Type* ahead, int64_t n_skipped, int64_t n_valid,
-                const float* corrections, RunningSoftmax<n_heads>& state) {
+/// `ahead`: values to ask for meanwhile; nullptr = none. Later queries see as many keys or more.
+template <KvType type, int n_queries>
+void add_values(const AttentionKernelArgs& args, const Query* queries, int64_t page,
+                const typename KvElement<type>::Type* values, const typename KvElement<type>::Type* ahead,
+                int64_t n_skipped, const float* corrections, RunningSoftmax<n_queries>& state) {
+  const int64_t n_common = queries[0].n_valid(page);
   for (int64_t d = 0; d < args.head_dim; d += kLanes) {
     if (ahead) {
       for (int64_t j = 0; j < kPage; j += 2) prefetch(ahead + d * kPage + j * kLanes);
     }
-    F32x16 acc[n_heads];
-    for (int h = 0; h < n_heads; ++h) acc[h] = load(state.out[h] + d) * broadcast(corrections[h]);
-    for (int64_t j = n_skipped; j < n_valid; ++j) {
+    F32x16 acc[n_queries];
+    for (int i = 0; i < n_queries; ++i) acc[i] = load(state.out[i] + d) * broadcast(corrections[i]);
+    for (int64_t j = n_skipped; j < n_common; ++j) {
       const F32x16 value = KvElement<type>::load16(values + j * args.head_dim + d);
 #pragma GCC unroll 8
-      for (int h = 0; h < n_heads; ++h) acc[h] = fma(broadcast(state.scores[h][j]), value, acc[h]);
+      for (int i = 0; i < n_queries; ++i) acc[i] = fma(broadcast(state.scores[i][j]), value, acc[i]);
     }
-    for (int h = 0; h < n_heads; ++h) store(state.out[h] + d, acc[h]);
+    for (int i = 0; i < n_queries; ++i) store(state.out[i] + d, acc[i]);
+  }
+  // A few keys that not all of them see: of the others, not even nothing times a value is added.
+  for (int i = 1; i < n_queries; ++i) {
+    for (int64_t j = n_common; j < queries[i].n_valid(page); ++j) {
+      const F32x16 weight = broadcast(state.scores[i][j]);
+      for (int64_t d = 0; d < args.head_dim; d += kLanes) {
+        float* out = state.out[i] + d;
+        store(out, fma(weight, KvElement<type>::load16(values + j * args.head_dim + d), load(out)));
+      }
+    }
   }
 }
 
-template <KvType type, int n_heads>
-void attend(const AttentionKernelArgs& args, int64_t first_head) {
+/// Queries in order of their keys; with a window (first_key > 0), all of one position.
+template <KvType type, int n_queries>
+void attend(const AttentionKernelArgs& args, const Query* queries) {
   using Type = typename KvElement<type>::Type;
-  RunningSoftmax<n_heads> state;
-  for (int h = 0; h < n_heads; ++h) {
-    state.max[h] = args.sinks ? args.sinks[first_head + h] : -INFINITY;
-    state.sum[h] = args.sinks ? 1.0F : 0.0F;
-    std::memset(state.out[h], 0, static_cast<size_t>(args.head_dim) * sizeof(float));
+  RunningSoftmax<n_queries> state;
+  for (int i = 0; i < n_queries; ++i) {
+    state.max[i] = queries[i].sink ? *queries[i].sink : -INFINITY;
+    state.sum[i] = queries[i].sink ? 1.0F : 0.0F;
+    std::memset(state.out[i], 0, static_cast<size_t>(args.head_dim) * sizeof(float));
   }
-  for (int64_t page = args.first_key / kPage; page * kPage < args.n_keys; ++page) {
+  const int64_t n_keys = queries[n_queries - 1].n_keys;
+  for (int64_t page = args.first_key / kPage; page * kPage < n_keys; ++page) {
     const auto* keys = reinterpret_cast<const Type*>(args.pages[static_cast<size_t>(page)]);
-    const bool is_followed = args.reads_from_memory && (page + 1) * kPage < args.n_keys;
+    const bool is_followed = args.reads_from_memory && (page + 1) * kPage < n_keys;
     const auto* ahead =
         is_followed ? reinterpret_cast<const Type*>(args.pages[static_cast<size_t>(page) + 1]) : nullptr;
-    const int64_t left = args.n_keys - page * kPage, n_valid = left < kPage ? left : kPage;
     const int64_t n_hidden = args.first_key - page * kPage, n_skipped = n_hidden > 0 ? n_hidden : 0;
-    score_page<type, n_heads>(args, first_head, keys, ahead, state);
-    float corrections[n_heads];
-    for (int h = 0; h < n_heads; ++h) {
-      corrections[h] = update_softmax(state.scores[h], n_skipped, n_valid, state.max[h], state.sum[h]);
+    score_page<type, n_queries>(args, queries, keys, ahead, state);
+    float corrections[n_queries];
+    for (int i = 0; i < n_queries; ++i) {
+      const int64_t n_valid = queries[i].n_valid(page);
+      corrections[i] = n_valid > 0
+                           ? update_softmax(state.scores[i], n_skipped, n_valid, state.max[i], state.sum[i])
+                           : 1.0F;
     }
     const int64_t values_at = args.head_dim * kPage;
-    add_values<type, n_heads>(args, keys + values_at, ahead ? ahead + values_at : nullptr, n_skipped, n_valid,
-                              corrections, state);
+    add_values<type, n_queries>(args, queries, page, keys + values_at, ahead ? ahead + values_at : nullptr,
+                                n_skipped, corrections, state);
   }
-  for (int h = 0; h < n_heads; ++h) {
-    const F32x16 inverse = broadcast(1.0F / state.sum[h]);
-    float* out = args.out + (first_head + h) * args.head_dim;
-    for (int64_t d = 0; d < args.head_dim; d += kLanes) store(out + d, load(state.out[h] + d) * inverse);
+  for (int i = 0; i < n_queries; ++i) {
+    const F32x16 inverse = broadcast(1.0F / state.sum[i]);
+    float* out = queries[i].out;
+    for (int64_t d = 0; d < args.head_dim; d += kLanes) store(out + d, load(state.out[i] + d) * inverse);
   }
 }
 
 template <KvType type>
 void attend_all(const AttentionKernelArgs& args) {
-  int64_t head = 0;
+  Query queries[kMaxQueryGroup];
+  const int64_t n = args.n_tokens * args.n_heads;
+  for (int64_t i = 0; i < n; ++i) {
+    const int64_t token = i / args.n_heads, head = i % args.n_heads;
+    queries[i] = {args.q + token * args.q_stride + head * args.head_dim,
+                  args.out + token * args.out_stride + head * args.head_dim, args.n_keys + token,
+                  args.sinks ? args.sinks + head : nullptr};
+  }
+  int64_t first = 0;
 #if defined(__AVX512VNNI__)
-  // Sixteen accumulators; with AVX2's sixteen registers two heads are what fits.
-  for (; head + 8 <= args.n_heads; head += 8) attend<type, 8>(args, head);
-  for (; head + 4 <= args.n_heads; head += 4) attend<type, 4>(args, head);
+  // Sixteen accumulators; with AVX2's sixteen registers two queries are what fits.
+  for (; first + 8 <= n; first += 8) attend<type, 8>(args, queries + first);
+  for (; first + 4 <= n; first += 4) attend<type, 4>(args, queries + first);
 #endif
-  for (; head + 2 <= args.n_heads; head += 2) attend<type, 2>(args, head);
-  for (; head < args.n_heads; ++head) attend<type, 1>(args, head);
+  for (; first + 2 <= n; first += 2) attend<type, 2>(args, queries + first);
+  for (; first < n; ++first) attend<type, 1>(args, queries + first);
 }
 
 template <KvType type>
@@ -170,6 +211,7 @@ void store_token(const KvStoreArgs& args) {
 
 void attention(const AttentionKernelArgs& args) {
   HALOD_ASSERT(args.head_dim <= kMaxHeadDim && args.head_dim % kLanes == 0);
+  HALOD_ASSERT(args.n_tokens * args.n_heads <= kMaxQueryGroup && (args.n_tokens == 1 || args.first_key == 0));
   return args.type == KvType::kF16 ? attend_all<KvType::kF16>(args) : attend_all<KvType::kF32>(args);
 }
 

@@ -32,9 +32,9 @@ void multiply_tiles(const MatmulArgs& args, const std::byte* tile, int64_t tile_
     F32x16 sums[n_tiles * n];
     for (int t = 0; t < n; ++t) x[t] = token_row(args, first_token + t, 0);
     for (F32x16& sum : sums) sum = zero_f32();
-    multiply_tile<Tile, n, n_tiles>(
-        tile, tile_bytes, args.weight.cols, x, sums,
-        AheadOf::pass(tile, n_tiles * tile_bytes, ahead, args.n_tokens, max_tokens, first_token));
+    multiply_tile<Tile, n, n_tiles>(tile, tile_bytes, args.weight.cols, x, sums,
+                                    AheadOf::pass(tile, n_tiles * tile_bytes, ahead, args.n_tokens,
+                                                  max_tokens, first_token, n_tiles == 2));
     for (int k = 0; k < n_tiles; ++k) store_sums(args, row + k * kTileRows, first_token, n, sums + k * n);
   });
 }

@@ -120,7 +120,7 @@ void matmul_tiles_of(const MatmulArgs& args, TileSettings settings) {
           sums[t] = zero_f32();
         }
         const AheadOf ahead =
-            AheadOf::pass(tile, tile_bytes, settings.ahead, n_by_unit, kMatrixTokens, token);
+            AheadOf::pass(tile, tile_bytes, settings.ahead, n_by_unit, kMatrixTokens, token, false);
         multiply_tile_by_unit<Tile>(unit, tile, cols, x, sums, ahead);
         store_sums(args, row, token, kMatrixTokens, sums);
       }

@@ -74,9 +74,7 @@ void put_kv_element(std::byte* data, int64_t i, KvType type, float value) {
   std::memcpy(data + 2 * i, &bits, 2);
 }
 
-}  // namespace
-
-void attention(const AttentionKernelArgs& args) {
+void attend_token(const AttentionKernelArgs& args) {
   const int64_t page_values = kAttentionPageTokens * args.head_dim;
   std::vector<double> weights(static_cast<size_t>(args.n_keys));
   for (int64_t h = 0; h < args.n_heads; ++h) {
@@ -107,6 +105,18 @@ void attention(const AttentionKernelArgs& args) {
       }
       args.out[h * args.head_dim + d] = static_cast<float>(value / total);
     }
+  }
+}
+
+}  // namespace
+
+void attention(const AttentionKernelArgs& args) {
+  AttentionKernelArgs token = args;
+  for (int64_t t = 0; t < args.n_tokens; ++t) {
+    attend_token(token);
+    token.q += args.q_stride;
+    token.out += args.out_stride;
+    ++token.n_keys;
   }
 }
 

@@ -76,12 +76,26 @@ void CpuBackend::normalise_rotate_store(const AttentionArgs& args, KvStorage& kv
   });
 }
 
+std::vector<CpuBackend::RowRun> CpuBackend::neighbouring_rows(const std::vector<RowPlace>& places,
+                                                              int64_t most) {
+  std::vector<RowRun> runs;
+  for (size_t row = 0; row < places.size(); ++row) {
+    const bool follows = row > 0 && places[row].sequence == places[row - 1].sequence &&
+                         places[row].position == places[row - 1].position + 1;
+    if (follows && runs.back().n_rows < most) {
+      ++runs.back().n_rows;
+    } else {
+      runs.push_back({static_cast<int64_t>(row), 1});
+    }
+  }
+  return runs;
+}
+
 void CpuBackend::attention(const AttentionArgs& args, KvStorage& kv) {
   if (args.gated_q.data) split_heads(args.gated_q, args.n_heads, args.q, args.gate);
   normalise_rotate_store(args, kv);
   const auto& storage = static_cast<const CpuKvStorage&>(kv);
   const std::vector<RowPlace>& places = step_.places;
-  const auto n_rows = static_cast<int64_t>(places.size());
   const int64_t group = args.n_heads / args.n_kv_heads;
   const float* sinks = args.sinks ? cpu_vector(*args.sinks).values().data() : nullptr;
   int64_t n_keys = 0;
@@ -89,15 +103,19 @@ void CpuBackend::attention(const AttentionArgs& args, KvStorage& kv) {
     return args.window > 0 ? std::max<int64_t>(0, position + 1 - args.window) : 0;
   };
   for (const RowPlace& place : places) n_keys += place.position + 1 - first_key(place.position);
+  const int64_t rows_at_once = args.window > 0 ? 1 : kMaxQueryGroup / std::min(kMaxQueryGroup, group);
+  const std::vector<RowRun> runs = neighbouring_rows(places, rows_at_once);
+  const auto n_runs = static_cast<int64_t>(runs.size());
   // Heads outermost: neighbouring tasks share one head's keys and values, which then stay in the cache.
-  const int64_t chunk = std::clamp<int64_t>(n_rows / 4, 1, 16);
-  parallel_for(args.n_kv_heads * n_rows, chunk, 2 * n_keys * args.n_heads * args.head_dim,
+  const int64_t chunk = std::clamp<int64_t>(n_runs / 4, 1, 16);
+  parallel_for(args.n_kv_heads * n_runs, chunk, 2 * n_keys * args.n_heads * args.head_dim,
                [&](int64_t begin, int64_t end, int) {
                  std::vector<const std::byte*> pages;
                  std::pair<int64_t, const AttentionSequence*> owner_of_pages;
                  for (int64_t task = begin; task < end; ++task) {
-                   const int64_t kv_head = task / n_rows, row = task % n_rows;
-                   const auto [sequence, position] = places[static_cast<size_t>(row)];
+                   const int64_t kv_head = task / n_runs;
+                   const RowRun& run = runs[static_cast<size_t>(task % n_runs)];
+                   const auto [sequence, position] = places[static_cast<size_t>(run.first_row)];
                    if (owner_of_pages != std::pair(kv_head, sequence)) {
                      owner_of_pages = {kv_head, sequence};
                      pages.clear();
@@ -106,9 +124,12 @@ void CpuBackend::attention(const AttentionArgs& args, KvStorage& kv) {
                    }
                    for (int64_t h = 0; h < group; h += kMaxQueryGroup) {
                      const int64_t offset = (kv_head * group + h) * args.head_dim;
-                     kernels_.attention({.q = args.q.row_data(row) + offset,
-                                         .out = args.out.row_data(row) + offset,
+                     kernels_.attention({.q = args.q.row_data(run.first_row) + offset,
+                                         .out = args.out.row_data(run.first_row) + offset,
                                          .n_heads = std::min(kMaxQueryGroup, group - h),
+                                         .n_tokens = run.n_rows,
+                                         .q_stride = args.q.row_stride,
+                                         .out_stride = args.out.row_stride,
                                          .head_dim = args.head_dim,
                                          .scale = args.scale,
                                          .pages = pages,

@@ -124,6 +124,12 @@ class CpuBackend final : public Backend {
     const AttentionSequence* sequence;
     int64_t position;
   };
+  /// Rows of one sequence, whose positions follow one another.
+  struct RowRun {
+    int64_t first_row, n_rows;
+  };
+  /// All rows, in order, in runs of `most` at most.
+  static std::vector<RowRun> neighbouring_rows(const std::vector<RowPlace>& places, int64_t most);
   /// What begin_step() was told.
   struct StepState {
     std::vector<TokenId> tokens;

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -118,6 +119,44 @@ TEST_P(EveryAttentionVariant, GivesAHeadTheSameBitsAloneAndInAGroup) {
     variant().run(args);
   }
   EXPECT_EQ(together, alone);
+}
+
+TEST_P(EveryAttentionVariant, GivesATokenTheSameBitsAloneAndWithThoseThatFollow) {
+  const int64_t head_dim = 64, most_keys = 80, q_stride = 8 * head_dim + 16, out_stride = 8 * head_dim;
+  // What the last token sees is there; what none of them sees holds NaN.
+  const auto pages = fill_pages(store(), type(), head_dim, most_keys);
+  std::vector<const std::byte*> page_pointers;
+  for (const auto& page : pages) page_pointers.push_back(page.data());
+  const std::vector<float> q = random_values(8 * q_stride, 36), sinks = random_values(8, 37);
+  for (const auto& [n_tokens, n_heads] : {std::pair{8, 1}, {4, 2}, {2, 3}, {2, 4}, {3, 2}, {5, 1}}) {
+    // Around the ends of pages, so that a page is seen by all, by some in part, and by the last ones alone.
+    for (const int64_t n_keys : {1, 30, 32, 33, 61, 64, 73}) {
+      std::vector<float> together(static_cast<size_t>(8 * out_stride)), alone(together);
+      AttentionKernelArgs args{.q = q.data(),
+                               .out = together.data(),
+                               .n_heads = n_heads,
+                               .n_tokens = std::min<int64_t>(n_tokens, most_keys + 1 - n_keys),
+                               .q_stride = q_stride,
+                               .out_stride = out_stride,
+                               .head_dim = head_dim,
+                               .scale = 0.125F,
+                               .pages = page_pointers,
+                               .n_keys = n_keys,
+                               .sinks = sinks.data(),
+                               .type = type()};
+      variant().run(args);
+      const int64_t n_together = args.n_tokens;
+      args.n_tokens = 1;
+      args.out = alone.data();
+      for (int64_t t = 0; t < n_together; ++t) {
+        variant().run(args);
+        args.q += q_stride;
+        args.out += out_stride;
+        ++args.n_keys;
+      }
+      EXPECT_EQ(together, alone) << n_together << " tokens of " << n_heads << " heads, from " << n_keys;
+    }
+  }
 }
 
 INSTANTIATE_TEST_SUITE_P(Table, EveryAttentionVariant,
