@@ -6,7 +6,7 @@ import unittest
 import xml.etree.ElementTree as ElementTree
 from unittest import mock
 
-from api_client import Stream, ask, chat, request
+from api_client import ENDLESS, Stream, ask, chat, request
 from dbus_client import BusError, Variant
 from halod_process import DEMO_MODEL, SKIPPED, SOURCE_DIR, HalodProcess, run_tests, wait_for
 from private_bus import PrivateBus, missing_programs
@@ -19,7 +19,7 @@ ACCESS_DENIED = "org.freedesktop.DBus.Error.AccessDenied"
 FIRST, SECOND = "demo-moe-Q8_0", "second model/2"
 SECOND_PATH = ROOT + "/model/second_20model_2f2"
 # Eight answers of 900 tokens: they run long enough to be waited for.
-ENDLESS = {"logit_bias": {"1502": -100, "1500": -100}, "max_tokens": 900, "n": 8}
+LONG = {**ENDLESS, "max_tokens": 900, "n": 8}
 
 
 def config_of(bus: PrivateBus | None, **more) -> dict:
@@ -190,7 +190,7 @@ class OnTheBus(unittest.TestCase):
         self.assertEqual(self.states(), {FIRST: "loaded", SECOND: "available"})
 
     def test_cancels_an_unload_that_waits_for_a_running_answer(self):
-        with Stream(self.halod.port, "/v1/chat/completions", ask("Count from 1 to 100.", **ENDLESS)) as stream:
+        with Stream(self.halod.port, "/v1/chat/completions", ask("Count from 1 to 100.", **LONG)) as stream:
             next(iter(stream))
             job = self.call("Unload", "sa{sv}", FIRST, {"policy": Variant("s", "drain")})
             self.client.wait_for_signal(changed(job, JOB, "Stage", "drain"), "drain")

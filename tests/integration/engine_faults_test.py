@@ -8,12 +8,12 @@ import time
 import unittest
 from concurrent.futures import ThreadPoolExecutor
 
-from api_client import Answer, Stream, ask, chat, metrics, request
+from api_client import ENDLESS, Answer, Stream, ask, chat, metrics, request
 from halod_process import SLOWDOWN, HalodProcess, run_tests, wait_for
 
 # <|im_end|> and <|endoftext|> banned: the answer goes on to max_tokens, long enough to be disturbed in the middle.
-ENDLESS = {"logit_bias": {"1502": -100, "1500": -100}, "max_tokens": 400}
-LONG_REQUESTS = [ask(f"Count from {first} to {first + 40}.", **ENDLESS) for first in range(1, 7)]
+LONG = {**ENDLESS, "max_tokens": 400}
+LONG_REQUESTS = [ask(f"Count from {first} to {first + 40}.", **LONG) for first in range(1, 7)]
 KILL_SECONDS = int(os.environ.get("HALOD_KILL_SECONDS", "10"))
 QUICK_RESTART = {"engine": {"restart_delay_min": "10ms", "restart_delay_max": "50ms"}}
 
@@ -76,7 +76,7 @@ class AnEngineThatDies(unittest.TestCase):
 
     def test_killed_before_the_first_token_of_a_long_prompt_changes_nothing(self):
         numbers = "\n".join(f"apple{n}: {n * 37 % 10000}" for n in range(60))
-        body = ask(f"Here is a list:\n{numbers}\n\nWhat is the code for apple7?", **{**ENDLESS, "max_tokens": 64})
+        body = ask(f"Here is a list:\n{numbers}\n\nWhat is the code for apple7?", **{**LONG, "max_tokens": 64})
         with HalodProcess(config=QUICK_RESTART) as halod:
             undisturbed = chat(halod.port, body)
             with ThreadPoolExecutor(1) as pool:
@@ -88,7 +88,7 @@ class AnEngineThatDies(unittest.TestCase):
             self.assertEqual(n_resumed(halod.port), 1)
 
     def test_sampled_answers_with_a_seed_continue_with_the_draws_that_they_would_have_had(self):
-        body = ask("Tell me a story.", **{**ENDLESS, "temperature": 1.0, "seed": 7})
+        body = ask("Tell me a story.", **{**LONG, "temperature": 1.0, "seed": 7})
         with HalodProcess(config=QUICK_RESTART) as halod:
             undisturbed = chat(halod.port, body, stream=True)
             watcher = Watcher(halod.port, body)

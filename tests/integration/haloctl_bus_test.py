@@ -6,7 +6,7 @@ import re
 import subprocess
 import unittest
 
-from api_client import Stream, ask
+from api_client import ENDLESS, Stream, ask
 from dbus_client import BusError
 from halod_process import BIN_DIR, DEMO_MODEL, SKIPPED, SLOWDOWN, HalodProcess, run_tests, wait_for
 from haloctl_test import FIRST, KEY, REFUSED, SECOND, SUCCESS, TWO_MODELS, UNREACHABLE, USAGE, run_haloctl
@@ -14,7 +14,7 @@ from private_bus import PrivateBus, missing_programs
 
 ACTIONS = [f"io.halod.{verb}" for verb in ("load", "unload", "swap", "rescan", "reload", "set-log-level", "cancel-job")]
 # Eight answers of 900 tokens: they run long enough to be waited for.
-ENDLESS = {"logit_bias": {"1502": -100, "1500": -100}, "max_tokens": 900, "n": 8}
+LONG = {**ENDLESS, "max_tokens": 900, "n": 8}
 
 
 def run_on_bus(bus: PrivateBus, *arguments: str, **more: str) -> subprocess.CompletedProcess:
@@ -119,7 +119,7 @@ class OverTheBus(unittest.TestCase):
 
     def test_cancels_an_unload_that_waits_for_a_running_answer(self):
         self.make_active(FIRST)
-        with Stream(self.halod.port, "/v1/chat/completions", ask("Count from 1 to 100.", **ENDLESS)) as stream:
+        with Stream(self.halod.port, "/v1/chat/completions", ask("Count from 1 to 100.", **LONG)) as stream:
             next(iter(stream))
             started = self.haloctl("unload", FIRST, "--policy", "drain", "--no-wait").stdout
             number = re.fullmatch(r"job (\d+): unload .*\n", started).group(1)

@@ -8,11 +8,11 @@ import unittest
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from api_client import Stream, ask, chat, metrics, request
+from api_client import ENDLESS, Stream, ask, chat, metrics, request
 from halod_process import DEMO_MODEL, SANITIZER, HalodProcess, run_tests, wait_for
 
-ENDLESS = {"logit_bias": {"1502": -100, "1500": -100}, "max_tokens": 400}
-COUNTING = [ask(f"Count from {first} to {first + 40}.", **ENDLESS) for first in range(1, 5)]
+LONG = {**ENDLESS, "max_tokens": 400}
+COUNTING = [ask(f"Count from {first} to {first + 40}.", **LONG) for first in range(1, 5)]
 ADMIN = {"Authorization": "Bearer boss"}
 
 

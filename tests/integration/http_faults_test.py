@@ -7,11 +7,10 @@ import socket
 import unittest
 from concurrent.futures import ThreadPoolExecutor
 
-from api_client import Stream, ask, chat, metrics, request
+from api_client import ENDLESS, Stream, ask, chat, metrics, request
 from halod_process import SLOWDOWN, HalodProcess, run_tests, wait_for
 
 CHAT = "/v1/chat/completions"
-ENDLESS = {"logit_bias": {"1502": -100, "1500": -100}}
 
 
 def raw_exchange(port: int, data: bytes, half_close: bool = False) -> bytes:

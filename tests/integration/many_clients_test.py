@@ -5,7 +5,7 @@ import json
 import unittest
 
 import questions
-from api_client import Answer, chat, metrics, request
+from api_client import ENDLESS, Answer, chat, metrics, request
 from halod_process import SANITIZER, SLOWDOWN, HalodProcess, n_open_files, resident_bytes, run_tests, wait_for
 
 N_CLIENTS = 40 if SANITIZER else 200
@@ -89,7 +89,7 @@ class TwoHundredClients(unittest.TestCase):
     def test_who_hang_up_in_the_middle_leave_no_request_behind(self):
         with HalodProcess(config={"limits": {"max_requests": 2 * N_CLIENTS}}) as halod:
             port = halod.port
-            body = {**questions.committed()["recall_long"][0].request, "max_tokens": 300, "logit_bias": {"1502": -100, "1500": -100}}
+            body = {**questions.committed()["recall_long"][0].request, "max_tokens": 300, **ENDLESS}
             chat(port, body)
             n_files = n_open_files(halod.process.pid)
 

@@ -8,7 +8,7 @@ import os
 import signal
 import unittest
 
-from api_client import Stream, ask, chat, request
+from api_client import ENDLESS, Stream, ask, chat, request
 from dbus_client import SIGNAL, Variant
 from halod_process import SKIPPED, HalodProcess, run_tests, wait_for
 from private_bus import PROFILE_DAEMON, PrivateBus, missing_programs
@@ -19,7 +19,7 @@ NEW, NEW_PATH = "org.freedesktop.UPower.PowerProfiles", "/org/freedesktop/UPower
 HOLD_ACTION, SWITCH_ACTION = f"{OLD}.hold-profile", f"{OLD}.switch-profile"
 KEY = "an-administrators-key"
 # Four answers that do not end by themselves before the test ends them.
-ENDLESS = ask("Count from 1 to 100.", logit_bias={"1502": -100, "1500": -100}, max_tokens=900, n=4)
+LONG = ask("Count from 1 to 100.", **ENDLESS, max_tokens=900, n=4)
 
 
 def config_of(bus: PrivateBus, hold_profile: str = "performance", release_after: str = "100ms") -> dict:
@@ -46,7 +46,7 @@ class WithABus(unittest.TestCase):
 
     def working(self) -> Stream:
         """As long as it is open, halod works."""
-        stream = self.enterContext(Stream(self.halod.port, "/v1/chat/completions", ENDLESS))
+        stream = self.enterContext(Stream(self.halod.port, "/v1/chat/completions", LONG))
         next(iter(stream))
         return stream
 

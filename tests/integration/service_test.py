@@ -13,10 +13,10 @@ import unittest
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from api_client import Stream, ask, chat, request
+from api_client import ENDLESS, Stream, ask, chat, request
 from halod_process import BIN_DIR, DEMO_MODEL, SANITIZER, SLOWDOWN, HalodProcess, run_tests, wait_for
 
-ENDLESS = {"logit_bias": {"1502": -100, "1500": -100}, "max_tokens": 400}
+LONG = {**ENDLESS, "max_tokens": 400}
 # Runs its arguments with socket `fd` as systemd passes it: number 3, and LISTEN_PID the program's own.
 LAUNCHER = """
 import os, sys
@@ -123,7 +123,7 @@ class TheStatusLine(ServiceTest):
 
             def ask_until_seen():
                 while not seen.is_set():
-                    chat(halod.port, ask("Count.", **ENDLESS))
+                    chat(halod.port, ask("Count.", **LONG))
 
             with ThreadPoolExecutor(2) as pool:
                 asking = [pool.submit(ask_until_seen) for _ in range(2)]
@@ -161,7 +161,7 @@ class Reloading(ServiceTest):
 class Stopping(ServiceTest):
     def test_is_told_before_requests_have_finished(self):
         with self.halod() as halod:
-            with Stream(halod.port, "/v1/chat/completions", ask("Count from 1 to 100.", **ENDLESS)) as stream:
+            with Stream(halod.port, "/v1/chat/completions", ask("Count from 1 to 100.", **LONG)) as stream:
                 events = iter(stream)
                 for _ in range(5):
                     next(events)

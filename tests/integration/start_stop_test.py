@@ -11,10 +11,10 @@ import unittest
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from api_client import Stream, ask, chat, metrics, request
+from api_client import ENDLESS, Stream, ask, chat, metrics, request
 from halod_process import BIN_DIR, DEMO_MODEL, SLOWDOWN, SOURCE_DIR, HalodProcess, run_tests, wait_for
 
-ENDLESS = {"logit_bias": {"1502": -100, "1500": -100}, "max_tokens": 900}
+LONG = {**ENDLESS, "max_tokens": 900}
 
 
 def run_halod(*arguments: str) -> subprocess.CompletedProcess:
@@ -159,7 +159,7 @@ class Starting(unittest.TestCase):
 class Stopping(unittest.TestCase):
     def test_by_sigterm_lets_a_stream_finish_takes_no_new_client_and_exits_0(self):
         with HalodProcess(config={"limits": {"shutdown_timeout": f"{20 * SLOWDOWN}s"}}) as halod:
-            body = ask("Count from 1 to 100.", **ENDLESS)
+            body = ask("Count from 1 to 100.", **LONG)
             expected = chat(halod.port, body).content
             with Stream(halod.port, "/v1/chat/completions", body) as stream:
                 events = iter(stream)

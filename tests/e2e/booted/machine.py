@@ -5,7 +5,7 @@ import re
 import signal
 from pathlib import Path
 
-from api_client import Answer, Stream, ask, chat, request
+from api_client import ENDLESS, Answer, Stream, ask, chat, request
 from checks import CHECKS, SkipCheck, check, expect, run, wait_for  # noqa: F401 (what checks import from here)
 
 UNIT = "halod.service"
@@ -15,7 +15,7 @@ DROP_IN = Path("/run/systemd/system/halod.service.d/e2e.conf")
 DEBS = sorted(Path("/e2e/checkout/build/cpu-release/packages").glob("*.deb"))
 DEMO = "demo-moe-Q8_0"
 # The end-of-text tokens are banned: the answer is long enough to be disturbed in its middle.
-ENDLESS = {"logit_bias": {"1502": -100, "1500": -100}, "max_tokens": 400}
+LONG = {**ENDLESS, "max_tokens": 400}
 
 
 def systemctl(*arguments: str, ok: bool | None = True) -> str:
@@ -104,7 +104,7 @@ class LongAnswer:
     """A long greedy answer, read piece by piece."""
 
     def __init__(self, first: int = 1):
-        self.body = ask(f"Count from {first} to {first + 40}.", **ENDLESS)
+        self.body = ask(f"Count from {first} to {first + 40}.", **LONG)
 
     def whole(self) -> str:
         return chat(PORT, self.body, stream=True).content
