@@ -7,11 +7,10 @@ namespace halod {
 
 /// Cores that differ in how they read a stream of weights fastest (docs/performance.md has the figures).
 enum class Microarchitecture {
-  kOther,  ///< hardware prefetchers keep up with one token's weights, and asking by instructions slows them:
-           ///< as measured on Zen 4
-  kZen5,   ///< by itself it reads codes that are unpacked half as fast as it can; asked a little ahead, at
-           ///< once
-  kIntel,  ///< asked for a tile ahead, and two tiles side by side are faster than one
+  kOther,  ///< one token's weights come in time by themselves, and asking for them ahead slows that: as
+           ///< measured on Zen 4
+  kZen5,   ///< reads half of what it can where codes are unpacked, and all of it when asked 8 KiB ahead
+  kIntel,  ///< reads a third less than it can, unless asked a tile ahead, of two tiles side by side
 };
 
 struct CpuFeatures {

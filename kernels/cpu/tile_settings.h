@@ -8,7 +8,7 @@
 
 namespace halod {
 
-/// What is asked for before it is read, while the first block of tokens goes by.
+/// What is asked for before it is read, while blocks of tokens go by (tile_ahead.h says which).
 enum class Ahead {
   kNothing,  ///< that is left to the CPU's prefetchers
   kNear,     ///< kNearBytes on, into the first level: little enough to stay there, and all that is on its way

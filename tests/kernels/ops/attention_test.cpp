@@ -32,6 +32,12 @@ std::vector<std::vector<std::byte>> fill_pages(const KvStoreVariant& store, KvTy
   return pages;
 }
 
+std::vector<const std::byte*> pointers_to(const std::vector<std::vector<std::byte>>& pages) {
+  std::vector<const std::byte*> pointers;
+  for (const auto& page : pages) pointers.push_back(page.data());
+  return pointers;
+}
+
 class EveryAttentionVariant : public testing::TestWithParam<std::tuple<size_t, KvType>> {
  protected:
   const AttentionVariant& variant() const { return attention_variants()[std::get<0>(GetParam())]; }
@@ -46,8 +52,7 @@ TEST_P(EveryAttentionVariant, MatchesTheReferenceForOddLengthsAndGroups) {
   for (int64_t head_dim : {16, 64, 128, 256}) {
     for (int64_t n_keys : {1, 31, 32, 33, 257}) {
       const auto pages = fill_pages(store(), type(), head_dim, n_keys);
-      std::vector<const std::byte*> page_pointers;
-      for (const auto& page : pages) page_pointers.push_back(page.data());
+      const std::vector<const std::byte*> page_pointers = pointers_to(pages);
       for (int64_t n_heads : {1, 2, 3, 7, 8}) {
         const std::vector<float> q = random_values(n_heads * head_dim, 33);
         std::vector<float> out(q.size()), expected(q.size());
@@ -72,8 +77,7 @@ TEST_P(EveryAttentionVariant, MatchesTheReferenceForOddLengthsAndGroups) {
 TEST_P(EveryAttentionVariant, SeesOnlyItsWindowAndGivesSinksTheirShare) {
   const int64_t head_dim = 64, n_heads = 3, n_keys = 107;
   const auto pages = fill_pages(store(), type(), head_dim, n_keys);
-  std::vector<const std::byte*> page_pointers;
-  for (const auto& page : pages) page_pointers.push_back(page.data());
+  const std::vector<const std::byte*> page_pointers = pointers_to(pages);
   const std::vector<float> q = random_values(n_heads * head_dim, 35), sinks = {2.0F, -1.0F, 0.5F};
   std::vector<float> out(q.size()), expected(q.size());
   for (const int64_t first_key : {0, 5, 32, 63, 64, 106}) {
@@ -99,8 +103,7 @@ TEST_P(EveryAttentionVariant, SeesOnlyItsWindowAndGivesSinksTheirShare) {
 TEST_P(EveryAttentionVariant, GivesAHeadTheSameBitsAloneAndInAGroup) {
   const int64_t head_dim = 64, n_keys = 75, n_heads = 7;
   const auto pages = fill_pages(store(), type(), head_dim, n_keys);
-  std::vector<const std::byte*> page_pointers;
-  for (const auto& page : pages) page_pointers.push_back(page.data());
+  const std::vector<const std::byte*> page_pointers = pointers_to(pages);
   const std::vector<float> q = random_values(n_heads * head_dim, 34);
   std::vector<float> together(q.size()), alone(q.size());
   AttentionKernelArgs args{.q = q.data(),
@@ -125,8 +128,7 @@ TEST_P(EveryAttentionVariant, GivesATokenTheSameBitsAloneAndWithThoseThatFollow)
   const int64_t head_dim = 64, most_keys = 80, q_stride = 8 * head_dim + 16, out_stride = 8 * head_dim;
   // What the last token sees is there; what none of them sees holds NaN.
   const auto pages = fill_pages(store(), type(), head_dim, most_keys);
-  std::vector<const std::byte*> page_pointers;
-  for (const auto& page : pages) page_pointers.push_back(page.data());
+  const std::vector<const std::byte*> page_pointers = pointers_to(pages);
   const std::vector<float> q = random_values(8 * q_stride, 36), sinks = random_values(8, 37);
   for (const auto& [n_tokens, n_heads] : {std::pair{8, 1}, {4, 2}, {2, 3}, {2, 4}, {3, 2}, {5, 1}}) {
     // Around the ends of pages, so that a page is seen by all, by some in part, and by the last ones alone.
